@@ -247,7 +247,14 @@ impl ClusterStatus {
 
     /// Returns true if the leader has not heard from the member for the longest election timeout.
     fn is_silent(&self, id: NodeId) -> bool {
-        self.peer(id).is_some_and(|peer| peer.suspected)
+        self.answers_leader(id) == Some(false)
+    }
+
+    /// Returns whether the leader has heard from the member since; none if that is not known. The
+    /// leader answers itself.
+    fn answers_leader(&self, id: NodeId) -> Option<bool> {
+        let leads = self.leader()?.status.id == id;
+        if leads { Some(true) } else { Some(!self.peer(id)?.suspected) }
     }
 
     /// Returns the reasons for which no write can succeed.
@@ -271,19 +278,27 @@ impl ClusterStatus {
             let obstacle = WriteObstacle::NothingCommitted;
             obstacles.push(format!("writes fail: {obstacle}"));
         }
-        let quorum = |accepts: &dyn Fn(&Report) -> bool| {
+        // What the leader knows of a voter counts if the voter does not answer this command: the
+        // leader may reach it all the same.
+        let quorum_of = |accepts: &dyn Fn(&Report) -> bool, known: &dyn Fn(&PeerStatus) -> bool| {
             is_quorum(&self.membership, |id| {
                 let row = self.rows.iter().find(|row| row.member.id == id);
-                row.and_then(|row| row.report.as_ref().ok()).is_some_and(accepts)
+                match row.and_then(|row| row.report.as_ref().ok()) {
+                    Some(report) => accepts(report),
+                    None => self.peer(id).is_some_and(|peer| !peer.suspected && known(peer)),
+                }
             })
         };
+        let quorum = |accepts: &dyn Fn(&Report) -> bool| quorum_of(accepts, &|_| true);
         let follows = |report: &Report| {
             let (own, leading) = (&report.status, &leader.status);
             (own.leader, own.term) == (leading.leader, leading.term)
         };
         if !quorum(&follows) {
             obstacles.push("writes fail: no quorum of the voters follows the leader".to_owned());
-        } else if !quorum(&|report| follows(report) && !report.status.disk_full) {
+        } else if !quorum_of(&|report| follows(report) && !report.status.disk_full, &|peer| {
+            !peer.disk_full
+        }) {
             obstacles.push("writes fail: no quorum of the voters has free space".to_owned());
         }
         let agrees = |report: &Report| {
@@ -334,7 +349,7 @@ impl ClusterStatus {
         let row = |MemberStatus { member, kind, report }: &MemberStatus| {
             let mut object = json!({
                 "node": member.id.0, "address": member.address.as_str(), "vote": kind,
-                "lag": self.lag(member.id), "answers_leader": !self.is_silent(member.id),
+                "lag": self.lag(member.id), "answers_leader": self.answers_leader(member.id),
             });
             match report {
                 Err(error) => object["error"] = error.as_str().into(),
@@ -399,7 +414,12 @@ fn warnings_of(report: &Report) -> Vec<String> {
         warnings.push(format!("repairing {} damaged entries of the log", status.damaged_entries));
     }
     match report.verification {
-        StateVerification::Quarantined | StateVerification::NoMajority => {
+        StateVerification::Quarantined => warnings.push(
+            "in quarantine: its state is missing or differs from that of a majority; the node \
+             rebuilds it from the snapshot of another member"
+                .to_owned(),
+        ),
+        StateVerification::NoMajority => {
             warnings.push("its state differs from that of others".to_owned());
         }
         StateVerification::TooOld => warnings.push(format!(

@@ -96,7 +96,8 @@ fn json_has_every_fact_of_the_text() {
     let warnings: Vec<&str> =
         json["warnings"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     assert!(!warnings.is_empty() && text.ends_with(&(warnings.join("\n") + "\n")), "{json}");
-    for part in ["n2: its state differs", "n3: the disk is full", "n3: its build is too old"] {
+    for part in ["n2: in quarantine: its state", "n3: the disk is full", "n3: its build is too old"]
+    {
         assert!(warnings.iter().any(|warning| warning.starts_with(part)), "{part}: {text}");
     }
     assert!(text.contains("sessions: 4 of 5\nversion: 6"), "{text}");
@@ -142,7 +143,44 @@ fn a_member_that_its_leader_does_not_hear_is_named_and_the_cluster_is_not_health
     assert!(!status.is_healthy());
     assert!(status.text().contains("n3: does not answer its leader"), "{}", status.text());
     let heard = PeerStatus { suspected: false, ..peer };
-    assert!(cluster(|reports| reports[0].peers.push(heard)).is_healthy());
+    let status = cluster(|reports| reports[0].peers.push(heard));
+    assert!(status.is_healthy());
+    assert_eq!(
+        [1, 2, 3].map(|id| status.answers_leader(NodeId(id))),
+        [Some(true), None, Some(true)]
+    );
+    let without = cluster(|reports| {
+        reports.iter_mut().for_each(|report| report.status.leader = None);
+    });
+    assert_eq!(without.answers_leader(NodeId(3)), None, "no leader says so");
+}
+
+#[test]
+fn voters_that_only_their_leader_reaches_take_writes() {
+    let of_peer = |id, suspected, disk_full| PeerStatus {
+        id: NodeId(id),
+        probing: false,
+        snapshot: None,
+        disk_full,
+        suspected,
+        matched: Index::ZERO,
+        next: Index(1),
+        inflight_entries: 0,
+        inflight_bytes: 0,
+        version_max: None,
+    };
+    for (suspected, disk_full, obstacle) in [
+        (false, false, None),
+        (true, false, Some("writes fail: no quorum of the voters follows the leader")),
+        (false, true, Some("writes fail: no quorum of the voters has free space")),
+    ] {
+        let mut status = cluster(|reports| {
+            reports[0].peers = [2, 3].map(|id| of_peer(id, suspected, disk_full)).into();
+        });
+        status.rows[1..].iter_mut().for_each(|row| row.report = Err("no route".to_owned()));
+        assert_eq!(status.write_obstacles(), Vec::from_iter(obstacle));
+        assert!(!status.is_healthy(), "the operator should know why they do not answer");
+    }
 }
 
 #[test]
