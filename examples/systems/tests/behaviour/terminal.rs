@@ -96,10 +96,9 @@ fn prompt() -> (Cluster, Terminal) {
     command.args(["--nodes", &cluster.addresses(&[1, 2, 3]), "--as", "bob", "prompt"]);
     let mut terminal = Terminal::start(&mut command);
     terminal.wait_for("chat> ", 1);
-    // The editor drops what it has read after the end of a line.
-    terminal.press("send ann hello\r");
+    // The editor gets both lines in one read.
+    terminal.press("send ann hello\rdump\r");
     terminal.wait_for("\r\n1\r\n", 1);
-    terminal.press("dump\r");
     terminal.wait_for("bob: logged in", 1);
     (cluster, terminal)
 }
