@@ -1,9 +1,7 @@
 //! Prints messages above the input line of a prompt, even while the user types.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Changes nothing on a terminal whose cursor is at the beginning of a line that is not the first
@@ -11,8 +9,6 @@ use std::time::Duration;
 const UP_AND_DOWN: &str = "\x1b[1A\n";
 /// A bound of the time in which the line editor takes the terminal once the prompt reads.
 const TERMINAL_TAKEN_MAX: Duration = Duration::from_millis(2);
-/// The interval at which a printer checks whether the prompt reads a line again.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The progress of a prompt that has ended.
 const ENDED: u64 = u64::MAX;
 
@@ -21,27 +17,55 @@ pub type Print = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
 
 /// Whether a prompt reads a line, runs one, or has ended. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct PromptProgress {
+pub struct PromptProgress(Arc<Changes>);
+
+#[derive(Debug, Default)]
+struct Changes {
     /// The number of reads that began and that ended; odd during a read.
-    changes: Arc<AtomicU64>,
+    count: Mutex<u64>,
+    changed: Condvar,
 }
 
 impl PromptProgress {
     /// Runs `read`, which reads one line.
     pub fn reading<T>(&self, read: impl FnOnce() -> T) -> T {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.change(|count| count + 1);
         let line = read();
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.change(|count| count + 1);
         line
     }
 
     /// Notes that the prompt reads no more lines.
     pub fn end(&self) {
-        self.changes.store(ENDED, Ordering::SeqCst);
+        self.change(|_| ENDED);
+    }
+
+    fn change(&self, next: impl FnOnce(u64) -> u64) {
+        let mut count = self.lock();
+        *count = next(*count);
+        drop(count);
+        self.0.changed.notify_all();
     }
 
     fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
+        *self.lock()
+    }
+
+    /// Waits until the number of changes is not `before` any more.
+    fn wait_for_change(&self, before: u64) {
+        drop(self.0.changed.wait_while(self.lock(), |count| *count == before));
+    }
+
+    /// Waits for the same for at most `time_max`, and returns whether it is so.
+    fn changes_within(&self, before: u64, time_max: Duration) -> bool {
+        let is_same = |count: &mut u64| *count == before;
+        let waited = self.0.changed.wait_timeout_while(self.lock(), time_max, is_same);
+        let (_, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.0.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,10 +101,11 @@ impl MessagePrinter {
             match (is_reading, is_handed_over) {
                 (true, false) => {}
                 // The editor may not have taken the terminal yet.
-                (true, true) => pause(TERMINAL_TAKEN_MAX),
+                (true, true) if self.prompt.changes_within(before, TERMINAL_TAKEN_MAX) => continue,
+                (true, true) => {}
                 (false, true) if before != ENDED => {
                     // The text is printed, or in the queue until the next line is read.
-                    pause(POLL_INTERVAL);
+                    self.prompt.wait_for_change(before);
                     continue;
                 }
                 (false, _) => return write(&mut self.out, text),
@@ -104,15 +129,10 @@ fn write(out: &mut impl io::Write, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-#[expect(clippy::disallowed_methods, reason = "it waits for the user of the prompt")]
-fn pause(time: Duration) {
-    thread::sleep(time);
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, channel, sync_channel};
+    use std::thread;
 
     use super::*;
 
@@ -226,7 +246,7 @@ mod tests {
         let is_printed = prompt.reading(|| {
             (0..1_000).any(|_| {
                 texts.extend(queue.try_iter());
-                printed.recv_timeout(POLL_INTERVAL) == Ok(0)
+                printed.recv_timeout(SHORT / 5) == Ok(0)
             })
         });
         assert!(is_printed);
