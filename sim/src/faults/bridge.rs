@@ -1,4 +1,4 @@
-//! Some pairs of nodes can exchange messages only through other nodes.
+//! Some pairs of nodes cannot exchange messages, although both can with a third node.
 
 use std::fmt;
 use std::time::Duration;

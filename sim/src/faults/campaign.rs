@@ -1,4 +1,4 @@
-//! A node starts an election although its leader is healthy.
+//! A node campaigns although its election timeout has not passed.
 
 use crate::faults::argument::Node;
 use crate::faults::operation::operation;
@@ -6,7 +6,8 @@ use crate::faults::selector::NodeSelector;
 use crate::faults::strike::{Simulated, Strike};
 
 operation! {
-    /// The node starts an election, even if its leader is healthy.
+    /// The node campaigns, as if its election timeout had passed: with pre-votes, it asks for them
+    /// first.
     struct Campaign "campaign" {
         /// The node that campaigns.
         node: NodeSelector as Node,

@@ -155,8 +155,8 @@ faults! {
     OneWay "one-way" Network EVERY_ROLE (OneWay::draw);
     /// The network partitions the nodes into groups that cannot exchange messages.
     Partition "partition" Network EVERY_ROLE (Partition::draw);
-    /// Some pairs of nodes can exchange messages only through other nodes: a bridge, a star, a
-    /// chain.
+    /// Some pairs of nodes cannot exchange messages, although both can with a third node: a bridge,
+    /// a star, a chain.
     Bridge "bridge" Network EVERY_ROLE (Bridge::draw);
     /// A link goes up and down repeatedly.
     Flap "flap" Network EVERY_ROLE (Flap::draw);
@@ -180,7 +180,7 @@ faults! {
     Misroute "misroute" Network EVERY_ROLE (Misroute::draw);
     /// An old message arrives again, possibly one from an earlier start of its sender.
     Replay "replay" Network EVERY_ROLE (Replay::draw);
-    /// A node starts an election although its leader is healthy.
+    /// A node campaigns although its election timeout has not passed.
     Campaign "campaign" Node EVERY_ROLE (Campaign::draw);
     /// A node shuts down cleanly, stays down, and restarts.
     Stop "stop" Node EVERY_ROLE (Stop::draw);

@@ -67,7 +67,7 @@ pub(crate) enum NodeStrike {
 
 /// The change of a node of the simulator only.
 pub(crate) enum Simulated<'a> {
-    /// The node starts an election.
+    /// The node campaigns, as if its election timeout had passed.
     Campaign,
     /// The node receives this many messages that no correct node would send to it.
     Misroute(u32),
@@ -191,7 +191,7 @@ impl Simulated<'_> {
     /// Returns why the change does not exist on real processes.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Simulated::Campaign => "no command starts an election: use `transfer leader to`",
+            Simulated::Campaign => "no command makes a node campaign: use `transfer leader to`",
             Simulated::Misroute(_) | Simulated::Replay(_) => {
                 "real processes cannot send forged or misrouted messages"
             }

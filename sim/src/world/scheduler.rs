@@ -160,7 +160,7 @@ pub(crate) enum Event {
     Request { slot: u32 },
     /// The process of this start continues.
     Process(Start, ProcessEvent),
-    /// A node starts an election, on request of the plan.
+    /// A node campaigns, on request of the plan.
     Campaign { place: Place },
     /// A request of the operator reaches its node.
     AdminRequest { request: u32 },
