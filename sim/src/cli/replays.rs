@@ -69,7 +69,10 @@ fn inevitability(replay: &Replay, failure: &Failure, record: &Record, runs: u32)
          {found}\n"
     );
     let Some((open, closed)) = found.turning_point else {
-        text.push_str("it was inevitable from the start: the settings of the run alone cause it");
+        text.push_str(
+            "it was inevitable from the start: it follows from the settings of the run, or from \
+             the program",
+        );
         return text;
     };
     let _ = writeln!(text, "it became inevitable between {open} s and {closed} s:\n");
