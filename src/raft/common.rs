@@ -146,10 +146,10 @@ impl Common {
         self.ballot.known_committed(self.log())
     }
 
-    /// Whether the node is fit to lead: its disk completes writes, its state machine is not known
-    /// to have diverged, and its log is certain and has no damage that keeps a leader from
-    /// committing entries or counting votes. An unfit leader could not commit entries, or could
-    /// answer reads with a wrong state.
+    /// Whether the node is fit to lead: its disk completes writes, its state machine is not in
+    /// quarantine, and its log is certain and has no damage that keeps a leader from committing
+    /// entries or counting votes. An unfit leader could not commit entries, or could answer reads
+    /// with a wrong state.
     fn may_lead(&self) -> bool {
         let is_healthy = !self.disk_is_stuck() && !self.health.quarantined;
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
@@ -168,7 +168,10 @@ impl Common {
     pub(crate) fn may_count_round(&self, committed: Index) -> bool {
         let may_count = self.ballot.may_count_round(committed);
         let became_certain = self.health.log_end.became_certain_in(self.term());
-        assert!(!may_count || !became_certain, "a node may have lost answers in that term");
+        assert!(
+            !may_count || !became_certain,
+            "a node counts no round of the term in which it became certain"
+        );
         may_count
     }
 

@@ -3,7 +3,7 @@
 use crate::raft::repair::state::Repair;
 use crate::raft::uncertain::state::LogEndRequest;
 
-/// Two faults that the driver reports, a full disk and a diverged state machine, and the state of
+/// Two faults that the driver reports, a full disk and an unusable state machine, and the state of
 /// two recoveries: the repair of damaged entries, and the completion of an uncertain log. The
 /// fields have no accessors, because every combination of them is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ use crate::raft::uncertain::state::LogEndRequest;
 pub(crate) struct Health {
     /// Whether the disk has no space for more entries (`Input::DiskFull`).
     pub(crate) disk_full: bool,
-    /// Whether the state machine is known to have diverged (`Input::Quarantine`).
+    /// Whether the state machine must not be used (`Input::Quarantine`).
     pub(crate) quarantined: bool,
     /// The repair of damaged entries of the log (`Input::Damaged`).
     pub(crate) repair: Repair,

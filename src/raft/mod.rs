@@ -138,8 +138,8 @@ impl Raft {
         }
     }
 
-    /// The latest time at which the driver has to pass [`Input::Timeout`]. It is due immediately
-    /// after a start that found committed entries to apply.
+    /// The latest time at which the driver has to pass [`Input::Timeout`]. The timeout is due
+    /// immediately after a start that found committed entries to apply.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         if self.common.apply.is_due(self.common.log()) {

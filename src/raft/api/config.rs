@@ -39,8 +39,8 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// The longest time for which a leader holds back a new commit index, so that the next entries
     /// or heartbeat can carry it. After that time, the leader sends a message with only the index;
-    /// with zero, it sends one at once. Followers may apply an entry later by this time; nothing
-    /// else is delayed.
+    /// with zero, it sends one at once. Followers may apply an entry, and answer a read that waits
+    /// for it, later by this time; the leader's commits and acknowledgements are not delayed.
     pub commit_delay: Duration,
     /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
@@ -101,7 +101,8 @@ pub struct Config {
     /// forwarded to it.
     pub reads_max: usize,
     /// The maximum number of messages waiting for the disk. When the limit is reached, the node
-    /// drops each new message, as a network might drop it, unless it is a candidate's vote request.
+    /// drops each new message that would have to wait, as a network might drop it, unless it is a
+    /// candidate's vote request.
     pub outbox_messages_max: usize,
 }
 

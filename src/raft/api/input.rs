@@ -99,9 +99,10 @@ pub enum Input {
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still reject
     /// the campaign if `Config::stickiness` is on.
     Campaign,
-    /// Whether the state machine is known to have diverged. In quarantine the node does not lead,
-    /// campaign or apply entries, and it rejects the waiting reads. Its log is not affected, so it
-    /// still votes and acknowledges entries.
+    /// Whether the state machine must not be used: it has diverged, no majority has the same
+    /// results, its snapshot cannot be read, or the build is too old for the log. In quarantine the
+    /// node does not lead, campaign or apply entries, and it rejects the waiting reads. Its log is
+    /// not affected, so it still votes and acknowledges entries.
     Quarantine(bool),
     /// A snapshot of another replica's correct state machine is installed on the disk: the state
     /// machine and the log start over from its last entry. Allowed only in quarantine, while the
@@ -131,9 +132,9 @@ pub enum Consumer {
     Apply,
     /// A peer that lags behind the entries kept in memory.
     Peer(NodeId),
-    /// A peer whose disk lost the entries from `first` on.
+    /// A peer that requested the contents of its damaged entries.
     Repair {
-        /// The peer whose disk lost them.
+        /// The peer that requested them.
         peer: NodeId,
         /// The first entry that the peer requested; this node may lack it.
         first: Index,

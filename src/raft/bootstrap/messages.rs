@@ -96,7 +96,7 @@ fn on_bootstrap_probe(common: &mut Common, from: NodeId, seen: &[BootstrapPeer])
 /// Replies to a probe with the first membership, if it names the prober's disk and this node's
 /// log has not compacted it: the prober then gets every later membership from the log.
 /// Otherwise the reply has the active membership, and names the log or a snapshot as the source
-/// of the prober's first one.
+/// of the prober's first membership.
 fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) {
     let Some(prober) = seen.iter().find(|peer| peer.id == from) else {
         return common.reject_message(

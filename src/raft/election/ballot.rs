@@ -22,7 +22,8 @@ pub(crate) struct Ballot {
     /// Until this instant, a vote lease that the node granted before its start may be in force;
     /// `None` if all of them have certainly ended.
     earlier_leases_until: Option<Instant>,
-    /// The longest vote lease that was requested, or that the node needed, since the start.
+    /// The longest vote lease since the start: one that a leader requested, or the length of the
+    /// read leases that this node may grant if it wins.
     requested_lease: Duration,
     /// The term in which the node started, or last became uncertain or certain.
     started_in: Term,
@@ -40,9 +41,9 @@ pub(crate) struct Ballot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 enum LostDisk {
-    /// A membership that was committed before the start, or bootstrapped since, names this disk.
-    /// The leader of each term after the one of the start has that membership in its log, so it was
-    /// elected after the lost disk had answered for the last time.
+    /// No lost disk can have answered in a term after the one of the start, because the leader of
+    /// such a term has a membership that names this disk: one that was committed before the start,
+    /// or bootstrapped since.
     None,
     /// At the start, no committed membership named this disk, and no leader has sent the node a
     /// read index since then.
@@ -86,8 +87,8 @@ impl Ballot {
     }
 
     /// The length of the node's vote lease, as stored in the hard state: the longest that a leader
-    /// has requested since the start, or that the node needed as a candidate that may grant read
-    /// leases. While vote leases from before the start may be in force, it is at least as long as
+    /// has requested since the start, or the length of the read leases that this node may grant if
+    /// it wins. While vote leases from before the start may be in force, it is at least as long as
     /// those. Zero if the node has used no leases.
     pub(crate) fn vote_lease(&self) -> Duration {
         self.hard_state.vote_lease

@@ -33,7 +33,7 @@ pub(crate) struct Candidate {
     own_vote: Option<WriteId>,
     /// Whether a voter reported that its log has every committed entry, and that it votes for this
     /// node (`Config::survivor`).
-    complete_log_granted: bool,
+    has_complete_log_vote: bool,
 }
 
 impl PreCandidate {
@@ -69,8 +69,8 @@ impl PreCandidate {
         }
         // Only the election itself shows whether a voter that grants has a complete log. In a
         // pre-vote, each other voter that granted is assumed to have one.
-        let complete_log_granted = self.tally.granted().iter().any(|id| *id != common.id());
-        match vote_result(common, &self.tally, complete_log_granted) {
+        let has_complete_log_vote = self.tally.granted().iter().any(|id| *id != common.id());
+        match vote_result(common, &self.tally, has_complete_log_vote) {
             VoteResult::Won => Transition::StartElection(RoleCause::PreVotesGranted),
             VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRejected),
             VoteResult::Pending => Transition::Stay,
@@ -121,7 +121,7 @@ impl Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
             own_vote: Some(common.journal.outbox().hard_state_write()),
-            complete_log_granted: false,
+            has_complete_log_vote: false,
         }
     }
 
@@ -139,7 +139,7 @@ impl Candidate {
     }
 
     fn transition(&self, common: &Common) -> Transition {
-        match vote_result(common, &self.tally, self.complete_log_granted) {
+        match vote_result(common, &self.tally, self.has_complete_log_vote) {
             VoteResult::Won => Transition::BecomeLeader,
             VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRejected),
             VoteResult::Pending => Transition::Stay,
@@ -176,7 +176,7 @@ impl Candidate {
             common.reject_message(from, "LogIsComplete", MessageRejectReason::NotVoter);
             return Transition::Stay;
         }
-        self.complete_log_granted = true;
+        self.has_complete_log_vote = true;
         self.transition(common)
     }
 
@@ -234,12 +234,12 @@ impl Candidate {
 }
 
 /// The result of an election by quorum, or by the survivors' rule with `Config::survivor`.
-fn vote_result(common: &Common, tally: &Tally, complete_log_granted: bool) -> VoteResult {
+fn vote_result(common: &Common, tally: &Tally, has_complete_log_vote: bool) -> VoteResult {
     let membership = common.log().membership();
     if !common.survival.is_on() {
         return tally.result(membership);
     }
-    common.survival.vote_result(common.id(), membership, tally, complete_log_granted, common.now())
+    common.survival.vote_result(common.id(), membership, tally, has_complete_log_vote, common.now())
 }
 
 /// Records the commit index that a voter named, and returns whether this node's log ends before it.

@@ -452,7 +452,7 @@ impl Follower {
         }
     }
 
-    /// Drops the read lease: the node answers no more reads from its own state.
+    /// Drops the read lease: the node answers no more reads under it.
     pub(crate) fn drop_read_lease(&mut self) {
         self.read_lease = ReadLease::default();
     }

@@ -570,7 +570,7 @@ impl Leader {
             common.ballot.withhold_vote_until(until);
         }
         let is_withheld = self.lease.read_leases_end_by(common.ballot.withheld_until());
-        assert!(is_withheld, "no read lease outlives the vote that its holder relies on");
+        assert!(is_withheld, "no read lease outlives the withheld vote that its holder relies on");
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
             common.output.push(Action::Unknown { tag: proposal.tag, id });

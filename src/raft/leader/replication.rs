@@ -29,7 +29,7 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
 
 /// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to
 /// send the commit index in a message of its own; `None` if no peer needed that in the previous
-/// step. Returns the time for the next step if a peer still needs such a message.
+/// step. Returns the `commit_due` of the next step: the time if a peer still needs such a message.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,

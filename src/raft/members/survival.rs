@@ -120,7 +120,7 @@ impl Survival {
         own: NodeId,
         membership: &Membership,
         tally: &Tally,
-        complete_log_granted: bool,
+        has_complete_log_vote: bool,
         now: Instant,
     ) -> VoteResult {
         assert!(self.is_on(), "only survivors continue without a quorum");
@@ -130,7 +130,7 @@ impl Survival {
         if missing.is_empty() {
             VoteResult::Won
         } else if missing.iter().all(dead) {
-            if self.takeover_allowed || complete_log_granted {
+            if self.takeover_allowed || has_complete_log_vote {
                 VoteResult::Won
             } else {
                 VoteResult::Pending

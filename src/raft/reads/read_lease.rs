@@ -78,7 +78,8 @@ impl ReadLease {
         if self.replies.len() == ReadLease::REPLIES_MAX {
             self.replies.pop_front();
         }
-        assert!(self.replies.back().is_none_or(|last| last.round < heartbeat.round), "new rounds");
+        let ascends = self.replies.back().is_none_or(|last| last.round < heartbeat.round);
+        assert!(ascends, "rounds ascend");
         assert!(echoed_at.is_none_or(|sent_at| sent_at <= now), "a reply was sent before its echo");
         let own = echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
         self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, bound: own });

@@ -193,8 +193,8 @@ fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
 
 /// Limits contents that a peer sent to one write. A membership that this node does not know is
 /// written alone, because the node uses its content once the disk reports the entry as intact. If
-/// it were written with other entries, the disk could report it because of a content that an
-/// earlier write provided.
+/// it were written with other entries, the disk could report the entry as intact although it took
+/// the content of an earlier write and not this one.
 fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
     let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
     let known = contents.iter().position(is_unknown).unwrap_or(contents.len());

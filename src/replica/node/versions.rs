@@ -9,8 +9,8 @@ use crate::types::{Index, MachineVersion, NodeId, Proposal, RejectReason, RoleNa
 
 impl Node {
     /// Handles proposals. A leader rejects the raise of the version to one that a member cannot
-    /// apply. This check only avoids a member that stops applying. It is no guarantee: a member may
-    /// get an older build later, or a node may join with one.
+    /// apply. This check only keeps members from having to stop applying. It is no guarantee: a
+    /// member may get an older build later, or a node may join with one.
     pub(super) fn on_propose(&mut self, mut proposals: Vec<Proposal>) {
         if self.raft.status().role == RoleName::Leader {
             let outputs = &mut self.outputs;
