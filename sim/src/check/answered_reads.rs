@@ -28,8 +28,8 @@ struct Requests {
     /// The replies that the node took from the leader of its term, each with the time of the
     /// request.
     replies: VecDeque<(SimTime, Index)>,
-    /// The time of the last forgotten request: the latest one that, or whose reply, was dropped
-    /// because of [`REMEMBERED_MAX`].
+    /// The time of the latest request that was dropped, or whose reply was dropped, because of
+    /// [`REMEMBERED_MAX`].
     forgotten: Option<SimTime>,
     /// The last time at which the node led. As the leader, it took the read index of its pending
     /// reads from its own commit index, and not from a reply.

@@ -171,8 +171,8 @@ impl Comparisons {
             return Ok(());
         }
         S77.violated(format!(
-            "{id} requests a snapshot from {to} for the rebuild of its state that ends after index \
-             {after}, but its own one ends at index {own}"
+            "{id} asks {to} for a snapshot that ends after index {after}, to rebuild its state, \
+             but its own snapshot ends at index {own}"
         ))
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use quorate::raft::Config;
 
 /// The longest time after which a node repeats its request for a part of a snapshot, as a multiple
-/// of `ReplicaConfig::part_timeout`. It is longer only if parts take longer to arrive.
+/// of `ReplicaConfig::part_timeout`, provided that parts arrive within half of that time: a node
+/// waits for at most 16 part timeouts, or for twice the time that the last part took.
 pub(crate) const PART_TIMEOUTS_MAX: u32 = 32;
 
 /// The longest durations in a run without faults.
@@ -47,7 +48,7 @@ impl Costs {
     pub(super) fn transfer_time(&self, volume: Volume, config: &Config) -> Duration {
         let Volume { entries, entry_bytes, snapshot_bytes } = volume;
         let pieces = |count_max: usize, bytes_max: usize| {
-            // A piece has the maximum count, or exceeds the bytes together with the next piece.
+            // A piece has the maximum count, or any two neighbouring pieces exceed the bytes.
             let by_count = entries / count_max as u64;
             let by_bytes = 2 * entry_bytes / bytes_max as u64;
             count(by_count.saturating_add(by_bytes).saturating_add(1).min(entries))

@@ -212,8 +212,8 @@ impl Grants {
         }
         let (Status { id, role, term, .. }, names) = (*status, names(known, counted));
         S68.violated(format!(
-            "{id} is still {role} in term {term}, but has taken the {what} for term {election} of \
-             {names}, which is a quorum of {}",
+            "{id} is still a {role} in term {term}, but has received the {what} for term \
+             {election} of {names}, which is a quorum of {}",
             electorate.membership
         ))
     }
@@ -237,8 +237,8 @@ impl Grants {
             return Ok(());
         }
         S60.violated(format!(
-            "{id} {becomes} in term {term}, but has taken {what} of that term only from {}, which \
-             is not a quorum of {}",
+            "{id} {becomes} in term {term}, but has received {what} of that term only from {}, \
+             which is not a quorum of {}",
             names(known, granted),
             electorate.membership
         ))

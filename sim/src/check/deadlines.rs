@@ -222,9 +222,9 @@ impl Stabilization {
         Volume {
             entries: longest.last().0.saturating_sub(self.applied.0),
             entry_bytes: longest.bytes_after(self.applied, &model.entries),
-            // A later snapshot may replace a snapshot while it is sent. Before that, a node may
-            // wait for a source that is gone: for up to three times the time in which a source
-            // can serve every node.
+            // Twice, because a later snapshot may replace one while it is sent; and three times
+            // more, because a node may first wait for a source that is gone, for up to three times
+            // the time in which a source can serve every node.
             snapshot_bytes: if needs_snapshot { 5 * nodes * known.snapshot_bytes } else { 0 },
         }
     }

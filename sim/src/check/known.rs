@@ -53,8 +53,8 @@ pub(super) struct Known {
     /// For a step: whether it changes the node's status. Other observations leave the value as it
     /// is.
     pub(super) changes_status: bool,
-    /// The status that the last change of a status replaced: the one of the same node before the
-    /// step, or the one with which it started.
+    /// The earlier status of the node whose status changed last: the one before its step, or the
+    /// one with which it started.
     pub(super) before: Option<Status>,
     /// The time of the last step, by the clock of the node that took it.
     pub(super) own_time: Instant,

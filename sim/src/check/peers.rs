@@ -41,8 +41,8 @@ struct View {
     /// of any message.
     next: Index,
     end: Index,
-    /// Whether every entry sent before some time was acknowledged, and no reply since then made the
-    /// leader send earlier entries again.
+    /// Whether all entries in flight were once acknowledged in this term, and no later reply made
+    /// the leader go back.
     is_streaming: bool,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,

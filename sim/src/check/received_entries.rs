@@ -97,7 +97,7 @@ impl Rule for ReceivedEntries {
             return Ok(());
         }
         S59.violated(format!(
-            "{id} commits index {is} in term {term}, but has taken only messages of that term \
+            "{id} commits index {is} in term {term}, but has received only messages of that term \
              with commit index {committed} and entries up to index {verified}"
         ))
     }

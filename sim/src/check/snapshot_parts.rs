@@ -104,7 +104,7 @@ impl Rule for SnapshotParts {
             return Ok(());
         };
         S43.violated(format!(
-            "{from} sends {to} again {part} of a snapshot, which it had sent at {before} s, but \
+            "{from} sends {part} of a snapshot to {to} again: it had sent it at {before} s, and \
              {to} last requested it at {requested} s"
         ))
     }

@@ -122,7 +122,7 @@ impl Rule for SpreadCommits {
         let Message { from, to, term, .. } = message;
         S72.violated(format!(
             "{from} leads term {term} and has not sent commit index {lacked} to {to}, which has \
-             its log, within the commit delay of {delay:?}"
+             its whole log, within the commit delay of {delay:?}"
         ))
     }
 }

@@ -1,5 +1,5 @@
-//! Nodes that fail to start, stop, or are idle at the end of a run: S27, S34, and the part of S17
-//! about idle nodes.
+//! Nodes that fail to start (S27) or that stop (S34), and nodes without pending writes whose status
+//! differs from their disk at the end of a run (a part of S17).
 
 use quorate::types::NodeId;
 
@@ -8,7 +8,8 @@ use crate::check::known::Known;
 use crate::check::model::{Node, describe_hard_state};
 use crate::check::rule::Rule;
 
-/// Checks that a fault justifies each stop, and that nothing is lost at the end.
+/// Checks that a fault justifies each failed start and each stop, and that each node's disk has the
+/// node's state at the end.
 #[derive(Clone, Debug)]
 pub(super) struct Stops;
 

@@ -64,8 +64,8 @@ impl Rule for Uncertain {
         S38.violated(format!("{id} is uncertain, but its role in term {term} is {role}"))
     }
 
-    /// Checks a write of an uncertain node before the model applies it: it may hold no vote, and it
-    /// may end the uncertainty only if a leader has confirmed the log.
+    /// Checks a write of an uncertain node before the model applies it: the write must not hold a
+    /// new vote, and it may end the uncertainty only if a leader has confirmed the log.
     fn before_durable(&mut self, known: &Known, id: NodeId, write: &Write) -> CheckResult {
         let (slot, node) = (known.model.slot(id), known.model.of(id));
         let Some(hard) = write.hard_state.filter(|_| node.is_uncertain()) else { return Ok(()) };

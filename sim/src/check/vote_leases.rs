@@ -34,8 +34,8 @@ pub(super) struct VoteLeases {
 struct Node {
     /// Until this time the node withholds its vote.
     withheld_until: SimTime,
-    /// The latest term of any message to the node, except for the vote requests that it rejects
-    /// while it withholds its vote.
+    /// The latest term of any message that was sent to the node, except for pre-votes, and for vote
+    /// requests outside of transfers: the node rejects those while it withholds its vote.
     named: Term,
     /// The latest term of a leader that asked the node to campaign.
     asked: Term,

@@ -291,8 +291,8 @@ crate::forgeries! {
     }
 
     S68 a_candidate_does_not_win_with_the_last_vote on candidate
-    "n3 is still candidate in term t2, but has taken the votes for term t2 of n2, n3, n4, which is \
-     a quorum of {n1 n2 n3 n4 n5}"
+    "n3 is still a candidate in term t2, but has received the votes for term t2 of n2, n3, n4, \
+     which is a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         for voter in [2, 4] {
             stage.receives(3, voter, 2, vote(true));
@@ -301,8 +301,8 @@ crate::forgeries! {
     }
 
     S68 a_pre_candidate_does_not_campaign_with_the_last_pre_vote on led
-    "n3 is still pre-candidate in term t1, but has taken the pre-votes for term t2 of n2, n3, n4, \
-     which is a quorum of {n1 n2 n3 n4 n5}"
+    "n3 is still a pre-candidate in term t1, but has received the pre-votes for term t2 of n2, n3, \
+     n4, which is a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.receives(3, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
         stage.changes_status(3, |status| status.leader = Some(NodeId(1)));

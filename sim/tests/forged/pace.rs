@@ -111,8 +111,8 @@ crate::forgeries! {
     |stage| campaigns_after(stage, Duration::from_millis(300))
 
     S72 a_commit_index_is_sent_with_a_later_heartbeat_only on committed
-    "n1 leads term t1 and has not sent commit index 2 to n2, which has its log, within the commit \
-     delay of 0ns"
+    "n1 leads term t1 and has not sent commit index 2 to n2, which has its whole log, within the \
+     commit delay of 0ns"
     |stage| {
         stage.advances_time(Duration::from_millis(40));
         sends_heartbeat(stage, 2, 1, 2);

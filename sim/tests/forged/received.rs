@@ -240,16 +240,16 @@ crate::forgeries! {
     }
 
     S59 a_node_commits_what_its_leader_did_not_name on brought
-    "n2 commits index 1 in term t1, but has taken only messages of that term with commit index 0 \
-     and entries up to index 1"
+    "n2 commits index 1 in term t1, but has received only messages of that term with commit index \
+     0 and entries up to index 1"
     |stage| {
         stage.commits(1, 2);
         stage.commits(2, 1);
     }
 
     S59 a_node_commits_beyond_the_entries_that_it_took on brought
-    "n2 commits index 2 in term t1, but has taken only messages of that term with commit index 2 \
-     and entries up to index 1"
+    "n2 commits index 2 in term t1, but has received only messages of that term with commit index \
+     2 and entries up to index 1"
     |stage| {
         stage.commits(1, 2);
         stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))));
@@ -267,8 +267,8 @@ crate::forgeries! {
     }
 
     S60 a_candidate_counts_a_vote_that_was_not_granted on candidate
-    "n3 becomes leader in term t2, but has taken votes of that term only from n2, n3, which is not \
-     a quorum of {n1 n2 n3 n4 n5}"
+    "n3 becomes leader in term t2, but has received votes of that term only from n2, n3, which is \
+     not a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.receives(3, 2, 2, vote(true));
         stage.steps(3);
@@ -277,8 +277,8 @@ crate::forgeries! {
     }
 
     S60 a_pre_vote_for_another_term_counts on pre_candidate
-    "n3 becomes candidate in term t2, but has taken pre-votes of that term only from n2, n3, which \
-     is not a quorum of {n1 n2 n3 n4 n5}"
+    "n3 becomes candidate in term t2, but has received pre-votes of that term only from n2, n3, \
+     which is not a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.receives(3, 2, 1, pre_vote(true, 2));
         stage.steps(3);

@@ -165,8 +165,8 @@ crate::forgeries! {
     }
 
     S77 a_rebuild_requests_a_snapshot_that_does_not_replace_its_own on applied
-    "n2 requests a snapshot from n1 for the rebuild of its state that ends after index 0, but its \
-     own one ends at index 2"
+    "n2 asks n1 for a snapshot that ends after index 0, to rebuild its state, but its own snapshot \
+     ends at index 2"
     |stage| {
         is_wrong(stage);
         stage.has_snapshot(2, id(2, 1), 1);

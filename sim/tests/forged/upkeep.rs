@@ -160,7 +160,7 @@ crate::forgeries! {
     |stage| stage.sends_part(10)
 
     S43 a_part_is_sent_twice_for_one_request on transferred
-    "n1 sends n2 again chunk 0 of a snapshot, which it had sent at 1.016900 s, but n2 last \
+    "n1 sends chunk 0 of a snapshot to n2 again: it had sent it at 1.016900 s, and n2 last \
      requested it at 1.006800 s"
     |stage| {
         stage.asks_for_part();
