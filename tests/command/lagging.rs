@@ -9,7 +9,7 @@ use crate::nodes::{Nodes, eventually, leader};
 /// A timeout that is longer than any reply takes.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Returns the metric with this name and labels, from the node's start number `start`, from 1.
+/// Returns the metric with this name and labels, of the node's `start`-th start (1 is the first).
 fn counted(nodes: &Nodes, id: u64, start: usize, name: &str) -> u64 {
     let mut address = None;
     eventually("the node logs its metrics address", || {

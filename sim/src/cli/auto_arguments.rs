@@ -15,8 +15,8 @@ pub(crate) struct AutoArguments {
     /// Derive mutants from the syntax tree of the library, and do not use the bugs of
     /// sim/mutants.toml: change comparisons, literals, arithmetic, method calls, logic, conditions,
     /// guards, statements and struct fields. One build has all mutants that compile, each behind a
-    /// switch. Print for each module of the library how many mutants are reached, change a value,
-    /// and are killed (docs/KILLS.md)
+    /// switch. Print for each module of the library how many mutants are reached, how many of these
+    /// change a value, and how many of those are killed (docs/KILLS.md)
     #[arg(long, conflicts_with_all = ["only", "sweeps", "explain", "shrink", "strategies"])]
     pub(crate) auto: bool,
     /// Measure only the mutants of these modules of the library: quorum, log, progress,

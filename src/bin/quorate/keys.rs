@@ -23,7 +23,8 @@ Examples:
   quorate put --escaped 'a\\tb' '\\xff\\x00'
 
 The put is executed at most once, even across leader changes, and exactly once if the exit code is
-0. Exit code 4: the timeout expired, and the put may have been executed, or may be later.")]
+0. Exit code 4: the timeout expired, and the put may have been executed, or may still be
+executed.")]
 pub(crate) struct PutFlags {
     /// Key whose value is set
     key: String,

@@ -61,9 +61,9 @@ settings! {
     members: Vec<NodeAddress>,
     /// Some members of a running cluster; the node waits until it is added to their cluster
     ///
-    /// At its start the node asks these members for the addresses of all members. If none of them
-    /// answers, the leader must be one of them, because the node replies only to addresses that it
-    /// knows.
+    /// At its start the node asks these members for the addresses of all members. If none answers,
+    /// the node can join only while one of these members leads, because it replies only to
+    /// addresses that it knows.
     #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAddress>,
     /// Address to listen on, if it is not this node's address in the membership

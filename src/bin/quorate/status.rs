@@ -32,7 +32,7 @@ Columns of each node:
   committed  index up to which it knows that entries are committed
   applied    index up to which its state machine has applied entries
   snapshot   index of its last snapshot
-  lag        number of entries of the leader's log that are not known to be on its disk
+  lag        number of entries of the leader's log that are not known to be on this node's disk
 Below them, store is the number of bytes that count against the quota, and sessions is the number of
 open client sessions.
 

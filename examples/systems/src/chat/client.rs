@@ -33,7 +33,7 @@ pub enum ClientCommand {
     Waiting,
     /// Print the last messages sent and received
     History,
-    /// Print every account: login state, the number of each waiting message, history length
+    /// Print every account: login state, the numbers of the waiting messages, history length
     Dump {
         /// Address of a node to read from; the answer may be stale
         #[arg(value_parser = node_address)]

@@ -57,7 +57,7 @@ pub enum ClientCommand {
         #[command(flatten)]
         at: AtFlags,
     },
-    /// Print every account: login state, the number of each waiting message, history length
+    /// Print every account: login state, the numbers of the waiting messages, history length
     Dump {
         /// The node to read from and the freshness of the answer.
         #[command(flatten)]

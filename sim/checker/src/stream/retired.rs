@@ -16,8 +16,8 @@ pub(crate) struct RetiredValues {
     has_forgotten: bool,
 }
 
-/// The operations that prove that a value can no longer be read: the first and the last of the
-/// value and of another value, and both writers.
+/// The operations that prove that a value can no longer be read: the writer and the first and last
+/// operation of the value, and the same three of the value that overwrote it.
 pub(crate) type Proof = [Option<(OpId, Call)>; 6];
 
 impl RetiredValues {

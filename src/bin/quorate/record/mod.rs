@@ -49,12 +49,13 @@ Examples:
   quorate record --out recordings --nodes 10.0.0.1:7101,10.0.0.2:7101
   cargo sim replay n1.qrec n2.qrec n3.qrec
 
-Every file of the recording is copied up to its first damaged block. With --out, --last and
---around, only the files that are copied are transferred. A node with `serve --recording-size 0`, or
-whose recording has ended because its disk was full, has none. `cargo sim replay` runs in a checkout
-of quorate (docs/RECORDING.md). Exit code 1: a block was damaged, so the copy lacks this block and
-the rest of its file; or the recording of one of the members could not be copied. A node removes the
-oldest files of its recording: one that it removes meanwhile is named, and the others are copied.";
+Every file of the recording is copied up to its first damaged block. With --out and one of --last
+and --around, the node sends the files of that time, and only the beginning of the others. A node
+with `serve --recording-size 0`, or whose recording has ended because its disk was full, has none.
+`cargo sim replay` runs in a checkout of quorate (docs/RECORDING.md). Exit code 1: a block was
+damaged, so the copy lacks this block and the rest of its file; or the recording of one of the
+members could not be copied. A node removes the oldest files of its recording: one that it removes
+meanwhile is named, and the others are copied.";
 
 pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
     let selection = &flags.selection;
