@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::NodeId;
+use quorate::types::{Membership, NodeId, Payload};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -109,27 +109,41 @@ fn unfinished_change(
     if !membership.is_joint() || now.committed < now.last.index {
         return;
     }
-    let mut whose = None;
-    for (id, event) in history.all() {
-        if let (EventKind::MembershipAdopted(one), Some(node)) = (&event.kind, event.node)
+    for (id, event) in history.events_of(leader) {
+        if let EventKind::MembershipAdopted(one) = &event.kind
             && one.ptr_eq(membership)
-            && (whose.is_none() || node == leader)
         {
-            let led = history.state_after(id).map(|now| now.term).unwrap_or_default();
-            whose = whose.or(Some((node, led)));
+            let then = history.state_after(id).map(|now| now.term).unwrap_or_default();
             draft.fact(
                 id,
                 event.at,
-                format!("{node} uses the membership {membership} in term {led}"),
+                format!("{leader} uses the membership {membership} in term {then}"),
             );
         }
     }
-    let (by, led) = whose.unwrap_or((leader, term));
+    let start = started(history, leader, membership);
     draft.cause(format!(
-        "the membership change to {membership}, which {by} started in term {led}, is committed \
-         but never completed: {leader} leads term {term} and does not take the step that \
-         completes it"
+        "the membership change to {membership}{start} is committed but never completed: {leader} \
+         leads term {term} and does not take the step that completes it"
     ));
+}
+
+/// Describes the start of a membership change, if the recording has it, as a clause between commas:
+/// the leader of the term of the entry that has the membership, in the log of `node`.
+fn started(history: &History<'_>, node: NodeId, membership: &Membership) -> String {
+    let entry = history.events_of(node).rev().find_map(|(_, event)| match &event.kind {
+        EventKind::Submitted(write) => write.entries.iter().rev().find_map(|entry| {
+            let is_it = matches!(&entry.payload, Payload::Membership(one) if one == membership);
+            is_it.then_some(entry.id)
+        }),
+        _ => None,
+    });
+    let Some(entry) = entry else { return String::new() };
+    let elections = history.elections();
+    match elections.iter().find(|(_, _, term)| *term == entry.term) {
+        Some((_, by, term)) => format!(", which {by} started in term {term},"),
+        None => format!(", which is entry {entry} of {node}'s log,"),
+    }
 }
 
 /// Adds the final state of a node, as a fact of the event since which it made no progress.

@@ -315,6 +315,7 @@ impl Goals<'_> {
                 other.place != node.place && network.is_open(other.place, node.place)
             });
             let hears: Vec<String> = hears.map(|other| other.place.id().to_string()).collect();
+            let hears = if hears.is_empty() { "no node".to_owned() } else { hears.join(" ") };
             let state = match node.running() {
                 None => "is down".to_owned(),
                 Some(_) if node.is_paused() => "is paused".to_owned(),
@@ -322,11 +323,8 @@ impl Goals<'_> {
             };
             // Writing to a string cannot fail.
             let membership = node.membership();
-            let _ = write!(
-                saw,
-                " [{core}] {id} {state}, has membership {membership}, hears {};",
-                hears.join(" ")
-            );
+            let _ =
+                write!(saw, " [{core}] {id} {state}, has membership {membership}, hears {hears};");
         }
         if let Some(leader) = self.core_leader() {
             let membership = self.cluster[leader].membership();
@@ -371,8 +369,8 @@ fn blocked_state(running: &Running) -> String {
     let waiting = running.requests.unanswered.len();
     let machine: Index = running.worker.machine().applied().index;
     format!(
-        "{role} in {} with last {last}, durable {}, committed {}, applied {} ({machine}), \
-         {waiting} unanswered",
+        "{role} in {} with last {last}, durable {}, committed {}, applied {}, machine at \
+         {machine}, {waiting} unanswered",
         status.term, ladder.0, ladder.1, ladder.2
     )
 }
