@@ -14,6 +14,7 @@ mod leader_changes;
 mod logs;
 mod machines;
 mod membership;
+mod panics;
 mod phrases;
 mod progress;
 mod terms;
@@ -77,10 +78,8 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 draft.cause(violation.finding.clone());
             }
         }
-        Failure::Panic(words)
-        | Failure::Simulator(words)
-        | Failure::Nondeterminism(words)
-        | Failure::Stalled(words) => {
+        Failure::Panic(message) => panics::explain(&history, &mut draft, message),
+        Failure::Simulator(words) | Failure::Nondeterminism(words) | Failure::Stalled(words) => {
             progress::explain_last_steps(&history, &mut draft);
             draft.cause(words.clone());
         }
