@@ -146,6 +146,10 @@ impl<M: StateMachine> Machine<M> {
     ///
     /// # Errors
     /// A [`RestoreError`]; its variants document the state of the machine after it.
+    ///
+    /// # Panics
+    /// If the user's state machine reports, after its restore, that it has executed commands after
+    /// `last`. It would then not get them.
     pub fn restore(&mut self, last: EntryId, snapshot: &mut dyn Read) -> Result<(), RestoreError> {
         let mut reader = BufReader::new(snapshot);
         let max = self.version_max();
@@ -169,6 +173,8 @@ impl<M: StateMachine> Machine<M> {
         // Nothing shows which outcomes led to a state that the user's state machine kept.
         self.results = header.results.filter(|_| is_replaced);
         self.user_start = self.user.applied().unwrap_or_default();
+        let is_ahead = is_replaced && !self.is_caught_up();
+        assert!(!is_ahead, "contract: a state has executed no command after its snapshot");
         assert!(self.executed <= self.applied.index, "only applied commands are executed");
         assert!(!self.is_invalid, "a restored state is valid");
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Cursor, Read};
+use std::slice;
 
 use super::*;
 use crate::types::{Command, SessionBounds, Term};
@@ -438,6 +439,68 @@ fn a_durable_state_machine_is_restored_from_a_later_snapshot() {
     let mut machine = Machine::new(durable);
     machine.restore(later.applied(), &mut &bytes_of(&later)[..]).unwrap();
     assert_eq!(machine.query(b""), b"ab");
+}
+
+/// A state machine with durable state: the indices of the commands that it has executed.
+#[derive(Clone, Debug, Default)]
+struct Indices(Vec<u64>);
+
+impl StateMachine for Indices {
+    fn apply(&mut self, index: Index, _: &[u8]) -> Vec<u8> {
+        self.0.push(index.0);
+        Vec::new()
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|index| index.to_le_bytes()).collect();
+        Box::new(Cursor::new(bytes))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        snapshot.read_to_end(&mut bytes)?;
+        let indices = bytes.chunks_exact(8).map(|index| index.try_into().expect("eight bytes"));
+        self.0 = indices.map(u64::from_le_bytes).collect();
+        Ok(())
+    }
+
+    fn applied(&self) -> Option<Index> {
+        Some(self.0.last().map_or(Index::ZERO, |last| Index(*last)))
+    }
+}
+
+/// Asserts that `machine`, restored from the snapshot at entry 3 of a log of five commands,
+/// executes the last two of them, and that their outcomes are known.
+fn assert_executes_the_rest(mut machine: Machine<Indices>) {
+    let commands = log(1, &b"abcde".each_ref().map(|byte| Request::Plain(slice::from_ref(byte))));
+    let mut before = Machine::new(Indices::default());
+    before.apply(&commands[..3]);
+    let mut snapshot = before.snapshot().expect("it is caught up");
+    machine.restore(before.applied(), &mut snapshot).unwrap();
+    assert_eq!(machine.user().0, [1, 2, 3]);
+    assert!(machine.snapshot().is_some(), "it is caught up");
+    let outcomes = machine.apply(&commands[3..]);
+    assert_eq!(outcomes, [4, 5].map(|index| (Index(index), reply(""))));
+    assert_eq!(machine.user().0, [1, 2, 3, 4, 5]);
+    before.apply(&commands[3..]);
+    assert_eq!((machine.results(), before.results().is_some()), (before.results(), true));
+}
+
+#[test]
+fn a_restored_state_executes_every_command_after_the_snapshot() {
+    assert_executes_the_rest(Machine::new(Indices::default()));
+    assert_executes_the_rest(Machine::new(Indices(vec![1])));
+}
+
+#[test]
+fn a_discarded_state_executes_the_commands_after_the_snapshot_again() {
+    let mut machine = Machine::new(Indices(vec![1, 2, 3, 4, 5]));
+    machine.discard_state();
+    assert_executes_the_rest(machine);
 }
 
 #[test]
