@@ -590,7 +590,7 @@ impl Log {
         assert!(self.committed <= last, "committed entries are in the log");
         assert!(self.durable <= last, "durable entries are in the log");
         assert!(snapshot <= self.committed, "a snapshot covers committed entries only");
-        assert!(self.tail.first() > self.base().index, "the tail is after the base");
+        self.tail.assert_invariants(self.base().index, self.last());
         self.damaged.assert_invariants(self.base().index, self.durable);
         self.memberships.assert_invariants(snapshot, last);
         let kept = self.durable.max(self.base().index);

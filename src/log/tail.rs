@@ -8,7 +8,7 @@ mod tests;
 use alloc::collections::VecDeque;
 use core::hash::{Hash, Hasher};
 
-use crate::types::{Entries, Entry, Index};
+use crate::types::{Entries, Entry, EntryId, Index};
 
 /// Consecutive entries in memory, up to the last entry of the log.
 ///
@@ -203,6 +203,18 @@ impl Tail {
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.from(0, 0)
+    }
+
+    /// Panics unless the tail is after the log's `base`, and ends with its `last` entry.
+    pub(crate) fn assert_invariants(&self, base: Index, last: EntryId) {
+        assert!(self.first > base, "the tail is after the base");
+        assert!(self.next == last.index.next(), "the tail ends with the log");
+        let end = self.lists.back().and_then(|list| list.entries.last());
+        assert!(end.is_none_or(|end| end.id == last), "the last entry is that of the log");
+        assert!(
+            end.is_some() == (self.first < self.next),
+            "the entries from the first on are here"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::*;
-use crate::types::{EntryId, Payload, Term};
+use crate::types::{Payload, Term};
 
 fn list(first: u64, count: u64) -> Entries {
     let id = |index| EntryId::new(Term(1), Index(index));
