@@ -1,7 +1,7 @@
 //! The view of one peer after its replies.
 
 use crate::progress::{Mode, Progress, Window};
-use crate::types::{Index, Instant};
+use crate::types::{Index, Instant, Readiness};
 
 const WINDOW: Window = Window { messages_max: 2, entries_max: 10, bytes_max: 1000 };
 
@@ -104,6 +104,33 @@ fn the_window_of_an_uncertain_peer_is_freed_by_what_its_disk_has() {
     assert_eq!(progress.inflight().entries(), 2, "entry 8 is in the peer's memory");
     progress.heartbeat_replied(4, Index(8), Index(0), Index(8));
     assert_eq!(progress.inflight().entries(), 0);
+}
+
+#[test]
+fn only_a_reply_to_a_later_round_tells_whether_a_rolled_back_disk_is_certain() {
+    let (mut progress, last) = (streaming(6), Index(20));
+    progress.answered(5, Readiness::default());
+    progress.mark_rolled_back(5, last);
+    assert!(progress.disk_rolled_back() && !progress.counts());
+    assert_eq!(progress.matched(), Index(0), "the disk has lost what it acknowledged");
+    assert!(!progress.report_certainty(5, true, last), "the reply shows the rollback");
+    assert!(!progress.report_certainty(4, false, last), "the disk had the entries");
+    assert!(progress.report_certainty(6, true, last));
+    progress.answered(6, Readiness::default());
+    assert!(!progress.report_certainty(6, false, last), "the peer was uncertain then");
+    assert!(!progress.counts());
+    assert!(progress.report_certainty(7, false, last) && progress.counts());
+}
+
+#[test]
+fn an_uncertain_peer_has_acknowledged_nothing_and_answered_no_round() {
+    let mut progress = streaming(6);
+    progress.sent(Index(8), 2, 20);
+    progress.answered(3, Readiness::default());
+    assert!(progress.report_certainty(4, true, Index(20)));
+    assert_eq!((progress.matched(), progress.acked_round()), (Index(0), 0));
+    assert_eq!(progress.inflight().entries(), 0);
+    assert!(matches!(progress.mode(), Mode::Probe { .. }), "its log may be shorter");
 }
 
 #[test]
