@@ -251,6 +251,7 @@ impl Common {
         let is_valid = || screen::reject_reason(to, &message).is_none();
         debug_assert!(repeats_term || is_valid(), "{} is valid", kind.name());
         if self.journal.outbox().has_persisted(gate) {
+            assert_may_leave(&message.body, self.log(), self.ballot.is_uncertain());
             self.output.push(Action::Send(message));
         } else if !self.journal.outbox_mut().hold(gate, message, self.config.outbox_messages_max) {
             self.reject_message(from, kind.name(), MessageRejectReason::OutboxFull);
@@ -266,12 +267,14 @@ impl Common {
         }
         let (has_damage, intact) =
             (self.log().damaged_entries() > 0, self.log().last_before_damage());
-        let Common { journal, output, .. } = self;
-        journal.outbox_mut().release(|mut message| {
+        let Common { journal, ballot, output, .. } = self;
+        let (log, outbox) = journal.log_and_outbox();
+        outbox.release(|mut message| {
             if has_damage {
                 // Damage may have been found while the message waited (docs/REPAIR.md, R4).
                 message.body.acknowledge_at_most(intact);
             }
+            assert_may_leave(&message.body, log, ballot.is_uncertain());
             output.push(Action::Send(message));
         });
     }
@@ -303,6 +306,8 @@ impl Common {
     /// Reports that the proposal at `index`, of this leader's term, is committed.
     pub(crate) fn report_committed(&mut self, tag: Tag, index: Index) {
         assert!(index <= self.log().committed(), "a reported proposal is committed");
+        let is_own = self.log().term_at(index).is_none_or(|term| term == self.term());
+        assert!(is_own, "a leader answers the proposals of its own term");
         let id = EntryId::new(self.term(), index);
         self.output.push(Action::Committed { tag, id });
     }
@@ -406,11 +411,26 @@ impl Common {
         self.health.repair.assert_invariants(self.log());
         self.reads.assert_invariants(self.log().applied(), self.now);
         self.members.assert_invariants(self.log().membership());
-        self.survival.assert_invariants(self.now);
+        self.survival.assert_invariants(self.log().membership(), self.now);
         let may_take_over = self.survival.may_take_over();
         assert!(!may_take_over || self.is_incoming_voter(), "only a voter takes over");
+        assert!(!may_take_over || !self.ballot.is_uncertain(), "no uncertain node takes over");
         self.output.assert_invariants();
     }
+}
+
+/// Panics if a message that leaves acknowledges an entry that a crash could undo, or if an uncertain
+/// node acknowledges an entry or grants its vote.
+#[inline]
+fn assert_may_leave(body: &Body, log: &Log, is_uncertain: bool) {
+    let acknowledged = body.acknowledged();
+    // While the installation of a snapshot is under way, the log counts fewer entries as durable
+    // than the node has acknowledged before. The snapshot covers all of those.
+    let is_durable = acknowledged <= log.durable().max(log.base().index);
+    assert!(is_durable, "an acknowledged entry is durable");
+    let is_vote = matches!(body, Body::RequestVoteReply { granted: true, .. });
+    let counts = is_vote || acknowledged > Index::ZERO;
+    assert!(!is_uncertain || !counts, "an uncertain node neither acknowledges nor votes");
 }
 
 #[cfg(feature = "explore")]

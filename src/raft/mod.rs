@@ -113,6 +113,7 @@ impl Raft {
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         let paused = self.common.advance_clock(now);
+        let is_timeout = matches!(input, Input::Timeout) && now < Instant::NEVER;
         self.common.apply.begin_step();
         self.common.output.swap(actions);
         if paused && matches!(self.role, Role::Leader(_)) {
@@ -133,6 +134,7 @@ impl Raft {
         }
         self.common.finish_step();
         self.common.output.swap(actions);
+        assert!(!is_timeout || self.deadline() > now, "a timeout sets a later deadline");
         if cfg!(debug_assertions) {
             self.assert_invariants();
         }

@@ -207,6 +207,8 @@ impl Candidate {
             counted == self.own_vote.is_none(),
             "a candidate's own vote counts once it is durable"
         );
+        let is_durable = |write| common.journal.outbox().has_persisted(write);
+        assert!(!self.own_vote.is_some_and(is_durable), "a durable vote is counted");
     }
 }
 

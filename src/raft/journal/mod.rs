@@ -46,6 +46,11 @@ impl Journal {
         &mut self.outbox
     }
 
+    /// The log, and the outbox whose messages leave.
+    pub(crate) fn log_and_outbox(&mut self) -> (&Log, &mut Outbox) {
+        (&self.log, &mut self.outbox)
+    }
+
     /// Appends an entry, received from the leader or created here.
     #[inline]
     pub(crate) fn append(&mut self, entry: Entry) {

@@ -218,6 +218,13 @@ impl Outbox {
             pending.is_none_or(|(id, _)| *id > self.persisted),
             "a durable write is not pending"
         );
+        let unfinished = self.submitted.0 - self.persisted.0;
+        assert!(self.pending_writes.len() as u64 == unfinished, "each unfinished write is pending");
+        let indices = self.pending_writes.iter().filter(|(_, last)| *last > Index::ZERO);
+        assert!(
+            indices.is_sorted_by_key(|(_, last)| *last),
+            "an entry is durable no later than the entries after it"
+        );
         let gates = self.hard_state_write.max(self.entries_write);
         assert!(gates <= self.submitted, "a step submits the writes that messages wait for");
         assert!(self.hard_state.is_none(), "a step submits its hard state");
