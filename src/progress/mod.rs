@@ -296,6 +296,11 @@ impl Progress {
         }
     }
 
+    /// The round in which `matched` last rose.
+    pub(crate) fn matched_round(&self) -> u64 {
+        self.disk.matched_round
+    }
+
     /// The highest round that the peer has answered.
     pub(crate) fn acked_round(&self) -> u64 {
         self.answer.round

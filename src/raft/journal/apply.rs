@@ -48,6 +48,11 @@ impl Apply {
         !self.has_stepped && log.committed() > log.applied()
     }
 
+    /// Whether a fetch for this consumer is pending.
+    pub(crate) fn is_fetching(&self, consumer: Consumer) -> bool {
+        self.fetches.iter().any(|(other, ..)| other.is_same(consumer))
+    }
+
     /// Requests entries from the disk, unless a fetch for this consumer is pending.
     pub(crate) fn fetch(
         &mut self,
@@ -58,7 +63,7 @@ impl Apply {
         output: &mut Output,
     ) {
         assert!(first <= last, "a fetch requests at least one entry");
-        if self.fetches.iter().any(|(other, ..)| other.is_same(consumer)) {
+        if self.is_fetching(consumer) {
             return;
         }
         self.fetches.push((consumer, first, last));

@@ -16,15 +16,17 @@ impl Leader {
         (proposed, self.reads.own())
     }
 
-    /// Panics if this leader's disk has damaged entries, and the log up to `index` is not intact on
-    /// the disks of a quorum: damaged copies must not count (docs/REPAIR.md, R4).
+    /// Panics unless a quorum of certain nodes has the log up to `index` on its disks. Without debug
+    /// assertions, it checks that only if this leader's own disk has lost an entry: other nodes
+    /// must then be the quorum (docs/REPAIR.md, R4).
     pub(crate) fn assert_quorum_has(&self, common: &Common, index: Index) {
-        if common.log().damaged_entries() == 0 || common.survival.is_on() {
+        let is_checked = cfg!(debug_assertions) || common.log().damaged_entries() > 0;
+        if !is_checked || common.survival.is_on() {
             return;
         }
         let has_intact = |id: NodeId| match self.peers.get(id) {
-            Some(peer) => peer.matched() >= index,
-            None => id == common.id() && common.log().last_before_damage() >= index,
+            Some(peer) => peer.counts() && peer.matched() >= index,
+            None => id == common.id() && common.log().intact() >= index,
         };
         let is_decided = is_quorum(common.log().membership(), has_intact);
         assert!(is_decided, "a committed entry is intact on the disks of a quorum");
@@ -36,18 +38,27 @@ impl Leader {
         let term = common.log().term_at(self.term_start);
         assert!(term.is_none_or(|term| term == common.term()), "its first entry is of its term");
         self.peers.assert_invariants(common.id(), last);
-        for (_, progress) in self.peers.iter() {
+        for (id, progress) in self.peers.iter() {
             replication::assert_within_window(common, progress);
+            replication::assert_progress(common, id, progress);
             assert!(progress.acked_round() <= self.round, "only sent rounds are answered");
             assert!(progress.last_contact() <= now, "no peer was heard from in the future");
         }
         self.lease.assert_invariants(self.round, now);
+        let withholds = common.ballot.vote_lease() >= common.config().vote_lease_span();
+        let holds_none = self.lease.read_leases_end().is_none();
+        assert!(holds_none || withholds, "a crash does not end the vote lease for the read leases");
         self.change.assert_invariants(common, &self.peers);
         self.transfers.assert_invariants(common.id());
         self.unapplied.assert_invariants(common.log());
         let all_live_max = common.config().all_live_max;
         self.proposals.assert_invariants(common.log().committed(), last.index, all_live_max);
         self.reads.assert_invariants(self.round);
+        let is_queued = !self.reads.has_early() || !self.has_committed_in_term(common);
+        assert!(is_queued, "an early read is queued at the first commit of the term");
+        let has_round = !self.reads.awaits_round() || self.confirmed_round(common) < self.round;
+        assert!(has_round, "the reads wait for a round that was sent");
+        common.assert_reads_are_committed();
         self.log_ends.assert_invariants(last.index);
     }
 }

@@ -58,9 +58,15 @@ impl LogEnds {
         });
     }
 
-    /// Panics if a request waits for an entry that the log, which ends at `last`, does not have.
+    /// Panics if a request waits for an entry that the log, which ends at `last`, does not have, or
+    /// if two requests of one node wait.
     pub(super) fn assert_invariants(&self, last: Index) {
         let exist = self.waiting.iter().all(|waiting| waiting.entry <= last);
         assert!(exist, "a request waits for an entry of the log");
+        let mut rest = self.waiting.iter();
+        while let Some(waiting) = rest.next() {
+            let is_last = rest.clone().all(|other| other.id != waiting.id);
+            assert!(is_last, "a later request of a node replaces the one before it");
+        }
     }
 }

@@ -53,6 +53,11 @@ impl LeaderReads {
         !self.waiting.is_empty()
     }
 
+    /// Whether a read waits until an entry of this term is committed.
+    pub(crate) fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Whether this request for a read index waits already.
     pub(crate) fn contains(&self, reader: Reader) -> bool {
         self.waiting.iter().any(|read| read.reader == reader)

@@ -87,6 +87,19 @@ pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
     assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
 }
 
+/// Panics if the peer lacks entries that it would never get, because nothing is under way whose end
+/// makes this leader send them.
+pub(crate) fn assert_progress(common: &Common, peer: NodeId, progress: &Progress) {
+    let (log, next) = (common.log(), progress.next());
+    let lacks_none = next > log.last().index;
+    let awaits_reply = match progress.mode() {
+        Mode::Probe { paused } | Mode::Snapshot { paused, .. } => paused,
+        Mode::Replicate => progress.inflight().messages() > 0,
+    };
+    let awaits_disk = common.apply.is_fetching(Consumer::Peer(peer)) || log.is_damaged(next);
+    assert!(lacks_none || awaits_reply || awaits_disk, "a peer gets the entries that it lacks");
+}
+
 /// Whether [`replicate_to`] would send nothing to the peer.
 #[inline]
 fn is_up_to_date(common: &Common, progress: &Progress, commit_due: bool) -> bool {
