@@ -431,6 +431,14 @@ impl Log {
             || self.spare_segments.has_segment(number)
     }
 
+    /// Panics if a batch waits although nothing is under way that would end its wait.
+    pub(crate) fn assert_progress(&self) {
+        assert!(self.writing.is_some() || self.queue.is_empty(), "the next batch begins at once");
+        let waits = |writing: &Writing| matches!(writing.stage, Stage::Link);
+        let waits = self.writing.as_ref().is_some_and(waits);
+        assert!(!waits || self.reads.reads_link(), "the link that a batch waits for is read");
+    }
+
     /// Panics if the parts of the log contradict one another.
     fn check(&self) {
         let mut next = self.acknowledged.next();

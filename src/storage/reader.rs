@@ -143,6 +143,18 @@ impl PendingReads {
         PendingReads { identity, read_bytes_max, segment: None, under_way, stalled }
     }
 
+    /// Returns the number of pending reads for the caller of a fetch.
+    pub(crate) fn fetches(&self) -> usize {
+        let is_fetch = |read: &&Read| matches!(read.purpose, Purpose::Fetch { .. });
+        self.under_way.values().chain(&self.stalled).filter(is_fetch).count()
+    }
+
+    /// Returns true if the read of a link is pending.
+    pub(crate) fn reads_link(&self) -> bool {
+        let mut reads = self.under_way.values().chain(&self.stalled);
+        reads.any(|read| matches!(read.purpose, Purpose::Link))
+    }
+
     /// Returns true if a read of `segment` is pending.
     pub(crate) fn needs(&self, segment: u64) -> bool {
         self.under_way.values().chain(&self.stalled).any(|read| read.segment == segment)

@@ -40,9 +40,9 @@ pub struct Storage {
     /// The number of spare segments to keep now: 0 until the start.
     pub(crate) spare_segments_target: usize,
     /// Whether the last [`Event::Full`] said that the file system is full.
-    full: bool,
+    pub(crate) full: bool,
     /// Snapshots to report once the superblock names them, each with its superblock request.
-    pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
+    pub(crate) pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
     closing: Closing,
     pub(crate) failed: bool,
     /// Segments found at the opening that hold no flush of the log.
@@ -557,6 +557,8 @@ impl Storage {
         assert_eq!(durable.identity, self.identity, "the superblock is that of the node");
         assert!(durable.hard_state.term <= target.hard_state.term, "the term never decreases");
         assert!(target.compacted <= target.snapshot.last.index, "the snapshot covers what is gone");
+        assert!(!self.updater.is_stuck(), "a requested update of the superblock is under way");
+        self.log.assert_progress();
         if self.closing == Closing::Done {
             assert!(self.log.is_idle(), "a closed store has written everything");
             assert!(durable.clean, "a closed store has recorded its clean shutdown");
@@ -566,6 +568,10 @@ impl Storage {
             assert!(self.base().index <= snapshot, "the snapshot covers what the log lacks");
             assert!(self.last().index >= snapshot, "the log has the last entry of the snapshot");
             assert!(self.recorded_index >= snapshot, "the snapshots know the current one");
+            assert!(target.snapshot.last.index >= snapshot, "a later snapshot replaces one");
+            assert!(target.committed >= durable.committed, "the commit index never decreases");
+            let acknowledged = self.log.acknowledged();
+            assert!(durable.ack_floor <= acknowledged, "the floor is a durable flush");
         }
     }
 

@@ -112,6 +112,11 @@ impl SuperblockUpdater {
         self.satisfied >= request
     }
 
+    /// Returns true if a request waits, and no update is under way.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.update.is_none() && self.satisfied < self.requests
+    }
+
     /// Requests an update that writes the damaged copies first. Does nothing if an update is under
     /// way, because each update writes every copy, and a copy that is being written may be read
     /// torn.
