@@ -1,21 +1,23 @@
 //! Steps of a node that take a certain state of its parts: the end of one that has lost an entry
-//! for good or cannot store one, the rest of a lease, and proposals that a snapshot covers.
+//! for good or cannot store one, the rest of a lease, proposals that a snapshot covers, and the
+//! memory that the node reports.
 
 use core::time::Duration;
 
 use crate::machine::{ConflictTest, Proposer, Request};
 use crate::raft::{self, Config, Lease, Raft};
 use crate::replica::config::ReplicaConfig;
-use crate::replica::input::Input;
-use crate::replica::node::Node;
+use crate::replica::input::{Input, WorkResult};
 use crate::replica::node::disk_order_tests::Empty;
+use crate::replica::node::{Node, Task};
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
 use crate::replica::read_conflicts::ReadConflicts;
 use crate::storage::{ClusterId, FileDisk, Identity};
 use crate::types::{
-    Body, DamagedEntry, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
-    Message, NodeId, Payload, ReadLevel, Restored, SnapshotMeta, Tag, Term,
+    Body, DamagedEntry, Entries, Entry, EntryId, HardState, Incarnation, Index, Instant,
+    MachineUsage, Membership, Message, NodeId, Payload, ReadLevel, Restored, SnapshotMeta,
+    StateDigest, Tag, Term,
 };
 
 /// Returns n1 with an empty log.
@@ -154,6 +156,30 @@ fn a_proposal_that_an_installed_snapshot_covers_has_an_unknown_outcome() {
     });
     assert!(unknown.eq([4, 5].map(Tag)), "the state machine does not apply them");
     assert_eq!(node.requests.len(), 1);
+}
+
+#[test]
+fn the_node_reports_the_memory_after_the_last_piece_of_work() {
+    let membership = Membership::new([1, 2, 3].map(NodeId));
+    let mut node = opened(&membership, &ReplicaConfig::new(Config::new(NodeId(1))));
+    let usage = |sessions| MachineUsage { sessions, ..MachineUsage::default() };
+    let (last, state_digest) = (Index::ZERO, StateDigest::default());
+    node.task = Task::Restoring;
+    node.on_done(WorkResult::Restored { last, state_digest, usage: usage(7) });
+    assert_eq!(node.usage(), usage(7));
+    let (outcomes, state_digests) = (Vec::new(), Vec::new());
+    let (requires, rest) = (None, Entries::new());
+    node.task = Task::Applying;
+    let usage_after = usage(8);
+    node.on_done(WorkResult::Applied {
+        last,
+        outcomes,
+        state_digests,
+        usage: usage_after,
+        requires,
+        rest,
+    });
+    assert_eq!(node.usage(), usage_after);
 }
 
 #[test]

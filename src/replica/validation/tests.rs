@@ -86,6 +86,25 @@ fn an_unverified_node_compares_soon_after_it_applies_its_first_entry() {
 }
 
 #[test]
+fn a_restored_state_answers_no_read_before_it_was_compared() {
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let (voters, now) = (Membership::new([1, 2, 3].map(NodeId)), Instant::ZERO);
+    let mut validation = Validation::new(&config, 7, Index::ZERO, digest(1, 0), now);
+    assert!(validation.may_serve_reads(now, &voters), "every state machine begins empty");
+    validation.on_request(NodeId(2), 1, Index(5), &mut Vec::new());
+    validation.restarted(Index(9), digest(1, 0), now);
+    validation.assert_invariants();
+    assert_eq!(validation.verification(), StateVerification::Unverified);
+    assert!(!validation.may_serve_reads(now, &voters));
+    let mut outputs = Vec::new();
+    assert_eq!(validation.advance(now, &voters, Index(9), &mut outputs), None);
+    assert_eq!(outputs.len(), 2, "the node requests the digests of both");
+    validation.on_reply(NodeId(2), 8, Index(9), digest(1, 0));
+    assert_eq!(validation.advance(now, &voters, Index(9), &mut outputs), CONSISTENT);
+    assert!(validation.may_serve_reads(now, &voters));
+}
+
+#[test]
 fn a_majority_decides_as_soon_as_it_is_known() {
     assert_eq!(result(3, &[], false), None);
     assert_eq!(result(3, &[(2, 1)], false), CONSISTENT);
