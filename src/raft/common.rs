@@ -419,8 +419,8 @@ impl Common {
     }
 }
 
-/// Panics if a message that leaves acknowledges an entry that a crash could undo, or if an uncertain
-/// node acknowledges an entry or grants its vote.
+/// Panics if a message that leaves acknowledges an entry that a crash could undo, or if an
+/// uncertain node acknowledges an entry or grants its vote.
 #[inline]
 fn assert_may_leave(body: &Body, log: &Log, is_uncertain: bool) {
     let acknowledged = body.acknowledged();

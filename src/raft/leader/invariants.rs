@@ -16,9 +16,9 @@ impl Leader {
         (proposed, self.reads.own())
     }
 
-    /// Panics unless a quorum of certain nodes has the log up to `index` on its disks. Without debug
-    /// assertions, it checks that only if this leader's own disk has lost an entry: other nodes
-    /// must then be the quorum (docs/REPAIR.md, R4).
+    /// Panics unless a quorum of certain nodes has the log up to `index` on its disks. Without
+    /// debug assertions, it checks that only if this leader's own disk has lost an entry: other
+    /// nodes must then be the quorum (docs/REPAIR.md, R4).
     pub(crate) fn assert_quorum_has(&self, common: &Common, index: Index) {
         let is_checked = cfg!(debug_assertions) || common.log().damaged_entries() > 0;
         if !is_checked || common.survival.is_on() {
