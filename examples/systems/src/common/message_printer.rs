@@ -60,7 +60,7 @@ impl PromptProgress {
     fn changes_within(&self, before: u64, time_max: Duration) -> bool {
         let is_same = |count: &mut u64| *count == before;
         let waited = self.0.changed.wait_timeout_while(self.lock(), time_max, is_same);
-        let (_, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (_count, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         !timeout.timed_out()
     }
 
