@@ -54,7 +54,7 @@ impl Lookups {
         ended.ok_or_else(stopped)?.map_err(|(kind, text)| io::Error::new(kind, text))
     }
 
-    /// Begins a lookup, unless one of the name is under way, and returns the receiver of its result.
+    /// Begins a lookup, unless one of the name is under way. Returns the receiver of its result.
     fn begin(
         &'static self,
         name: &str,

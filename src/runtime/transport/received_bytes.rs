@@ -1,5 +1,5 @@
-//! The stream below TLS. It counts the bytes that it receives, which shows the progress of a record,
-//! of which nothing can be read until all of it has arrived; and it lets other tasks run.
+//! The stream below TLS. It counts the received bytes, which shows the progress of a record, of
+//! which nothing can be read until all of it has arrived; and it lets other tasks run.
 
 use std::io;
 use std::pin::Pin;

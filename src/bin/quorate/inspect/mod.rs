@@ -42,9 +42,9 @@ code stays 0. Exit code 3: a running node has the directory open.
 Entries that are `repairable` have lost only their content: the node starts, and gets the content
 from the other members. If acknowledged entries at the end of the log are `lost`, the node starts,
 but counts in no quorum until a leader has checked its log. Entries of a `torn` flush are
-incomplete: a start drops them, because nothing shows that they were acknowledged. Entries, or a part
-of the log, that are `covered` cannot be read and are not needed, because the snapshot includes them.
-A damaged snapshot that is `older` than the one that a start uses is not needed.";
+incomplete: a start drops them, because nothing shows that they were acknowledged. Entries, or a
+part of the log, that are `covered` cannot be read and are not needed, because the snapshot includes
+them. A damaged snapshot that is `older` than the one that a start uses is not needed.";
 
 pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
     let place = flags.directory.display();

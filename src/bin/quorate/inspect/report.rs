@@ -163,22 +163,7 @@ impl DirectoryReport {
             )?;
         }
         if let Some(error) = &opened.damage {
-            let (needed, covered) = damaged_entries(opened);
-            let (kind, source) = match (needed.is_empty(), covered.last()) {
-                (true, _) => {
-                    ("covered", "the snapshot has their effect, and no start needs them".into())
-                }
-                (false, None) => {
-                    ("repairable", "the node takes them from the other members".into())
-                }
-                (false, Some(last)) => (
-                    "repairable",
-                    format!(
-                        "the node takes those after {last} from the other members; the snapshot has \
-                     the effect of the others, and no start needs them"
-                    ),
-                ),
-            };
+            let (kind, source) = kind_of_damage(opened);
             writeln!(f, "{kind}: {}; {source}", error.without_advice())?;
         }
         if let Some(error) = &self.replaceable_snapshot {
@@ -275,6 +260,24 @@ impl DirectoryReport {
 fn damaged_entries(opened: &OpenedStorage) -> (Vec<u64>, Vec<u64>) {
     let indices = opened.damaged.iter().map(|entry| entry.id.index.0);
     indices.partition(|index| *index > opened.snapshot.last.index.0)
+}
+
+/// Returns the kind of the damage of entries, and what a start does about it.
+fn kind_of_damage(opened: &OpenedStorage) -> (&'static str, String) {
+    let (needed, covered) = damaged_entries(opened);
+    match (needed.is_empty(), covered.last()) {
+        (true, _) => {
+            ("covered", "the snapshot has their effect, and no start needs them".to_owned())
+        }
+        (false, None) => ("repairable", "the node takes them from the other members".to_owned()),
+        (false, Some(last)) => {
+            let text = format!(
+                "the node takes those after {last} from the other members; the snapshot has the \
+                 effect of the others, and no start needs them"
+            );
+            ("repairable", text)
+        }
+    }
 }
 
 fn unreadable(error: &dyn fmt::Display) -> StorageError {
