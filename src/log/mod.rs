@@ -263,12 +263,6 @@ impl Log {
         self.runs.term_at(index)
     }
 
-    /// The first entry of the log's last term; the base if all entries have its term.
-    #[must_use]
-    pub fn last_term_start(&self) -> EntryId {
-        self.runs.last_start()
-    }
-
     /// Whether `id` is an entry of the log or its base (the consistency check of Raft §5.3).
     #[must_use]
     #[inline]

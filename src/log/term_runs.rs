@@ -33,7 +33,7 @@ impl TermRuns {
 
     /// The first entry of the log's last term; the base if all entries have its term.
     #[inline]
-    pub(crate) fn last_start(&self) -> EntryId {
+    fn last_start(&self) -> EntryId {
         self.starts[self.starts.len() - 1]
     }
 
