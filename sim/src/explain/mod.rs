@@ -14,7 +14,6 @@ mod leader_changes;
 mod logs;
 mod machines;
 mod membership;
-mod panics;
 mod phrases;
 mod progress;
 mod terms;
@@ -78,8 +77,10 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 draft.cause(violation.finding.clone());
             }
         }
-        Failure::Panic(message) => panics::explain(&history, &mut draft, message),
-        Failure::Simulator(words) | Failure::Nondeterminism(words) | Failure::Stalled(words) => {
+        Failure::Panic(words)
+        | Failure::Simulator(words)
+        | Failure::Nondeterminism(words)
+        | Failure::Stalled(words) => {
             progress::explain_last_steps(&history, &mut draft);
             draft.cause(words.clone());
         }

@@ -2,7 +2,6 @@
 //! functions do nothing.
 
 use quorate::raft::{MessageRejectReason, Status};
-use quorate::replica::Input;
 use quorate::storage::{DiskError, FileAction};
 use quorate::types::{Instant, NodeId, Packet, Tag};
 
@@ -22,6 +21,11 @@ impl Observer {
         Some(recorder.finish())
     }
 
+    /// Whether the run is recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     /// Records that the node's next input is this packet.
     pub(crate) fn packet_arrives(&mut self, packet: u64) {
         if let Some(recorder) = &mut self.recorder {
@@ -29,17 +33,16 @@ impl Observer {
         }
     }
 
-    /// Notes that the step of a node with this input begins.
-    pub(crate) fn input_begins(&mut self, node: NodeId, input: &Input) {
+    /// Records an input of a node, and the node's next deadline.
+    pub(crate) fn input_taken(
+        &mut self,
+        now: SimTime,
+        status: &Status,
+        taken: InputKind,
+        deadline: Instant,
+    ) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.input_begins(node, InputKind::of(input));
-        }
-    }
-
-    /// Records the input whose step began last, and the node's next deadline.
-    pub(crate) fn input_ends(&mut self, now: SimTime, status: &Status, deadline: Instant) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.input_ends(now, status, deadline);
+            recorder.input_taken(now, status, taken, deadline);
         }
     }
 

@@ -288,7 +288,7 @@ fn state(status: &Status, leader: Option<u16>) -> State {
 fn page_kind(kind: &EventKind) -> Kind {
     match kind {
         EventKind::Started { .. } | EventKind::NotStarted(_) => Kind::Start,
-        EventKind::Stopped(_) | EventKind::Crashed { .. } | EventKind::Panicked => Kind::Crash,
+        EventKind::Stopped(_) | EventKind::Crashed { .. } => Kind::Crash,
         EventKind::Wiped | EventKind::RolledBack { .. } => Kind::Crash,
         EventKind::Paused => Kind::Pause,
         EventKind::Resumed => Kind::Resume,

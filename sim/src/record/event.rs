@@ -82,8 +82,6 @@ pub enum EventKind {
     ClockBoundExceeded,
     /// The node takes an input.
     TookInput(InputKind),
-    /// The node panics in the step whose input is the event before this one.
-    Panicked,
     /// The node rejects a message.
     MessageRejected {
         /// The sender of the message.

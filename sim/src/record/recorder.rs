@@ -46,8 +46,6 @@ pub(crate) struct Recorder {
     current_plan_op: Option<EventId>,
     /// The packet that a node is about to take.
     arriving_packet: Option<u64>,
-    /// The input whose step has begun and not ended, with its node.
-    begun_input: Option<(NodeId, InputKind)>,
     is_over: bool,
 }
 
@@ -95,7 +93,6 @@ impl Recorder {
             planned: BTreeMap::new(),
             current_plan_op: None,
             arriving_packet: None,
-            begun_input: None,
             is_over: false,
         }
     }
@@ -156,39 +153,15 @@ impl Recorder {
         self.arriving_packet = Some(packet);
     }
 
-    /// Sets the input whose step begins. If the step panics, its input is recorded before the
-    /// failure.
-    pub(crate) fn input_begins(&mut self, node: NodeId, input: InputKind) {
-        self.begun_input = Some((node, input));
-    }
-
-    /// Records the input whose step began last, with the node's status after it and its next
-    /// deadline.
-    pub(crate) fn input_ends(&mut self, now: SimTime, status: &Status, deadline: Instant) {
-        if let Some((_, taken)) = self.begun_input.take() {
-            self.input_taken(now, status, taken, deadline);
-        }
-    }
-
     /// Records an input of a node, its status after it and its next deadline.
-    pub(super) fn input_taken(
+    pub(crate) fn input_taken(
         &mut self,
         now: SimTime,
         status: &Status,
-        taken: InputKind,
+        mut taken: InputKind,
         deadline: Instant,
     ) {
         let node = status.id;
-        self.set_state(node, status);
-        let id = self.record_input(now, node, taken);
-        let track = self.track(node);
-        if track.deadline.is_none_or(|(before, _)| before != deadline) {
-            track.deadline = Some((deadline, id));
-        }
-    }
-
-    /// Records an input of a node, with its cause.
-    fn record_input(&mut self, now: SimTime, node: NodeId, mut taken: InputKind) -> EventId {
         let arrived = self.arriving_packet.take();
         let cause = match &mut taken {
             InputKind::Packet(packet) => {
@@ -203,9 +176,13 @@ impl Recorder {
             InputKind::OperatorRequest(_) => self.current_plan_op,
             InputKind::Disk | InputKind::Worker | InputKind::View | InputKind::Core(_) => None,
         };
+        self.set_state(node, status);
         let id = self.record_event(now, Some(node), cause, EventKind::TookInput(taken));
-        self.track(node).step = Some(id);
-        id
+        let track = self.track(node);
+        track.step = Some(id);
+        if track.deadline.is_none_or(|(before, _)| before != deadline) {
+            track.deadline = Some((deadline, id));
+        }
     }
 
     /// Records the delivery of a packet. If it is a message, its sending was observed just before.
@@ -303,16 +280,10 @@ impl Recorder {
         self.requests.insert(tag, id);
     }
 
-    /// Records the failure of the run as the last event; if the step of a node panicked, its input
-    /// and the panic as the events before.
+    /// Records the failure of the run as the last event.
     pub(crate) fn failed(&mut self, now: SimTime, failure: &Failure) {
         if self.is_over {
             return;
-        }
-        let panicked = self.begun_input.take().filter(|_| matches!(failure, Failure::Panic(_)));
-        if let Some((node, input)) = panicked {
-            let step = self.record_input(now, node, input);
-            self.record_event(now, Some(node), Some(step), EventKind::Panicked);
         }
         let accused = self.record.last();
         let node = accused.and_then(|accused| self.record.event(accused).node);
@@ -559,33 +530,5 @@ fn describe_comparison(result: ComparisonResult) -> String {
         ComparisonResult::NoMajority { index } => {
             format!("no majority has the same results up to index {index}: it is quarantined")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_input_of_a_step_that_panics_is_recorded_with_the_failure() {
-        let events = |begins: bool, failure: Failure| {
-            let (node, plan) = (NodeId(1), Vec::new());
-            let world = Membership::new([node]);
-            let mut recorder = Recorder::new(vec![node], world, plan, RecordUntil::End);
-            if begins {
-                recorder.input_begins(node, InputKind::Timeout);
-            }
-            recorder.failed(SimTime(5), &failure);
-            let record = recorder.finish();
-            let text = |event: &Event| (event.node, event.kind.to_string());
-            record.events.iter().map(text).collect::<Vec<_>>()
-        };
-        let panic = || Failure::Panic("a bug".to_owned());
-        let recorded = events(true, panic());
-        let step = |text: &str| (Some(NodeId(1)), text.to_owned());
-        assert_eq!(recorded[..2], [step(&InputKind::Timeout.to_string()), step("panics")]);
-        assert_eq!(recorded.len(), 3);
-        assert_eq!(events(false, panic()).len(), 1);
-        assert_eq!(events(true, Failure::Stalled("a loop".to_owned())).len(), 1);
     }
 }

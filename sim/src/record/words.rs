@@ -43,7 +43,6 @@ impl fmt::Display for EventKind {
                 f.write_str("has a clock that exceeds the drift bound of the leases")
             }
             EventKind::TookInput(input) => input.fmt(f),
-            EventKind::Panicked => f.write_str("panics"),
             EventKind::MessageRejected { from, message, reason } => {
                 write!(f, "rejects {message} from {from}: {reason}")
             }

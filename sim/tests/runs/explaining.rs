@@ -120,16 +120,12 @@ impl Stage {
         self.explained_as(id, "something")
     }
 
-    fn explained_as(self, id: &'static str, finding: &str) -> Explanation {
+    fn explained_as(mut self, id: &'static str, finding: &str) -> Explanation {
         let at = self.record.events.last().map_or(SimTime(0), |event| event.at);
         let (finding, place) = (finding.to_owned(), "check.rs:7".to_owned());
         let violation = Violation { id, check: "check", finding, at, place };
         let failure =
             if id.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
-        self.explained_failure(failure)
-    }
-
-    fn explained_failure(mut self, failure: Failure) -> Explanation {
         let of = self.record.events.last().and_then(|event| event.node);
         self.push(of.map_or(1, |of| of.0), None, EventKind::Failed(Box::new(failure)));
         let explanation = explain(&self.record).expect("the run failed");
@@ -484,66 +480,4 @@ fn rejections_are_counted_by_their_reason() {
 #[test]
 fn a_run_that_does_not_fail_needs_no_explanation() {
     assert_eq!(explain(&Stage::new().record), None);
-}
-
-#[test]
-fn a_panic_is_explained_by_the_step_that_panicked() {
-    let mut stage = Stage::new();
-    let sent = stage.sends(1, 3, 1, append(&[entry(1, 1)]));
-    stage.receives(3, sent, |_| {});
-    stage.push(3, None, EventKind::Panicked);
-    let message = "entries that match on the disk are durable";
-    let explanation = stage.explained_failure(Failure::Panic(message.to_owned()));
-    assert_eq!(
-        explanation.cause,
-        "n3 panics as it receives n1's AppendEntries in term t1 with entry 1@t1 after 0@t0 and \
-         commit index 0: the panic's message is `entries that match on the disk are durable`, \
-         which does not hold if the panic is a failed assertion"
-    );
-    let sentences: Vec<&str> = explanation.facts.iter().map(|fact| &*fact.sentence).collect();
-    let end = &sentences[sentences.len() - 3..];
-    assert!(end[0].starts_with("n1 sends n3 its AppendEntries"), "{sentences:?}");
-    assert!(end[1].starts_with("n3 receives n1's AppendEntries"), "{sentences:?}");
-    assert_eq!(end[2], "n3 panics");
-}
-
-#[test]
-fn a_panic_outside_of_steps_is_attributed_to_no_step() {
-    let mut stage = Stage::new();
-    stage.takes(2, None, InputKind::Timeout, |_| {});
-    let explanation = stage.explained_failure(Failure::Panic("overflow".to_owned()));
-    assert!(explanation.cause.starts_with("the run panics, not in the step of a node: "));
-}
-
-#[test]
-fn the_leader_of_the_term_of_its_entry_started_an_unfinished_change() {
-    let change = |with_election: bool| {
-        let mut stage = Stage::new();
-        let joint = Membership::new([node(1), node(3)]).joint_with((1..=3).map(node));
-        if with_election {
-            stage.takes(2, None, InputKind::Timeout, |now| {
-                (now.role, now.term) = (RoleName::Leader, Term(2));
-            });
-        }
-        let id = entry(2, 1);
-        let entries = vec![Entry { id, payload: Payload::Membership(joint.clone()) }];
-        for of in [2, 3] {
-            stage.takes(of, None, InputKind::Disk, |now| (now.term, now.last) = (Term(2), id));
-            stage.push(of, None, EventKind::MembershipAdopted(Box::new(joint.clone())));
-            stage.submits(of, Write { entries: entries.clone().into(), ..blank(1) });
-        }
-        stage.takes(2, None, InputKind::Disk, |now| now.role = RoleName::Follower);
-        stage.takes(3, None, InputKind::Timeout, |now| {
-            (now.role, now.term, now.committed) = (RoleName::Leader, Term(3), Index(1));
-        });
-        stage.explained_as("L1", "a membership change is in progress").cause
-    };
-    let expected = |start: &str| {
-        format!(
-            "the membership change to {{n1 n3}} from {{n1 n2 n3}}, {start}, is committed but never \
-             completed: n3 leads term t3 and does not take the step that completes it"
-        )
-    };
-    assert_eq!(change(true), expected("which n2 started in term t2"));
-    assert_eq!(change(false), expected("which is entry 1@t2 of n3's log"));
 }
