@@ -52,8 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         config.replica.storage.spare_segments = 1;
         servers.push(Server::start(config, Sum::default()).await?);
     }
-    let addresses = members.values().map(ToString::to_string);
-    let client = Client::new(ClientConfig::new(CLUSTER, addresses))?;
+    let client = Client::new(ClientConfig::new(CLUSTER, members.values()))?;
     for command in [&[1, 2][..], &[3], &[4]] {
         client.propose(command).await?;
     }

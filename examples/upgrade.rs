@@ -4,7 +4,6 @@
 //! `cargo run --features tokio --example upgrade`.
 
 use std::io::{self, Cursor, Read};
-use std::net::SocketAddr;
 
 use quorate::machine::StateMachine;
 use quorate::runtime::{Client, ClientConfig, ClientError, RejectCause, Server, ServerConfig};
@@ -62,8 +61,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (id, _) in members {
         servers.push(start(id, 0).await?);
     }
-    let nodes = members.map(|(_, address): (_, SocketAddr)| address.to_string());
-    let client = Client::new(ClientConfig::new(ClusterId(0x7570), nodes))?;
+    let addresses = members.map(|(_, address)| address);
+    let client = Client::new(ClientConfig::new(ClusterId(0x7570), addresses))?;
     let add = async || Ok::<_, Box<dyn std::error::Error>>(client.propose(b"abc").await?);
     println!("version 0 counts commands: {}", String::from_utf8_lossy(&add().await?));
 

@@ -128,7 +128,7 @@ impl Nodes {
         let named = log.split_once(" of cluster ").and_then(|(_, rest)| rest.split(' ').next());
         let cluster = named.and_then(|digits| u128::from_str_radix(digits, 16).ok());
         let cluster = ClusterId(cluster.expect("the node prints its cluster"));
-        let config = ClientConfig::new(cluster, [self.address(id).to_string()]);
+        let config = ClientConfig::new(cluster, [self.address(id)]);
         Client::new(config).expect("the configuration is valid")
     }
 

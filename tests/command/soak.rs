@@ -44,7 +44,7 @@ impl Target {
     fn client(&self) -> Client {
         let named = self.tls.as_ref().map(|tls| tls.principal().expect("it names its cluster"));
         let cluster = named.map_or(ANY_UNNAMED_CLUSTER, |(cluster, _)| cluster);
-        let mut config = ClientConfig::new(cluster, [self.node.to_string()]);
+        let mut config = ClientConfig::new(cluster, [self.node]);
         config.tls.clone_from(&self.tls);
         let client = Client::new(config).expect("the configuration is valid");
         client.with_deadline(Duration::from_millis(500))

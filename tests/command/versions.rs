@@ -159,7 +159,7 @@ impl Counters {
     }
 
     fn client(&self, nodes: &[u64]) -> Client {
-        let address = |id: &u64| self.addresses[*id as usize - 1].to_string();
+        let address = |id: &u64| self.addresses[*id as usize - 1];
         Client::new(ClientConfig::new(CLUSTER, nodes.iter().map(address))).expect("it is valid")
     }
 

@@ -77,7 +77,7 @@ impl SimulatedNode {
 
     /// Returns a client that knows only this node, with short waits between retries.
     fn client(&self, deadline: Duration) -> Client {
-        let config = ClientConfig::new(CLUSTER, [self.address.to_string()]);
+        let config = ClientConfig::new(CLUSTER, [self.address]);
         let (retry_min, retry_max) = (Duration::from_millis(1), Duration::from_millis(10));
         let config = ClientConfig { deadline, retry_min, retry_max, ..config };
         Client::new(config).expect("the configuration is valid")
@@ -260,7 +260,7 @@ async fn a_new_session_after_an_expired_one_is_a_retry() {
         false => Action::Reply(ReplyBody::SessionExpired { id: ID }),
     })
     .await;
-    let config = ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    let config = ClientConfig::new(CLUSTER, [node.address]);
     let (retry_min, retry_max) = (2 * LONG, 2 * LONG);
     let config = ClientConfig { deadline: LONG, retry_min, retry_max, ..config };
     let client = Client::new(config).expect("the configuration is valid");
@@ -305,7 +305,7 @@ async fn redirects_in_a_circle_are_followed_by_a_wait() {
     });
     let first = SimulatedNode::at(first, move |_, _| redirected(addresses[1]));
     let second = SimulatedNode::at(second, move |_, _| redirected(addresses[0]));
-    let mut config = ClientConfig::new(CLUSTER, addresses.map(|address| address.to_string()));
+    let mut config = ClientConfig::new(CLUSTER, addresses);
     // The wait after the first round exceeds the deadline.
     (config.deadline, config.retry_min) = (LONG, 10 * LONG);
     config.retry_max = config.retry_min;
@@ -328,8 +328,7 @@ async fn a_silent_node_is_left_for_the_next_one_if_a_retry_is_safe() {
     .await;
     // Clients start with a random node, so about half of them start with each.
     for _ in 0..20 {
-        let both = [silent.address, speaks.address].map(|address| address.to_string());
-        let config = ClientConfig::new(CLUSTER, both);
+        let config = ClientConfig::new(CLUSTER, [silent.address, speaks.address]);
         let attempt_max = Duration::from_millis(50);
         let config = ClientConfig { deadline: LONG, attempt_max, ..config };
         let client = Client::new(config).expect("the configuration is valid");

@@ -25,7 +25,7 @@ use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
 const SHORT: Duration = Duration::from_millis(400);
 
 pub(crate) fn config_of(cluster: &Cluster, ids: impl IntoIterator<Item = u64>) -> ClientConfig {
-    let addresses = ids.into_iter().map(|id| cluster.address(NodeId(id)).to_string());
+    let addresses = ids.into_iter().map(|id| cluster.address(NodeId(id)));
     let deadline = Duration::from_secs(30);
     ClientConfig { deadline, ..ClientConfig::new(CLUSTER, addresses) }
 }
@@ -483,7 +483,7 @@ async fn addresses_are_resolved_and_limited_to_loopback() {
     let error = client.propose(b"one").await.expect_err("plaintext is not allowed");
     assert!(error.to_string().contains("use TLS, or set `plaintext`"), "{error}");
 
-    let unreachable = ClientConfig::new(CLUSTER, [free_address().to_string()]);
+    let unreachable = ClientConfig::new(CLUSTER, [free_address()]);
     let client = Client::new(ClientConfig { deadline: SHORT, ..unreachable });
     let error = client
         .expect("the configuration is valid")

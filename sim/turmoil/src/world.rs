@@ -255,8 +255,7 @@ impl World {
         &self,
         adjust: impl FnOnce(&mut ClientConfig),
     ) -> Result<Client, ClientConfigError> {
-        let addresses = (1..=self.shared.nodes).map(|node| node_address(node).to_string());
-        let mut config = ClientConfig::new(CLUSTER, addresses.collect::<Vec<String>>());
+        let mut config = ClientConfig::new(CLUSTER, (1..=self.shared.nodes).map(node_address));
         config.plaintext = true;
         adjust(&mut config);
         Client::simulated(config, Arc::new(self.clone()))

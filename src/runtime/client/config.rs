@@ -64,15 +64,16 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Returns the configuration of a client of the cluster with nodes at these addresses.
+    /// Returns the configuration of a client of the cluster with nodes at these addresses: strings
+    /// of the form `host:port`, or `SocketAddr`s.
     #[must_use]
     pub fn new(
         cluster: ClusterId,
-        addresses: impl IntoIterator<Item = impl Into<String>>,
+        addresses: impl IntoIterator<Item = impl ToString>,
     ) -> ClientConfig {
         ClientConfig {
             cluster,
-            addresses: addresses.into_iter().map(Into::into).collect(),
+            addresses: addresses.into_iter().map(|address| address.to_string()).collect(),
             deadline: Duration::from_secs(10),
             attempt_max: Duration::from_secs(5),
             acknowledge: Acknowledge::Default,
@@ -99,7 +100,7 @@ impl ClientConfig {
             plaintext: node.plaintext,
             #[cfg(feature = "tls")]
             tls: node.tls.clone(),
-            ..ClientConfig::new(node.cluster, [node.listen.to_string()])
+            ..ClientConfig::new(node.cluster, [node.listen])
         }
         .with_intervals_of(&node.network, &node.service)
     }
