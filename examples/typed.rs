@@ -2,9 +2,9 @@
 //! `derive`, and `tokio` with `macros` and `rt-multi-thread`.
 //!
 //! `cargo run --features tokio --example typed`. Run it twice: the second run continues the count.
-use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClient};
+use quorate::runtime::{Client, ClientConfig, Server, ServerConfig};
 use quorate::storage::ClusterId;
-use quorate::typed::{Typed, TypedMachine};
+use quorate::typed::TypedMachine;
 use quorate::types::{Index, NodeId, ReadLevel};
 
 #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -34,16 +34,15 @@ impl TypedMachine for Counters {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let cluster = ClusterId(0x7479);
     let members = [1, 2, 3].map(|id| (NodeId(id), ([127, 0, 0, 1], 7010 + id as u16).into()));
     let mut servers = Vec::new();
     for (id, _) in members {
-        let directory = std::env::temp_dir().join(format!("quorate-typed-{id}"));
-        let config = ServerConfig::new(directory, ClusterId(0x7479), id, members)?;
-        servers.push(Server::start(config, Typed(Counters::default())).await?);
+        let config = ServerConfig::new(format!("target/typed-{id}"), cluster, id, members)?;
+        servers.push(Server::start(config, Counters::default()).await?);
     }
-    let nodes = members.map(|(_, address): (_, std::net::SocketAddr)| address.to_string());
-    let client = Client::new(ClientConfig::new(ClusterId(0x7479), nodes))?;
-    let client = TypedClient::<Counters>::from(client);
+    let config = ClientConfig::new(cluster, members.map(|(_, address)| address));
+    let client = Client::new(config)?.typed::<Counters>();
     let added = client.propose(&Command::Add { name: "visits".into(), count: 1 }).await?;
     let read = client.read(ReadLevel::Linearizable, &"visits".to_owned()).await?;
     println!("{added} visits; a read returns {read:?}");

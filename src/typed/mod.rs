@@ -1,11 +1,12 @@
 //! State machines whose commands, queries, replies and states are values instead of bytes.
 //!
-//! A user implements [`TypedMachine`] and runs [`Typed`] of it, which is a [`StateMachine`] and
-//! encodes the values. `runtime::TypedClient` is the client of such a cluster.
+//! A user implements [`TypedMachine`]. Every such machine is a [`StateMachine`], which decodes
+//! commands and queries, and encodes replies, answers and snapshots. `runtime::TypedClient` is the
+//! client of such a cluster.
 //!
 //! ```
 //! use quorate::machine::StateMachine;
-//! use quorate::typed::{Typed, TypedMachine, decode_reply, encode};
+//! use quorate::typed::{TypedMachine, decode_reply, encode};
 //! use quorate::types::Index;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -31,8 +32,8 @@
 //!     }
 //! }
 //!
-//! let mut machine = Typed(Counter::default());
-//! let reply = machine.apply(Index(1), &encode(&Command::Add(3))?);
+//! let mut machine = Counter::default();
+//! let reply = StateMachine::apply(&mut machine, Index(1), &encode(&Command::Add(3))?);
 //! assert_eq!(decode_reply::<u64>(&reply), Ok(3));
 //! # Ok::<(), quorate::typed::TypedError>(())
 //! ```
@@ -68,6 +69,9 @@ pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// A state machine with typed commands, queries, replies and answers. The value itself is the
 /// state: a snapshot is its encoding. The whole encoding is in memory while a snapshot is taken, so
 /// a large state implements [`StateMachine`] instead.
+///
+/// As a [`StateMachine`], a machine does not change for bytes that do not decode to a command, and
+/// its reply says so: a client of another version gets a [`TypedError`].
 pub trait TypedMachine: Serialize + DeserializeOwned {
     /// A client's request to change the state.
     type Command: Serialize + DeserializeOwned;
@@ -112,13 +116,6 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
         Ok(())
     }
 }
-
-/// The [`StateMachine`] of a [`TypedMachine`].
-///
-/// Bytes that do not decode to a command change nothing, and their reply says so: a client of
-/// another version gets a [`TypedError`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Typed<M>(pub M);
 
 /// The error of encoding or decoding a value, on the node or here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,17 +178,17 @@ pub fn decode_reply<R: DeserializeOwned>(reply: &[u8]) -> Result<R, TypedError> 
         .map_err(TypedError::UndecodableResult)?
 }
 
-impl<M: TypedMachine> StateMachine for Typed<M> {
+impl<M: TypedMachine> StateMachine for M {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
-        result_of(command, |command| self.0.apply(index, command))
+        result_of(command, |command| TypedMachine::apply(self, index, command))
     }
 
     fn query(&self, query: &[u8]) -> Vec<u8> {
-        result_of(query, |query| self.0.query(query))
+        result_of(query, |query| TypedMachine::query(self, query))
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        match encode_value(&self.0) {
+        match encode_value(self) {
             Ok(bytes) => Box::new(Cursor::new(bytes)),
             Err(error) => Box::new(Unreadable(error)),
         }
@@ -204,21 +201,21 @@ impl<M: TypedMachine> StateMachine for Typed<M> {
             let text = format!("the snapshot is not a state of this type: {error}");
             io::Error::new(io::ErrorKind::InvalidData, text)
         };
-        self.0 = decode_value::<M, { usize::MAX }>(&bytes).map_err(invalid)?;
+        *self = decode_value::<M, { usize::MAX }>(&bytes).map_err(invalid)?;
         Ok(())
     }
 
     fn version_max(&self) -> u32 {
-        self.0.version_max()
+        TypedMachine::version_max(self)
     }
 
     fn set_version(&mut self, index: Index, version: u32) {
-        self.0.set_version(index, version);
+        TypedMachine::set_version(self, index, version);
     }
 
     fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
         self.restore(snapshot)?;
-        self.0.restored(version)
+        self.restored(version)
     }
 }
 
@@ -297,54 +294,59 @@ mod tests {
         }
     }
 
-    fn put(machine: &mut Typed<Map>, key: &str, value: u64) -> Result<Option<u64>, TypedError> {
+    /// Applies a command of bytes.
+    fn apply(machine: &mut impl StateMachine, index: u64, command: &[u8]) -> Vec<u8> {
+        machine.apply(Index(index), command)
+    }
+
+    fn put(machine: &mut Map, key: &str, value: u64) -> Result<Option<u64>, TypedError> {
         let command = encode(&Command::Put(key.to_owned(), value)).expect("it can be encoded");
-        decode_reply(&machine.apply(Index(1), &command))
+        decode_reply(&apply(machine, 1, &command))
     }
 
     #[test]
     fn commands_queries_and_snapshots_are_values() {
-        let mut machine = Typed(Map::default());
+        let mut machine = Map::default();
         assert_eq!(put(&mut machine, "a", 1), Ok(None));
         assert_eq!(put(&mut machine, "a", 2), Ok(Some(1)));
-        let answer = machine.query(&encode(&"a".to_owned()).expect("it can be encoded"));
-        assert_eq!(decode_reply(&answer), Ok(Some(2_u64)));
+        let query = encode(&"a".to_owned()).expect("it can be encoded");
+        assert_eq!(decode_reply(&StateMachine::query(&machine, &query)), Ok(Some(2_u64)));
 
-        let mut other = Typed(Map::default());
+        let mut other = Map::default();
         assert_eq!(put(&mut other, "b", 9), Ok(None));
         other.restore(&mut machine.snapshot()).expect("a snapshot of the same type");
         assert_eq!(other, machine);
         let remove = encode(&Command::Remove("a".to_owned())).expect("it can be encoded");
-        assert_eq!(decode_reply(&machine.apply(Index(2), &remove)), Ok(Some(2_u64)));
+        assert_eq!(decode_reply(&apply(&mut machine, 2, &remove)), Ok(Some(2_u64)));
     }
 
     #[test]
     fn bytes_of_other_types_change_nothing_and_are_named() {
-        let mut machine = Typed(Map::default());
+        let mut machine = Map::default();
         assert_eq!(put(&mut machine, "a", 1), Ok(None));
         let before = machine.clone();
         let valid = encode(&Command::Put("b".to_owned(), 2)).expect("it can be encoded");
         let unknown_variant = 2_u32.to_le_bytes().to_vec();
         let with_more = [&valid[..], &[0]].concat();
         for command in [&valid[..valid.len() - 1], &unknown_variant, &with_more, &[]] {
-            let reply = decode_reply::<Option<u64>>(&machine.apply(Index(2), command));
+            let reply = decode_reply::<Option<u64>>(&apply(&mut machine, 2, command));
             assert_eq!(reply, Err(TypedError::Undecodable), "{command:?}");
             let decoded = decode_request::<Command>(command);
             assert_eq!(decoded, Err(TypedError::Undecodable), "{command:?}");
         }
         assert_eq!(machine, before);
         assert_eq!(decode_request(&valid), Ok(Command::Put("b".to_owned(), 2)));
-        let reply = machine.apply(Index(2), &valid);
+        let reply = apply(&mut machine, 2, &valid);
         let reply = decode_reply::<BTreeMap<String, String>>(&reply);
         assert!(matches!(reply, Err(TypedError::UndecodableResult(_))), "{reply:?}");
     }
 
     #[test]
     fn a_claimed_length_takes_no_memory() {
-        let mut machine = Typed(Map::default());
+        let mut machine = Map::default();
         let mut command = vec![0; 4];
         command.extend_from_slice(&(u64::MAX >> 1).to_le_bytes());
-        let reply = decode_reply::<Option<u64>>(&machine.apply(Index(1), &command));
+        let reply = decode_reply::<Option<u64>>(&apply(&mut machine, 1, &command));
         assert_eq!(reply, Err(TypedError::Undecodable));
     }
 
@@ -394,21 +396,21 @@ mod tests {
         }
 
         let add = encode(&5_u64).expect("it can be encoded");
-        let mut machine = Typed(Counter::default());
-        assert_eq!(machine.version_max(), 1);
-        assert_eq!(decode_reply(&machine.apply(Index(1), &add)), Ok(1_u64));
-        machine.set_version(Index(2), 1);
-        assert_eq!(decode_reply(&machine.apply(Index(3), &add)), Ok(6_u64));
-        let mut other = Typed(Counter::default());
+        let mut machine = Counter::default();
+        assert_eq!(StateMachine::version_max(&machine), 1);
+        assert_eq!(decode_reply(&apply(&mut machine, 1, &add)), Ok(1_u64));
+        StateMachine::set_version(&mut machine, Index(2), 1);
+        assert_eq!(decode_reply(&apply(&mut machine, 3, &add)), Ok(6_u64));
+        let mut other = Counter::default();
         other.restore_version(1, &mut machine.snapshot()).expect("a snapshot of the same type");
         assert_eq!(other, machine);
         other.restore_version(0, &mut machine.snapshot()).expect("a snapshot of the same type");
-        assert_eq!(decode_reply(&other.apply(Index(4), &add)), Ok(7_u64));
+        assert_eq!(decode_reply(&apply(&mut other, 4, &add)), Ok(7_u64));
     }
 
     #[test]
     fn a_foreign_snapshot_is_an_error() {
-        let mut machine = Typed(Map::default());
+        let mut machine = Map::default();
         let error = machine.restore(&mut &[1, 2, 3][..]).expect_err("these bytes are not a map");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(error.to_string().contains("not a state of this type"), "{error}");

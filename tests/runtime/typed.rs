@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClient, TypedClientError};
-use quorate::typed::{Typed, TypedError, TypedMachine};
+use quorate::runtime::{Client, ClientConfig, Server, ServerConfig, TypedClientError};
+use quorate::typed::{TypedError, TypedMachine};
 use quorate::types::{Index, NodeId, ReadLevel};
 use serde::{Deserialize, Serialize};
 
@@ -49,16 +49,16 @@ async fn values_survive_a_restart_and_other_types_are_named() {
         let members = [(NodeId(1), address)];
         let config = ServerConfig::new(directory.path(), CLUSTER, NodeId(1), members);
         let config = config.expect("the node is a member");
-        Server::start(config, Typed(Map::default())).await.expect("the server starts")
+        Server::start(config, Map::default()).await.expect("the server starts")
     };
     let key = "key".to_owned();
     let server = start().await;
-    let client = Client::new(ClientConfig::new(CLUSTER, [address.to_string()]));
+    let client = Client::new(ClientConfig::new(CLUSTER, [address]));
     let client = client.expect("the configuration is valid");
-    let (typed, other) = (TypedClient::<Map>::from(client.clone()), TypedClient::from(client));
+    let (typed, other) = (client.clone().typed::<Map>(), client.typed::<OtherMap>());
     assert_eq!(typed.propose(&(key.clone(), 1)).await, Ok(None));
     assert_eq!(typed.propose(&(key.clone(), 2)).await, Ok(Some(1)));
-    let replied = TypedClient::<OtherMap>::propose(&other, &7).await;
+    let replied = other.propose(&7).await;
     assert_eq!(replied, Err(TypedClientError::Value(TypedError::Undecodable)));
     server.shutdown().await.expect("the server stops");
 

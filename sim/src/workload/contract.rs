@@ -13,9 +13,10 @@ use crate::workload::request::OpId;
 /// checks are on, a clone of it follows the log and may keep a model. So a run is the same with and
 /// without checks, and leaving out one operation changes no other.
 ///
-/// Commands, queries and replies are bytes. For a [`Typed`](quorate::typed::Typed) machine they are
-/// those of [`encode`](quorate::typed::encode), [`decode_request`](quorate::typed::decode_request)
-/// and [`decode_reply`](quorate::typed::decode_reply).
+/// Commands, queries and replies are bytes. Those of a
+/// [`TypedMachine`](quorate::typed::TypedMachine) are the bytes of
+/// [`encode`](quorate::typed::encode), [`decode_request`](quorate::typed::decode_request) and
+/// [`decode_reply`](quorate::typed::decode_reply).
 pub trait Workload: Clone + Send + Sync + 'static {
     /// The user's state machine; every node has its own. The simulator runs it with version 0 of
     /// its rules, even if it has more.

@@ -1,4 +1,4 @@
-//! The client of a cluster whose state machine is [`Typed`](crate::typed::Typed).
+//! The client of a cluster whose state machine is a [`TypedMachine`].
 
 use std::marker::PhantomData;
 
@@ -7,22 +7,25 @@ use crate::runtime::client::error::ClientError;
 use crate::typed::{TypedError, TypedMachine, decode_reply, encode};
 use crate::types::ReadLevel;
 
-/// A client of a cluster that runs [`Typed<M>`](crate::typed::Typed): a [`Client`] that proposes
-/// and returns values.
+/// A client of a cluster that runs the [`TypedMachine`] `M`: a [`Client`] that proposes and returns
+/// values. [`Client::typed`] makes one.
 pub struct TypedClient<M> {
     client: Client,
     machine: PhantomData<fn() -> M>,
 }
 
-impl<M> From<Client> for TypedClient<M> {
-    fn from(client: Client) -> TypedClient<M> {
-        TypedClient { client, machine: PhantomData }
+impl Client {
+    /// Returns this client with the typed commands and queries of the state machine `M`, which the
+    /// nodes must run: a node of another machine rejects what it cannot decode.
+    #[must_use]
+    pub fn typed<M: TypedMachine>(self) -> TypedClient<M> {
+        TypedClient { client: self, machine: PhantomData }
     }
 }
 
 impl<M> Clone for TypedClient<M> {
     fn clone(&self) -> TypedClient<M> {
-        TypedClient::from(self.client.clone())
+        TypedClient { client: self.client.clone(), machine: PhantomData }
     }
 }
 
