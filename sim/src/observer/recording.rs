@@ -2,8 +2,9 @@
 //! functions do nothing.
 
 use quorate::raft::{MessageRejectReason, Status};
+use quorate::replica::Input;
 use quorate::storage::{DiskError, FileAction};
-use quorate::types::{Instant, NodeId, Packet, Tag};
+use quorate::types::{EntryId, Instant, NodeId, Packet, Tag};
 
 use crate::observe::outcome::Failure;
 use crate::observe::{OpId, Violation};
@@ -33,16 +34,31 @@ impl Observer {
         }
     }
 
-    /// Records an input of a node, and the node's next deadline.
-    pub(crate) fn input_taken(
-        &mut self,
-        now: SimTime,
-        status: &Status,
-        taken: InputKind,
-        deadline: Instant,
-    ) {
+    /// Notes the input that a node takes now.
+    pub(crate) fn input_begins(&mut self, node: NodeId, input: &Input) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.input_taken(now, status, taken, deadline);
+            recorder.input_begins(node, InputKind::of(input));
+        }
+    }
+
+    /// Notes the entry that a node's state machine applies now.
+    pub(crate) fn apply_begins(&mut self, node: NodeId, entry: EntryId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.apply_begins(node, entry);
+        }
+    }
+
+    /// Notes that the entry is applied.
+    pub(crate) fn apply_ends(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.apply_ends();
+        }
+    }
+
+    /// Records the input that a node has taken, and the node's next deadline.
+    pub(crate) fn input_ends(&mut self, now: SimTime, status: &Status, deadline: Instant) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input_ends(now, status, deadline);
         }
     }
 

@@ -46,7 +46,18 @@ pub(crate) struct Recorder {
     current_plan_op: Option<EventId>,
     /// The packet that a node is about to take.
     arriving_packet: Option<u64>,
+    /// The node that is computing now, and what; none once it has finished without a panic.
+    current: Option<(NodeId, Computation)>,
     is_over: bool,
+}
+
+/// A computation of a node that may panic.
+#[derive(Clone, Debug)]
+enum Computation {
+    /// The node takes this input.
+    Step(InputKind),
+    /// The node's state machine applies this entry.
+    Apply(EntryId),
 }
 
 /// The recording state of one node.
@@ -93,6 +104,7 @@ impl Recorder {
             planned: BTreeMap::new(),
             current_plan_op: None,
             arriving_packet: None,
+            current: None,
             is_over: false,
         }
     }
@@ -153,15 +165,49 @@ impl Recorder {
         self.arriving_packet = Some(packet);
     }
 
+    /// Sets the input that a node takes now. If the node panics, [`Recorder::failed`] records it.
+    pub(crate) fn input_begins(&mut self, node: NodeId, taken: InputKind) {
+        self.current = Some((node, Computation::Step(taken)));
+    }
+
+    /// Sets the entry that a node's state machine applies now. If it panics, [`Recorder::failed`]
+    /// records it.
+    pub(crate) fn apply_begins(&mut self, node: NodeId, entry: EntryId) {
+        self.current = Some((node, Computation::Apply(entry)));
+    }
+
+    /// Notes that the entry of [`Recorder::apply_begins`] is applied.
+    pub(crate) fn apply_ends(&mut self) {
+        self.current = None;
+    }
+
+    /// Records the input of [`Recorder::input_begins`], the node's status after it and its next
+    /// deadline.
+    pub(crate) fn input_ends(&mut self, now: SimTime, status: &Status, deadline: Instant) {
+        if let Some((_, Computation::Step(taken))) = self.current.take() {
+            self.input_taken(now, status, taken, deadline);
+        }
+    }
+
     /// Records an input of a node, its status after it and its next deadline.
-    pub(crate) fn input_taken(
+    pub(super) fn input_taken(
         &mut self,
         now: SimTime,
         status: &Status,
-        mut taken: InputKind,
+        taken: InputKind,
         deadline: Instant,
     ) {
         let node = status.id;
+        self.set_state(node, status);
+        let id = self.record_input(now, node, taken);
+        let track = self.track(node);
+        if track.deadline.is_none_or(|(before, _)| before != deadline) {
+            track.deadline = Some((deadline, id));
+        }
+    }
+
+    /// Appends an input of a node to the recording, with its cause.
+    fn record_input(&mut self, now: SimTime, node: NodeId, mut taken: InputKind) -> EventId {
         let arrived = self.arriving_packet.take();
         let cause = match &mut taken {
             InputKind::Packet(packet) => {
@@ -176,13 +222,9 @@ impl Recorder {
             InputKind::OperatorRequest(_) => self.current_plan_op,
             InputKind::Disk | InputKind::Worker | InputKind::View | InputKind::Core(_) => None,
         };
-        self.set_state(node, status);
         let id = self.record_event(now, Some(node), cause, EventKind::TookInput(taken));
-        let track = self.track(node);
-        track.step = Some(id);
-        if track.deadline.is_none_or(|(before, _)| before != deadline) {
-            track.deadline = Some((deadline, id));
-        }
+        self.track(node).step = Some(id);
+        id
     }
 
     /// Records the delivery of a packet. If it is a message, its sending was observed just before.
@@ -280,10 +322,21 @@ impl Recorder {
         self.requests.insert(tag, id);
     }
 
-    /// Records the failure of the run as the last event.
+    /// Records the failure of the run as the last event. If a node panicked, the event before it is
+    /// the input that it took, or the entry that its state machine applied, and has no status.
     pub(crate) fn failed(&mut self, now: SimTime, failure: &Failure) {
         if self.is_over {
             return;
+        }
+        if let Some((node, computation)) = self.current.take() {
+            self.track(node).state = None;
+            match computation {
+                Computation::Step(taken) => _ = self.record_input(now, node, taken),
+                Computation::Apply(id) => {
+                    let (first, last, executed) = (id, id, Vec::new());
+                    self.node_event(now, node, EventKind::Applied { first, last, executed });
+                }
+            }
         }
         let accused = self.record.last();
         let node = accused.and_then(|accused| self.record.event(accused).node);

@@ -238,12 +238,15 @@ impl Node {
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(entry.clone().into());
+            run.observer.apply_begins(self.place.id(), entry.id);
+            let applied = worker.execute(work, &mut self.disk.device);
+            run.observer.apply_ends();
             if let WorkResult::Applied {
                 outcomes: more,
                 state_digests: shown,
                 requires: newer,
                 ..
-            } = worker.execute(work, &mut self.disk.device)
+            } = applied
             {
                 outcomes.extend(more);
                 state_digests.extend(shown);

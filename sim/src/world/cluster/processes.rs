@@ -15,7 +15,6 @@ use crate::machine::SimMachine;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::record::InputKind;
 use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
@@ -288,7 +287,7 @@ impl Node {
         let now = run.scheduler.now();
         let own = self.clock.read(now);
         let running = self.life.running_mut()?;
-        let taken = run.observer.is_recorded().then(|| InputKind::of(&input));
+        run.observer.input_begins(self.place.id(), &input);
         running.node.step(own, input, &mut results.outputs);
         running.node.take_notes(&mut results.notes);
         run.observer.core_takes(now, self.place.id(), own, &results.notes);
@@ -299,8 +298,8 @@ impl Node {
         if run.observer.has_checks() {
             running.node.assert_invariants();
         }
-        if let Some(taken) = taken {
-            run.observer.input_taken(now, &running.status, taken, running.node.deadline());
+        if run.observer.is_recorded() {
+            run.observer.input_ends(now, &running.status, running.node.deadline());
         }
         let membership = running.node.raft().membership();
         running.leadership.note_takeover(&running.status, &results.notes, membership);
