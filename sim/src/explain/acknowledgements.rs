@@ -214,27 +214,7 @@ fn wrong_durable_index(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let sentence = now.map_or_else(String::new, |now| {
         format!("; the node reports index {} as durable in a log up to {}", now.durable, now.last)
     });
-    let late: Vec<EventId> = history
-        .events_of(node)
-        .filter(|(id, event)| {
-            matches!(event.kind, EventKind::Submitted(_))
-                && history.write_outcome(*id) == WriteOutcome::Pending
-        })
-        .map(|(id, _)| id)
-        .collect();
-    for id in late.iter().rev().take(3) {
-        if let EventKind::Submitted(write) = &history.event(*id).kind {
-            let event_text = history.event(*id).kind.to_string();
-            draft.fact(
-                *id,
-                history.at(*id),
-                format!(
-                    "{node} submits a write ({event_text}); write {} is not durable yet",
-                    write.id
-                ),
-            );
-        }
-    }
+    facts::pending_writes(history, draft, node, 3);
     if history.check() == Some("S17") {
         draft.cause(format!(
             "{node}'s memory differs from its disk, which has {}{sentence}",

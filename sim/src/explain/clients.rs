@@ -1,11 +1,11 @@
 //! Explanations of wrong results of client operations: S18 to S21.
 
-use quorate::raft::RoleName;
-use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel};
+use quorate::types::{Body, EntryId, Freshness, Index, NodeId, ReadLevel};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
+use crate::explain::phrases;
 use crate::record::{EventId, EventKind};
 use crate::workload::request::OpId;
 
@@ -37,8 +37,8 @@ fn commits(history: &History<'_>, draft: &mut Draft) {
     for (index, entry) in log.iter().filter(|(index, _)| from < **index && **index <= now.committed)
     {
         let Some(op) = history.operation_of(*entry) else { continue };
-        let rejected = history.all().find_map(|(_, event)| match &event.kind {
-            EventKind::Rejected { op: one, reason } if *one == op => Some(*reason),
+        let rejected = history.all().find_map(|(id, event)| match &event.kind {
+            EventKind::Rejected { op: one, reason } if *one == op => Some((id, *reason)),
             _ => None,
         });
         let places = history.entries_of(op);
@@ -51,19 +51,47 @@ fn commits(history: &History<'_>, draft: &mut Draft) {
         operation_facts(history, draft, op);
         place_facts(history, draft, op);
         let number = op.0;
-        return draft.cause(match (rejected, earlier) {
-            (Some(reason), _) => format!(
-                "the client received a rejection of operation {number} ({reason}), but its \
-                 command stayed in the log as entry {entry} and is now committed: a node must not \
-                 reject a command that may still be committed"
+        let cause = match (rejected, earlier) {
+            (Some((id, reason)), _) => format!(
+                "{} ({reason}), but its command stayed in the log as entry {entry} and is now \
+                 committed: a node must not reject a command that may still be committed",
+                rejects(history, draft, op, id)
             ),
             (None, Some((_, first))) => format!(
                 "the command of operation {number} is committed twice: as entry {first} and as \
                  entry {entry}"
             ),
             (None, None) => String::new(),
-        });
+        };
+        return draft.cause(cause);
     }
+}
+
+/// Describes in a clause which node rejected an operation, and in which step, which becomes a fact.
+/// `rejection` is the event of the client: the node is the last one that answered an attempt before.
+fn rejects(history: &History<'_>, draft: &mut Draft, op: OpId, rejection: EventId) -> String {
+    let is_of_op = |request: EventId| {
+        let kind = &history.event(request).kind;
+        matches!(kind, EventKind::RequestReceived { op: Some(one), .. } if *one == op)
+    };
+    let answers = history.all().rev().filter(|(id, event)| {
+        let answers = matches!(event.kind, EventKind::RequestAnswered(_));
+        *id < rejection && answers && event.cause.is_some_and(is_of_op)
+    });
+    let mut steps = answers.filter_map(|(id, event)| Some((history.step_of(id)?, event.node?)));
+    let number = op.0;
+    let Some((step, node)) = steps.next() else {
+        return format!("the client received a rejection of operation {number}");
+    };
+    let (before, after) = (history.state_before(step), history.state_after(step));
+    let changed = before.zip(after).filter(|(before, after)| before.role != after.role);
+    let takes = phrases::step(history, step);
+    let does = match changed {
+        Some((_, after)) => format!("{takes} and becomes {}", phrases::role(after)),
+        None => takes,
+    };
+    draft.fact(step, history.at(step), format!("{node} {does}"));
+    format!("{node} rejected operation {number} when it {does}")
 }
 
 /// Adds the events of an operation: its invocation, its attempts and its outcome. Returns the
@@ -123,22 +151,20 @@ fn serves_stale_read(
     freshness: Freshness,
 ) {
     let Some(node) = history.node() else { return };
-    let (number, begun) = (op.0, operation_facts(history, draft, op));
+    let begun = operation_facts(history, draft, op);
+    let read = read_phrase(history, draft, node, op);
     let last = begun.and_then(|begun| completed_before(history, begun, freshness));
     if let Some(step) = history.step_of(history.failing) {
         facts::step(history, draft, step);
     }
-    let role = history.state_after(history.failing).map(|now| (now.role, now.term));
+    let now = history.state_after(history.failing);
     recent_elections(history, draft, node, begun);
     if let Some((done, other, id, executed)) = last.filter(|(.., at)| *at > applied) {
         let sentence = format!("a client receives the reply to operation {} at {id}", other.0);
         draft.fact(done, history.at(done), sentence);
-        let acting_as = role.map_or_else(String::new, |(role, term)| match role {
-            RoleName::Leader => format!(", which acts as the leader of term {term},"),
-            role => format!(", a {role} in term {term},"),
-        });
+        let role = now.map_or_else(String::new, |now| format!(", {},", phrases::role(now)));
         return draft.cause(format!(
-            "{node}{acting_as} answers read {number} with its state after index {applied}, but \
+            "{node}{role} answers {read} with its state after index {applied}, but \
              operation {}, completed at index {} before the read began, is missing from that \
              state: the answer is stale although its stated freshness is `{freshness}`",
             other.0, executed
@@ -146,7 +172,7 @@ fn serves_stale_read(
     }
     if applied < index {
         return draft.cause(format!(
-            "{node} answers read {number} with its state after index {applied}, but the read \
+            "{node} answers {read} with its state after index {applied}, but the read \
              index is {index}: its state machine has not applied that index yet"
         ));
     }
@@ -154,14 +180,14 @@ fn serves_stale_read(
     let begun = begun.filter(|_| freshness == Freshness::Linearizable);
     let won = begun.and_then(|begun| {
         let elections = history.elections();
-        let term = role.map(|(_, term)| term)?;
+        let term = now?.term;
         elections.into_iter().rfind(|(id, _, won)| *id < begun && *won > term)
     });
     if let Some((_, rival, won)) = won {
-        let term = role.map(|(_, term)| term).unwrap_or_default();
+        let term = now.map(|now| now.term).unwrap_or_default();
         facts::blocked_link(history, draft, [node, rival]);
         return draft.cause(format!(
-            "{node} answers read {number} in term {term} with the stated freshness `{freshness}`, \
+            "{node} answers {read} in term {term} with the stated freshness `{freshness}`, \
              but {rival} had won term {won} before the read began and may have committed newer \
              commands: {}",
             heard_since(history, node, op)
@@ -172,17 +198,39 @@ fn serves_stale_read(
         let by = history.event(id).node.map_or_else(String::new, |node| node.to_string());
         draft.fact(id, history.at(id), format!("{by} commits index {committed}"));
         return draft.cause(format!(
-            "{node} answers read {number} with its state after index {applied} and the stated \
+            "{node} answers {read} with its state after index {applied} and the stated \
              freshness `{freshness}`, but index {committed} was committed before the read began: \
              {}",
             heard_since(history, node, op)
         ));
     }
     let wrong_state = format!(
-        "{node} answers read {number} with its state after index {applied}, read index {index} \
+        "{node} answers {read} with its state after index {applied}, read index {index} \
          and the stated freshness `{freshness}`, but the expected state is a different one"
     );
     draft.cause(named_cause(history).unwrap_or(wrong_state));
+}
+
+/// Describes a read by its level and number: `linearizable read 358`, or `read 358 (by replica)`. If
+/// a follower may have answered it under a read lease, adds the last grant of one.
+fn read_phrase(history: &History<'_>, draft: &mut Draft, node: NodeId, op: OpId) -> String {
+    let number = op.0;
+    let level = history.all().find_map(|(_, event)| match event.kind {
+        EventKind::Invoked { op: one, level } if one == op => level,
+        _ => None,
+    });
+    if level == Some(ReadLevel::Replica) {
+        let grant = history.events_of(node).rev().find(|(id, _)| {
+            let message = history.message_of(*id).map(|(_, message)| &message.body);
+            matches!(message, Some(Body::Heartbeat(beat)) if !beat.read_lease.is_zero())
+        });
+        grant.into_iter().for_each(|(id, _)| facts::step(history, draft, id));
+    }
+    match level {
+        None => format!("read {number}"),
+        Some(ReadLevel::Linearizable) => format!("linearizable read {number}"),
+        Some(level) => format!("read {number} ({level})"),
+    }
 }
 
 /// The finding about an answer, if it says that the read index or the freshness is wrong: the state
@@ -315,10 +363,10 @@ fn wrong_outcome(history: &History<'_>, draft: &mut Draft, op: OpId) {
         .map(|(_, entry)| entry.to_string())
         .collect();
     let kind = &history.event(history.failing).kind;
-    draft.cause(match (kind, committed.as_slice()) {
+    let cause = match (kind, committed.as_slice()) {
         (EventKind::Rejected { reason, .. }, [.., at]) => format!(
-            "the client receives a rejection of operation {number} ({reason}), but its command is \
-             committed as entry {at} and will be executed"
+            "{} ({reason}), but its command is committed as entry {at} and will be executed",
+            rejects(history, draft, op, history.failing)
         ),
         (EventKind::Rejected { .. }, []) => return,
         (EventKind::Replied { id, .. }, []) => format!(
@@ -331,7 +379,8 @@ fn wrong_outcome(history: &History<'_>, draft: &mut Draft, op: OpId) {
             places.join(" and ")
         ),
         _ => return,
-    });
+    };
+    draft.cause(cause);
 }
 
 /// Adds the log entries of an operation's command and their commits.
@@ -379,8 +428,8 @@ fn applied_twice(history: &History<'_>, draft: &mut Draft, executed: &[(Index, u
         let sentence = format!("{node} executes operation {} at index {index}", op.0);
         draft.fact(history.failing, history.at(history.failing), sentence);
         return draft.cause(format!(
-            "the client retried operation {}, as the protocol allows, but the state machines \
-             execute it twice: at index {earlier} and at index {index}",
+            "the client retried operation {}, as the protocol allows, but {node} executes it \
+             again: at index {index}, after index {earlier}",
             op.0
         ));
     }

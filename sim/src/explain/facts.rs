@@ -268,6 +268,33 @@ pub(super) fn causal_steps(history: &History<'_>, draft: &mut Draft, of: EventId
     }
 }
 
+/// Adds the step since which a node has had the role and the term that it has before `step`.
+pub(super) fn role_since(history: &History<'_>, draft: &mut Draft, node: NodeId, step: EventId) {
+    let Some(now) = history.state_before(step) else { return };
+    let own = |id: EventId| {
+        history.state_after(id).is_some_and(|then| (then.role, then.term) == (now.role, now.term))
+    };
+    let earlier = history.events_of(node).rev().skip_while(|(id, _)| *id >= step);
+    let Some((id, event)) = earlier.take_while(|(id, _)| own(*id)).last() else { return };
+    let verb = match event.kind {
+        EventKind::Started { .. } => "starts as".to_owned(),
+        _ => format!("{} and becomes", phrases::step(history, id)),
+    };
+    draft.fact(id, event.at, format!("{node} {verb} {}", phrases::role(now)));
+}
+
+/// Adds the submissions of the last `count` writes of a node that are not durable.
+pub(super) fn pending_writes(history: &History<'_>, draft: &mut Draft, node: NodeId, count: usize) {
+    for (id, write) in history.pending_writes(node).into_iter().rev().take(count) {
+        let sentence = format!(
+            "{node} submits a write ({}); write {} is not durable yet",
+            history.event(id).kind,
+            write.id
+        );
+        draft.fact(id, history.at(id), sentence);
+    }
+}
+
 /// Adds the crashes, starts, lost disks and pauses of a node after event `since`.
 pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
     for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {

@@ -1,6 +1,6 @@
 //! Explanations of wrong states, replies and snapshots: S15, S25, S26, S31 and U1.
 
-use quorate::types::{EntryId, NodeId};
+use quorate::types::{EntryId, Index, NodeId};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -84,15 +84,41 @@ fn cause(history: &History<'_>, node: NodeId) -> Option<String> {
             entries(*first, *last)
         ),
         (EventKind::Applied { first, last, .. }, _) if history.check() == Some("S26") => {
-            let lacks = uncommitted_end(history, *first, *last);
+            let finding = history.violation().map_or("", |violation| violation.finding.as_str());
+            if finding.starts_with(OF_SNAPSHOT) {
+                return Some(format!(
+                    "{finding}: the snapshot lacks a part of the state, or `restore` loses it"
+                ));
+            }
+            let (since, lacks) = (restored(history, node), uncommitted_end(history, *first, *last));
             format!(
-                "{node} applies {}, but its replies or its state differ from those of a machine \
-                 without faults{lacks}",
+                "{node} applies {}{since}, but its replies or its state differ from those of a \
+                 machine that has applied the whole log without faults{lacks}",
                 entries(*first, *last)
             )
         }
         _ => return None,
     })
+}
+
+/// The beginning of a finding about a machine that the checks have restored from a node's snapshot:
+/// the node of the event is another one.
+const OF_SNAPSHOT: &str = "a state machine restored from ";
+
+/// Names the snapshot from which the node's machine has its state, if it has it from one.
+fn restored(history: &History<'_>, node: NodeId) -> String {
+    let starts = history.events_of(node).rev().filter(|(id, _)| *id < history.failing);
+    let mut last = starts.filter_map(|(id, event)| match &event.kind {
+        EventKind::Restored(index) => Some(*index),
+        EventKind::Started { .. } => Some(history.state_after(id)?.snapshot),
+        _ => None,
+    });
+    match last.next() {
+        Some(index) if index > Index::ZERO => {
+            format!(" after its state was restored from a snapshot up to index {index}")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Names an applied entry that differs from the committed one, if it is the first or the last.

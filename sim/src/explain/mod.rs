@@ -14,6 +14,7 @@ mod leader_changes;
 mod logs;
 mod machines;
 mod membership;
+mod panics;
 mod phrases;
 mod progress;
 mod terms;
@@ -28,8 +29,10 @@ pub use why_not::{why_not_committed, why_not_leader};
 
 use quorate::types::NodeId;
 
+use crate::check::Check;
 use crate::explain::explanation::Draft;
 use crate::explain::history::History;
+use crate::observe::Violation;
 use crate::observe::outcome::Failure;
 use crate::record::{Event, EventId, EventKind, Record};
 
@@ -74,18 +77,27 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 draft.replace_cause(format!("{}; {undecided}", violation.finding));
             }
             if !draft.has_cause() {
-                draft.cause(violation.finding.clone());
+                draft.cause(with_invariant(violation));
             }
         }
         Failure::Panic(words)
         | Failure::Simulator(words)
         | Failure::Nondeterminism(words)
         | Failure::Stalled(words) => {
-            progress::explain_last_steps(&history, &mut draft);
+            panics::explain(&history, &mut draft, words);
             draft.cause(words.clone());
         }
     }
-    Some(draft.finish(failure.to_string()))
+    Some(draft.finish(phrases::without_states(&failure.to_string())))
+}
+
+/// The finding of a violation, with the invariant of its check.
+fn with_invariant(violation: &Violation) -> String {
+    let finding = phrases::without_states(&violation.finding);
+    match Check::by_id(violation.id) {
+        Some(check) => format!("{finding}; the violated invariant: \"{}\"", check.invariant),
+        None => finding,
+    }
 }
 
 /// Explains the end of a node's recording: the last steps before it, and `cause` as the cause.

@@ -1,6 +1,6 @@
 //! Phrases for messages, inputs, entries, nodes and reject reasons.
 
-use quorate::raft::MessageRejectReason;
+use quorate::raft::{MessageRejectReason, RoleName, Status};
 use quorate::types::{AppendOutcome, Body, EntryId, Message, NodeId};
 
 use crate::explain::history::History;
@@ -11,6 +11,15 @@ pub(super) fn log_up_to(last: EntryId) -> String {
     match last {
         EntryId::ZERO => "an empty log".to_owned(),
         _ => format!("a log up to {last}"),
+    }
+}
+
+/// Describes a node's role and term as a noun phrase: `a follower in term t3`.
+pub(super) fn role(status: &Status) -> String {
+    let Status { role, term, .. } = status;
+    match role {
+        RoleName::Leader => format!("the leader of term {term}"),
+        _ => format!("a {role} in term {term}"),
     }
 }
 
@@ -53,7 +62,12 @@ pub(super) fn message(message: &Message) -> String {
             format!("{from}'s AppendEntriesReply in term {term} that rejects entries after {prev}")
         }
         Body::Heartbeat(heartbeat) => {
-            format!("{from}'s Heartbeat in term {term} with commit index {}", heartbeat.committed)
+            let lease = match heartbeat.read_lease.is_zero() {
+                true => String::new(),
+                false => format!(" and a read lease of {:?}", heartbeat.read_lease),
+            };
+            let committed = heartbeat.committed;
+            format!("{from}'s Heartbeat in term {term} with commit index {committed}{lease}")
         }
         Body::InstallSnapshot { meta } => {
             format!("{from}'s InstallSnapshot in term {term} with a snapshot up to {}", meta.last)
@@ -145,6 +159,18 @@ pub(super) fn step(history: &History<'_>, id: EventId) -> String {
 /// Describes a range of entries: `entry 4@t2`, or `entries 4@t2 to 6@t2`.
 pub(super) fn entries(first: EntryId, last: EntryId) -> String {
     if first == last { format!("entry {first}") } else { format!("entries {first} to {last}") }
+}
+
+/// The length above which a finding is shortened, in bytes.
+const FINDING_MAX: usize = 300;
+
+/// The finding without the states of all nodes, with which a long one ends: `cargo sim at` shows
+/// them.
+pub(super) fn without_states(finding: &str) -> String {
+    match finding.split_once("; ") {
+        Some((first, _)) if finding.len() > FINDING_MAX => format!("{first}; …"),
+        _ => finding.to_owned(),
+    }
 }
 
 /// The travel time above which a message counts as late, in nanoseconds.

@@ -264,9 +264,10 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)], finding: &str) -> Strin
             slow.id, slow.committed, slow.applied
         ),
         None => {
+            let missing = phrases::without_states(finding);
             format!(
-                "all entries are committed and applied under {id}, the leader of term {term}, but \
-                 the run makes no progress"
+                "all entries are committed and applied under {id}, the leader of term {term}, but: \
+                 {missing}"
             )
         }
     }

@@ -2,10 +2,10 @@
 //! the sentences that explain it.
 
 use quorate::machine::{Outcome, Proposer, Request};
-use quorate::raft::{RoleName, Status};
+use quorate::raft::{RejectReason, RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, Freshness, HardState, Incarnation, Index, Membership,
-    Message, NodeId, Payload, ReadLevel, Term, Write, WriteId,
+    Message, NodeId, Payload, ReadLevel, Tag, Term, Write, WriteId,
 };
 use quorate_sim::explain::{Explanation, explain, why_not_committed, why_not_leader};
 use quorate_sim::observe::outcome::Failure;
@@ -353,6 +353,113 @@ impl Stage {
         let (index, answer) = (Index::ZERO, 0);
         self.push(2, None, EventKind::Served { op: read, freshness, index, applied, answer });
     }
+}
+
+#[test]
+fn a_panic_is_explained_by_the_step_of_its_node() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    stage.votes(2, 7, 2, 2);
+    let vote = stage.sends(3, 2, 2, GRANTED);
+    let step = stage.receives(2, vote, |_| {});
+    stage.record.events[step.0 as usize - 1].state = None;
+    let panic = Failure::Panic("a vote counts once".to_owned());
+    stage.push(2, None, EventKind::Failed(Box::new(panic)));
+    let explanation = explain(&stage.record).expect("the run failed");
+    assert_eq!(
+        explanation.cause,
+        "n2, a candidate in term t2, panics in the step in which it receives n3's \
+         RequestVoteReply that grants its vote in term t2: a vote counts once"
+    );
+    let lines = text(&explanation);
+    assert!(lines.contains("n2 handles a timer and becomes a candidate in term t2"), "{lines}");
+    assert!(lines.contains("write w7 is not durable yet"), "{lines}");
+    assert!(explanation.facts.iter().any(|fact| fact.id == step), "{lines}");
+}
+
+#[test]
+fn a_wrong_state_is_explained_by_the_snapshot_that_it_comes_from() {
+    let applies = |finding: &str| {
+        let mut stage = Stage::new();
+        stage.push(2, None, EventKind::Restored(Index(4)));
+        stage.takes(2, None, InputKind::Disk, |now| now.committed = Index(5));
+        let (first, last, executed) = (entry(1, 5), entry(1, 5), Vec::new());
+        stage.push(2, None, EventKind::Applied { first, last, executed });
+        stage.explained_as("S26", finding).cause
+    };
+    let cause = applies("n2 replies \"1\" to the command at index 5");
+    let own = "n2 applies entry 5@t1 after its state was restored from a snapshot up to index 4";
+    assert!(cause.starts_with(own), "{cause}");
+    let finding = "a state machine restored from n3's snapshot up to 4@t1 applies entry 5@t1";
+    let cause = applies(finding);
+    assert!(cause.starts_with(finding) && !cause.contains("n2"), "the other machine: {cause}");
+}
+
+#[test]
+fn a_panic_of_a_state_machine_is_explained_by_its_entry() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Disk, |now| now.committed = Index(1));
+    let (first, last, executed) = (entry(1, 1), entry(1, 1), Vec::new());
+    let applied = stage.push(2, None, EventKind::Applied { first, last, executed });
+    stage.record.events[applied.0 as usize - 1].state = None;
+    let panic = Failure::Panic("the balance is negative".to_owned());
+    stage.push(2, None, EventKind::Failed(Box::new(panic)));
+    let explanation = explain(&stage.record).expect("the run failed");
+    assert_eq!(
+        explanation.cause,
+        "n2's state machine panics while it applies entry 1@t1: the balance is negative"
+    );
+}
+
+#[test]
+fn a_cause_that_no_event_shows_is_the_finding_with_the_invariant() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    let finding = format!("n2 has too many entries; {}", "n1 is a follower ".repeat(30));
+    let explanation = stage.explained_as("S39", &finding);
+    assert!(explanation.finding.ends_with(": n2 has too many entries; …"), "{explanation}");
+    let cause = "n2 has too many entries; …; the violated invariant: \"";
+    assert!(explanation.cause.starts_with(cause), "{explanation}");
+}
+
+#[test]
+fn a_panic_outside_of_a_step_is_no_nodes() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_candidate);
+    let panic = Failure::Panic("the simulator is wrong".to_owned());
+    stage.push(2, None, EventKind::Failed(Box::new(panic)));
+    let explanation = explain(&stage.record).expect("the run failed");
+    assert_eq!(explanation.cause, "the simulator is wrong");
+}
+
+#[test]
+fn a_rejection_of_a_committed_command_names_the_node_and_its_step() {
+    let mut stage = Stage::new();
+    let op = OpId(1);
+    stage.push(1, None, EventKind::Invoked { op, level: None });
+    let tag = Tag(4);
+    let received = EventKind::RequestReceived { client: 1, op: Some(op), tag };
+    let request = stage.push(1, None, received);
+    stage.takes(1, None, InputKind::Timeout, becomes_leader);
+    let command = mark(Vec::new(), op, 0);
+    let payload = Payload::Command(Request::Plain(&command).encode_for(Proposer::Unnamed));
+    let entries = vec![Entry { id: entry(2, 1), payload }];
+    stage.submits(1, Write { entries: entries.into(), ..blank(1) });
+    let beat = stage.sends(2, 1, 3, request_vote(EntryId::ZERO));
+    stage.receives(1, beat, |now| (now.term, now.role) = (Term(3), RoleName::Follower));
+    stage.push(1, Some(request), EventKind::RequestAnswered(tag));
+    let reason = RejectReason::Busy;
+    stage.push(1, None, EventKind::Rejected { op, reason });
+    stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
+    let explanation = stage.explained("S19");
+    assert!(
+        explanation.cause.starts_with(
+            "n1 rejected operation 1 when it receives n2's RequestVote in term t3 with an empty \
+             log and becomes a follower in term t3 (busy"
+        ),
+        "{}",
+        text(&explanation)
+    );
 }
 
 #[test]
