@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
@@ -253,6 +253,15 @@ pub(crate) struct BenchArguments {
     pub(crate) json: bool,
 }
 
+/// The mutants whose explanations `cargo sim mutants --explain` compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainedMutants {
+    /// Those with a file in sim/tests/explained/ and those named with --only
+    Files,
+    /// Every mutant that a sweep must detect
+    All,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct MutantsArguments {
     /// Run only these mutants, by their ids in sim/mutants.toml
@@ -270,9 +279,17 @@ pub(crate) struct MutantsArguments {
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) sweeps: NonZeroU64,
     /// Explain a failing run of each mutant that has a file in sim/tests/explained/ or is named
-    /// with --only, and compare the explanation with that file; a missing file is written
-    #[arg(long, conflicts_with_all = ["sweeps", "json", "strategy", "shrink"])]
-    pub(crate) explain: bool,
+    /// with --only, and compare the explanation with that file; a missing file is written. With
+    /// `all`, explain every mutant that a sweep must detect. Either way, compare each cause with
+    /// the first event that the mutant changed
+    #[arg(
+        long,
+        value_name = "MUTANTS",
+        num_args = 0..=1,
+        default_missing_value = "files",
+        conflicts_with_all = ["sweeps", "json", "strategy", "shrink"]
+    )]
+    pub(crate) explain: Option<ExplainedMutants>,
     /// Shrink each run that killed a mutant, and verify that the shrunk run fails with the bug and
     /// passes without it
     #[arg(long)]
@@ -426,6 +443,7 @@ mod tests {
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
         assert_eq!(sweep.seed_options.profile.name, "no-faults");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --sweeps 1").is_ok());
+        assert!(read("mutants --explain all --seeds 5").is_ok());
         let automatic =
             "--auto --module log,raft --sample 5 --draw 3 --shard 1/2 --profile disk,five";
         assert!(read(&format!("mutants {automatic} --seeds 9 --html a.html --json")).is_ok());
@@ -485,6 +503,7 @@ mod tests {
             ("mutants --auto --only EL01", "--only"),
             ("mutants --auto --profile no-such", "no-such"),
             ("mutants --explain --shrink", "--shrink"),
+            ("mutants --explain some", "some"),
             ("mutants --strategies --strategy swarm", "--strategy"),
             ("check", "<FILE>"),
             ("check a --model heap", "heap"),

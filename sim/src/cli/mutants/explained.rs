@@ -1,15 +1,16 @@
 //! `cargo sim mutants --explain`: compares the explanations of planted bugs with the files in
-//! `sim/tests/explained/`, one per bug. Each explanation must name the bug as the cause.
+//! `sim/tests/explained/`, one per bug, and each cause with the first event that the bug changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::MutantsArguments;
+use crate::cli::args::{ExplainedMutants, MutantsArguments};
 use crate::cli::console;
 use crate::cli::exit::{CommandError, Exit};
 use crate::cli::mutants::builds::{Builds, cores};
-use crate::cli::mutants::mutant_sweep;
-use crate::cli::mutants::programs::run_with_timeout;
+use crate::cli::mutants::first_effect::FirstEffect;
+use crate::cli::mutants::mutant_sweep::{self, SweepCommand};
+use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::mutants::table::{Detector, Mutant};
 use crate::settings::strategy::Strategy;
 
@@ -46,20 +47,46 @@ impl FileHeader {
     }
 }
 
+/// The explanation of a failing run with one mutant.
+struct Explained {
+    header: FileHeader,
+    /// The output of `cargo sim explain`.
+    explanation: String,
+    /// The first event that the bug changed; `None` if the run without the bug has the same events.
+    effect: Option<FirstEffect>,
+}
+
 /// Compares the explanation of each mutant that has a file, or is named with `--only`, with its
-/// file. A missing file is written, with the first seed that detects the bug.
+/// file, and also explains all others if `which` says so. Writes a missing file of a mutant that is
+/// named with `--only`, with the first seed that detects the bug.
 pub(crate) fn execute(
     arguments: &MutantsArguments,
+    which: ExplainedMutants,
     builds: &Builds,
     mutants: &[Mutant],
 ) -> Result<Exit, CommandError> {
     let (mut same, mut different) = (0, 0);
+    let mut table = EffectTable::default();
     for mutant in mutants.iter().filter(|mutant| mutant.detector == Detector::Simulator) {
         let path = path(&builds.sources.root, &mutant.id);
-        if !path.exists() && !arguments.only.contains(&mutant.id) {
+        let is_named = arguments.only.contains(&mutant.id);
+        let has_file = path.exists() || is_named;
+        if !has_file && which == ExplainedMutants::Files {
             continue;
         }
-        let text = explanation_of(arguments, builds, mutant, &path)?;
+        let explained = match explain(arguments, builds, mutant, &path)? {
+            Ok(explained) => explained,
+            Err(why) => {
+                different += 1;
+                console::print_line(&format!("{}: {why}", mutant.id));
+                continue;
+            }
+        };
+        table.add(mutant, &explained);
+        if !has_file {
+            continue;
+        }
+        let text = explained.header.text + &explained.explanation;
         match fs::read_to_string(&path) {
             Ok(file) if file == text => same += 1,
             Ok(_) => {
@@ -74,6 +101,7 @@ pub(crate) fn execute(
             }
         }
     }
+    console::print_line(&table.to_text());
     console::print_line(&format!("{same} explanations equal their files, {different} differ"));
     Ok(if different == 0 { Exit::Success } else { Exit::ExpectationNotMet })
 }
@@ -82,30 +110,106 @@ fn path(sources: &Path, id: &str) -> PathBuf {
     sources.join(FOLDER).join(format!("{id}.txt"))
 }
 
-/// Returns the header and the explanation of the mutant, for the seed of its file if it exists.
-fn explanation_of(
+/// Explains a failing run with the mutant: of the seed of its file if it exists, or else of the
+/// first seed that detects it. Returns the reason if there is no explanation.
+fn explain(
     arguments: &MutantsArguments,
     builds: &Builds,
     mutant: &Mutant,
     path: &Path,
-) -> Result<String, CommandError> {
-    let error = |what: &str| CommandError(format!("{}: {what}", mutant.id));
-    let built = builds.binary(mutant)?;
-    let binary = built.map_err(|text| error(&format!("does not compile: {text}")))?;
+) -> Result<Result<Explained, String>, CommandError> {
+    let binary = match builds.binary(mutant)? {
+        Ok(binary) => binary,
+        Err(text) => return Ok(Err(format!("does not compile: {text}"))),
+    };
     let command = builds.sweep_command(mutant, &binary, Strategy::default(), cores());
     let header = match fs::read_to_string(path) {
         Ok(file) => FileHeader::of(mutant, &file)
             .map_err(|error| CommandError::invalid_file(path, &error))?,
         Err(_) => {
             let (_, _, failure) = mutant_sweep::run_sweep(command, 0, arguments.seeds_max())?;
-            FileHeader::new(mutant, failure.ok_or_else(|| error("no seed detects it"))?.seed)
+            let Some(failure) = failure else { return Ok(Err("no seed detects it".to_owned())) };
+            FileHeader::new(mutant, failure.seed)
         }
     };
     let mut explain = binary.command();
     explain.args(["explain", "--seed", &header.seed.to_string()]).args(command.seed_arguments());
-    let ended = run_with_timeout(&mut explain)?;
-    let (_, text) = ended.ok_or_else(|| error("its explanation reached the time limit"))?;
-    Ok(header.text + &text)
+    let Some((_, explanation)) = run_with_timeout(&mut explain)? else {
+        return Ok(Err("its explanation reached the time limit".to_owned()));
+    };
+    let folder = builds.sources.folder();
+    let with_bug = events(&binary, command, header.seed, &folder.join("with-bug.txt"))?;
+    let without = events(&builds.original, command, header.seed, &folder.join("without-bug.txt"))?;
+    let effect = FirstEffect::of(&with_bug, &without);
+    Ok(Ok(Explained { header, explanation, effect }))
+}
+
+/// Returns the events of the run of a seed, which are recorded in a file.
+fn events(
+    binary: &MutantBinary,
+    command: SweepCommand<'_>,
+    seed: u64,
+    file: &Path,
+) -> Result<Vec<String>, CommandError> {
+    let mut record = binary.command();
+    record.args(["record", "--seed", &seed.to_string()]).args(command.seed_arguments());
+    let ended = run_with_timeout(record.arg("--to").arg(file))?;
+    if ended.is_none_or(|(succeeded, _)| !succeeded) {
+        return Err(CommandError(format!("--explain: seed {seed} cannot be recorded")));
+    }
+    let text = fs::read_to_string(file);
+    let text = text.map_err(|error| CommandError::file("--explain", file, &error))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// A line for each explanation, with whether it names the first event that the bug changed.
+#[derive(Default)]
+struct EffectTable {
+    lines: Vec<String>,
+    /// The numbers of causes that name the node of that event, of explanations with an event at its
+    /// time, and of those with both.
+    nodes: usize,
+    times: usize,
+    both: usize,
+}
+
+impl EffectTable {
+    fn add(&mut self, mutant: &Mutant, explained: &Explained) {
+        let Explained { header, explanation, effect } = explained;
+        let (node, time) = effect.as_ref().map_or((false, false), |effect| {
+            (effect.is_node_named(explanation), effect.is_time_named(explanation))
+        });
+        self.nodes += usize::from(node);
+        self.times += usize::from(time);
+        self.both += usize::from(node && time);
+        let (at, subject) = match effect {
+            Some(FirstEffect { at, node }) => (at.as_str(), node.as_deref().unwrap_or("-")),
+            None => ("-", "-"),
+        };
+        let named = match (node, time) {
+            (true, true) => "node, time",
+            (true, false) => "node",
+            (false, true) => "time",
+            (false, false) => "-",
+        };
+        let finding = explanation.lines().next().unwrap_or_default();
+        let check = finding.split([' ', ':']).next().unwrap_or_default();
+        let (id, seed) = (&mutant.id, header.seed);
+        self.lines.push(format!("{id:8} {seed:>6}  {check:6} {at:>11}  {subject:5} {named}"));
+    }
+
+    fn to_text(&self) -> String {
+        let EffectTable { lines, nodes, times, both } = self;
+        let names = ["mutant", "seed", "check", "first at", "node", "named"];
+        let [id, seed, check, at, node, named] = names;
+        format!(
+            "{id:8} {seed:>6}  {check:6} {at:>11}  {node:5} {named}\n{}\nof {} explanations, \
+             {nodes} have a cause that names the node of the first event that the bug changed, \
+             {times} have an event at its time, and {both} have both",
+            lines.join("\n"),
+            lines.len(),
+        )
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod builds;
 mod combine;
 mod emitted;
 mod explained;
+mod first_effect;
 mod kills;
 mod mutant_sweep;
 mod mutant_sweeps;
@@ -60,8 +61,8 @@ pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError
     let others = if builds.separate.is_empty() { "" } else { "; built separately:" };
     eprintln!("{combined} of {} bugs are in one combined build{others}", all.len());
     builds.separate.iter().for_each(|(id, why)| eprintln!("  {id}: {why}"));
-    if arguments.explain {
-        return explained::execute(arguments, &builds, &mutants);
+    if let Some(which) = arguments.explain {
+        return explained::execute(arguments, which, &builds, &mutants);
     }
     let run_sweeps = |strategy, mutants: &[Mutant]| {
         let results = Results::open(&builds.sources.folder(), builds.sources.fingerprint)?;
