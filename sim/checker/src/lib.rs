@@ -86,3 +86,8 @@ pub mod stream;
 pub mod value;
 pub mod verdict;
 mod zones;
+
+/// The front page, whose code `cargo test` compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
