@@ -1,5 +1,6 @@
 //! The replay of one node's recording across its files.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, empty};
 use std::slice;
@@ -19,7 +20,8 @@ pub struct Playback<'a> {
     /// The header of the current segment.
     header: Option<Header>,
     /// The starts up to now, and the number of the next record of each that is not replayed yet.
-    starts: Vec<(u64, u64)>,
+    starts: BTreeMap<u64, u64>,
+    last_start: Option<u64>,
     is_over: bool,
 }
 
@@ -46,7 +48,8 @@ impl<'a> Playback<'a> {
             current: None,
             replay: Replay::new(Box::new(empty())),
             header: None,
-            starts: Vec::new(),
+            starts: BTreeMap::new(),
+            last_start: None,
             is_over: false,
         }
     }
@@ -68,26 +71,29 @@ impl<'a> Playback<'a> {
                     self.header = Some(last);
                     return Err(text);
                 }
-                let known = self.starts.iter().find(|(known, _)| *known == start);
-                let is_new = known.is_none_or(|(_, next)| *next <= first_record);
+                let known = self.starts.get(&start).copied();
                 if known.is_none() {
-                    self.starts.push((start, first_record));
+                    self.starts.insert(start, first_record);
+                    self.last_start = Some(start);
                 }
-                match self.starts.last() {
-                    Some((last, _)) if *last != start && is_new => Err(MISPLACED.to_owned()),
-                    _ => Ok(is_new),
+                let is_new = known.is_none_or(|next| next <= first_record);
+                match is_new && self.last_start != Some(start) {
+                    true => Err(MISPLACED.to_owned()),
+                    false => Ok(is_new),
                 }
             }
             Replayed::Step(step) => {
                 let start = self.header.as_ref().map(|header| header.start);
-                let is_last = self.starts.last().is_some_and(|(last, _)| Some(*last) == start);
-                let known = self.starts.iter_mut().find(|(known, _)| Some(*known) == start);
-                let (_, next) = known.expect("steps follow a header");
+                let known = start.and_then(|start| self.starts.get_mut(&start));
+                let next = known.expect("steps follow a header");
                 if step.record < *next {
                     return Ok(false);
                 }
                 *next = step.record.saturating_add(1);
-                if is_last { Ok(true) } else { Err(MISPLACED.to_owned()) }
+                match self.last_start == start {
+                    true => Ok(true),
+                    false => Err(MISPLACED.to_owned()),
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `cargo sim diff` for recordings: the first step in which two recordings of a node differ.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::iter::from_fn;
 use std::path::PathBuf;
 use std::slice;
@@ -15,7 +15,7 @@ use crate::cli::panics;
 use crate::cli::recordings::files::{exit_of, read};
 use crate::cli::text::quantity;
 use crate::cli::values::DiffTarget;
-use crate::recordings::{NodeRecording, Playback};
+use crate::recordings::{NodeRecording, Playback, RecordedStart};
 
 /// One step of a recording.
 struct StepLine {
@@ -121,15 +121,22 @@ fn print_difference(one: &NodeRecording, other: &NodeRecording) -> bool {
 
 /// The starts to compare, with the number of each and whether both are the same one: those that
 /// both recordings have, or else the first ones, the second ones, and so on.
-fn paired(one: &NodeRecording, other: &NodeRecording) -> Vec<(usize, [u64; 2], bool)> {
-    let theirs: BTreeSet<u64> = other.starts.iter().map(|start| start.start).collect();
-    let same = one.starts.iter().zip(1..).filter(|(our, _)| theirs.contains(&our.start));
-    let same: Vec<_> = same.map(|(our, number)| (number, [our.start; 2], true)).collect();
+fn paired<'a>(
+    one: &'a NodeRecording,
+    other: &'a NodeRecording,
+) -> Vec<(usize, [&'a RecordedStart; 2], bool)> {
+    let theirs: BTreeMap<u64, &RecordedStart> =
+        other.starts.iter().map(|start| (start.start, start)).collect();
+    let same = one.starts.iter().zip(1..).filter_map(|(our, number)| {
+        let their = theirs.get(&our.start)?;
+        Some((number, [our, *their], true))
+    });
+    let same: Vec<_> = same.collect();
     if !same.is_empty() {
         return same;
     }
     let pairs = one.starts.iter().zip(&other.starts).zip(1..);
-    pairs.map(|((our, their), number)| (number, [our.start, their.start], false)).collect()
+    pairs.map(|((our, their), number)| (number, [our, their], false)).collect()
 }
 
 /// Pairs the steps that both sides have, by the numbers of their records, which ascend.
@@ -204,9 +211,9 @@ impl<'a> StepReader<'a> {
     }
 
     /// The steps of a start. If an earlier call has read beyond them, the files are read again.
-    fn steps(&mut self, start: u64) -> impl Iterator<Item = StepLine> {
-        let known = self.recording.starts.iter().find(|known| known.start == start);
-        if known.is_some_and(|known| known.steps > 0) && !self.seek(start) {
+    fn steps(&mut self, start: &RecordedStart) -> impl Iterator<Item = StepLine> {
+        let RecordedStart { start, steps, .. } = *start;
+        if steps > 0 && !self.seek(start) {
             *self = StepReader::new(self.recording);
             self.seek(start);
         }
