@@ -247,7 +247,8 @@ impl RecordingRing {
     /// Ends the current file, whose next block does not fit into the ring. Removes it if it has no
     /// state that a replay can begin with.
     fn end_file(&mut self) -> io::Result<()> {
-        let Some(ended) = self.current.take() else { return Ok(()) };
+        let Some(CurrentFile { file, has_checkpoint }) = self.current.take() else { return Ok(()) };
+        drop(file);
         if !std::mem::replace(&mut self.has_warned, true) {
             let (directory, bytes) = (self.directory.display(), self.bytes_now_max);
             warn!(
@@ -255,7 +256,7 @@ impl RecordingRing {
                 "the state of the node needs a larger recording: some steps are not recorded"
             );
         }
-        if ended.has_checkpoint {
+        if has_checkpoint {
             return Ok(());
         }
         match self.files.pop_back() {
