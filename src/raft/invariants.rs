@@ -21,6 +21,18 @@ impl Raft {
         self.common.health.repair.is_writing()
     }
 
+    /// Whether this node waits for its disk to complete a write.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_writing(&self) -> bool {
+        self.common.journal.outbox().oldest_write_since().is_some()
+    }
+
+    /// The number of fetches that this node waits for.
+    #[cfg(feature = "std")]
+    pub(crate) fn fetches(&self) -> usize {
+        self.common.apply.fetches()
+    }
+
     /// Panics if the node's state contradicts itself. [`Raft::step`] calls it in builds with debug
     /// assertions; the simulator calls it in every build.
     pub fn assert_invariants(&self) {

@@ -240,6 +240,12 @@ impl SnapshotTaker {
         matches!(self.stage, Stage::WantsBytes(_) | Stage::Reading(_) | Stage::Writing)
     }
 
+    /// Returns true if the snapshot is completely written, and waits until the store records it or
+    /// a later one.
+    pub(crate) fn is_recording(&self) -> bool {
+        matches!(self.stage, Stage::Recording(_))
+    }
+
     /// Returns the time from which the next bytes may be requested, or a failed snapshot is
     /// requested again.
     pub(crate) fn deadline(&self) -> Instant {

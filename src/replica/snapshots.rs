@@ -117,6 +117,11 @@ impl Snapshots {
         assert!(reads_part || !self.sender.is_reading(), "the store reads the part for a peer");
     }
 
+    /// Whether a snapshot of the node's own state waits until the store records it, or a later one.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.taker.is_recording()
+    }
+
     /// Counts entries that go to the state machine, towards the next snapshot. If a kept snapshot
     /// is damaged and none is being received, requests another one. If the damaged one is not the
     /// current snapshot, its replacement must end later than the current one, and may have waited

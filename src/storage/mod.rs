@@ -24,6 +24,7 @@ mod loss;
 mod open;
 mod operations;
 mod patched_disk;
+mod pending_work;
 mod read_cache;
 mod reader;
 mod rebuild;

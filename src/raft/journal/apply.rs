@@ -135,6 +135,12 @@ impl Apply {
         }
     }
 
+    /// The number of pending fetches.
+    #[cfg(feature = "std")]
+    pub(crate) fn fetches(&self) -> usize {
+        self.fetches.len()
+    }
+
     /// Panics if two fetches of one consumer are pending.
     pub(crate) fn assert_invariants(&self) {
         for (place, (consumer, first, last)) in self.fetches.iter().enumerate() {
