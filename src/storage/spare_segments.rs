@@ -29,7 +29,7 @@ struct Creation {
     created: bool,
 }
 
-/// What the result of an operation shows about free space.
+/// A fact about free space that the result of an operation shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpaceChange {
     Unchanged,

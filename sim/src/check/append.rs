@@ -11,8 +11,8 @@ use crate::check::model::Model;
 use crate::check::nodes::Slot;
 use crate::check::rule::Rule;
 
-/// What each disk has acknowledged to each other node: the latest term with an acknowledgement, and
-/// the highest index acknowledged in that term.
+/// The acknowledgements of each disk to each other node: the latest term with an acknowledgement,
+/// and the highest index acknowledged in that term.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledgements {
     nodes: usize,

@@ -1,6 +1,6 @@
-//! What messages say about their senders (S71): a leader sends only entries of its log and a commit
-//! index that it has, a candidate names the end of its log, and a voter its commit index (Raft
-//! §5.2, §5.3).
+//! The statements of messages about their senders (S71): a leader sends only entries of its log and
+//! a commit index that it has, a candidate names the end of its log, and a voter its commit index
+//! (Raft §5.2, §5.3).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Index, Message};
