@@ -68,7 +68,7 @@ fn commits(history: &History<'_>, draft: &mut Draft) {
 }
 
 /// Describes in a clause which node rejected an operation, and in which step, which becomes a fact.
-/// `rejection` is the event of the client: the node is the last one that answered an attempt before.
+/// `rejection` is the event of the client: the node is the last that answered an attempt before.
 fn rejects(history: &History<'_>, draft: &mut Draft, op: OpId, rejection: EventId) -> String {
     let is_of_op = |request: EventId| {
         let kind = &history.event(request).kind;
@@ -211,7 +211,7 @@ fn serves_stale_read(
     draft.cause(named_cause(history).unwrap_or(wrong_state));
 }
 
-/// Describes a read by its level and number: `linearizable read 358`, or `read 358 (by replica)`. If
+/// Describes a read by its level and number: `linearizable read 358`, `read 358 (by replica)`. If
 /// a follower may have answered it under a read lease, adds the last grant of one.
 fn read_phrase(history: &History<'_>, draft: &mut Draft, node: NodeId, op: OpId) -> String {
     let number = op.0;

@@ -41,7 +41,7 @@ impl FirstEffect {
 }
 
 /// Returns the time of a recorded event, and its node. A line has the number of the event, its
-/// time, the status or only the name of its node, and its text, in columns that two spaces separate.
+/// time, the status or only the name of its node, and its text; two spaces separate the columns.
 fn time_and_node(line: &str) -> (&str, Option<&str>) {
     let time = line.split_whitespace().nth(1).unwrap_or_default();
     let rest = line.split_once(time).map_or("", |(_, rest)| rest);
