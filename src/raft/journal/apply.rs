@@ -174,3 +174,27 @@ fn apply(entries: Entries, journal: &mut Journal, output: &mut Output) {
     journal.begin_apply(last);
     output.push(Action::Apply(entries));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{NodeId, Restored};
+
+    #[test]
+    fn entries_are_fetched_again_after_a_fetch_that_returned_none() {
+        let log = Log::new(&Restored::default()).expect("an empty log is consistent");
+        let (config, mut output) = (Config::new(NodeId(1)), Output::default());
+        let mut apply = Apply::default();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                apply.fetch(Consumer::Apply, Index(1), Index(9), &config, &mut output);
+            }
+            assert!(apply.is_fetching(Consumer::Apply));
+            assert!(!apply.finish_fetch(Consumer::Apply, &[], &log));
+            assert!(!apply.is_fetching(Consumer::Apply));
+        }
+        let mut actions = Vec::new();
+        output.swap(&mut actions);
+        assert_eq!(actions.len(), 2, "one fetch of a consumer is pending at a time");
+    }
+}

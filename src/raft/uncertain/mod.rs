@@ -58,3 +58,32 @@ pub(crate) fn advance(common: &mut Common, verified: Index) {
         common.output.push(Action::LogCertain);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::log::Log;
+    use crate::raft::api::config::Config;
+    use crate::types::{
+        AppendOutcome, EntryId, HardState, Instant, Membership, Payload, Restored, SnapshotMeta,
+        Term,
+    };
+
+    #[test]
+    fn no_acknowledgement_that_waits_for_the_disk_leaves_an_uncertain_node() {
+        let (own, leader) = (NodeId(1), NodeId(2));
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::new([own, leader]));
+        let state = HardState::new(Term(1), None);
+        let restored = Restored::with_log(state, Index(0), snapshot, Vec::new());
+        let log = Log::new(&restored).expect("the log is consistent");
+        let mut common = Common::new(Config::new(own), restored, log, 1, Instant::ZERO);
+        let matched = common.append(Payload::Noop).index;
+        common.send(leader, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
+        assert_eq!(common.journal.outbox().held(), 1, "it waits for the entry");
+        on_rolled_back(&mut common, leader);
+        assert!(common.ballot.is_uncertain());
+        assert_eq!(common.journal.outbox().held(), 0);
+    }
+}
