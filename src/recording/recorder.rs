@@ -28,9 +28,9 @@ pub struct RecorderConfig {
     /// The bytes of records after which the next step begins a new segment with a checkpoint, or
     /// twice the size of the segment's checkpoint if that is more.
     pub segment_bytes: usize,
-    /// The bytes of a whole segment, with its checkpoint, after which the next step begins a new one
-    /// earlier than that, unless its records have fewer bytes than its checkpoint. The last block of
-    /// a segment may exceed them.
+    /// The bytes of a whole segment, with its checkpoint, after which the next step begins a new
+    /// one earlier than that, unless its records have fewer bytes than its checkpoint. The last
+    /// block of a segment may exceed them.
     pub segment_bytes_max: usize,
     /// The bytes of records after which a block ends; its last record may exceed them.
     pub block_bytes: usize,
@@ -162,9 +162,9 @@ impl Recorder {
         self.needs_checkpoint = self.segment_bytes >= self.records_bytes_max();
     }
 
-    /// The bytes of records after which a segment ends. Records with twice the size of the checkpoint
-    /// make checkpoints less than a third of complete segments, and those with its size less than a
-    /// half of segments that are as large as they may be.
+    /// The bytes of records after which a segment ends. Records with twice the size of the
+    /// checkpoint make checkpoints less than a third of complete segments, and those with its size
+    /// less than a half of segments that are as large as they may be.
     fn records_bytes_max(&self) -> usize {
         let wanted = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
         let room = self.config.segment_bytes_max.saturating_sub(self.checkpoint_bytes);

@@ -14,9 +14,9 @@ use crate::trail::{TrailEvent, difference};
 /// The environment variable that chooses the seeds of a sweep.
 const SEEDS: &str = "QUORATE_SEEDS";
 
-/// Performs the run of each seed, and returns the reports. The first run is performed twice, because
-/// a failure can be repeated only if the seed determines the run. `QUORATE_SEEDS=A..B` chooses other
-/// seeds, and prints what their runs did in one line.
+/// Performs the run of each seed, and returns the reports. The first run is performed twice,
+/// because a failure can be repeated only if the seed determines the run. `QUORATE_SEEDS=A..B`
+/// chooses other seeds, and prints what their runs did in one line.
 ///
 /// # Errors
 /// The failure of the first seed that fails, with only the faults that it needs to fail so; or the

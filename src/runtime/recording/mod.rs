@@ -1,9 +1,9 @@
 //! The recording of a node in a bounded ring of files, written by a thread of its own.
 //!
 //! The driver never waits for the thread. If the queue to it is full, blocks are dropped and
-//! counted, and the recording continues with a checkpoint once the queue is empty. If a segment does
-//! not fit into the ring, its last blocks are dropped and counted, and the recording continues with
-//! the next segment. The first error of the disk ends the recording; the node runs on.
+//! counted, and the recording continues with a checkpoint once the queue is empty. If a segment
+//! does not fit into the ring, its last blocks are dropped and counted, and the recording continues
+//! with the next segment. The first error of the disk ends the recording; the node runs on.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};

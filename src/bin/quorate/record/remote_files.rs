@@ -130,8 +130,8 @@ where
         Ok(IntactPart::of(&bytes[..]).begin)
     }
 
-    /// Reads a file whose first part is given. If the node removes the file meanwhile, keeps what was
-    /// read, and returns the beginning of a later file.
+    /// Reads a file whose first part is given. If the node removes the file meanwhile, keeps what
+    /// was read, and returns the beginning of a later file.
     async fn rest(
         &self,
         first: RecordingPart,
