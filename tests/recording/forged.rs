@@ -89,7 +89,7 @@ fn noticed(forge: impl FnMut(&mut Facts), clocks: Vec<ClockOffset>) -> Vec<&'sta
     let (recordings, forge) = (recordings(), RefCell::new(forge));
     let checks = RefCell::new(RecordingChecks::new(&[ONE, TWO, THREE]));
     let _ = merge(&recordings, |event| {
-        let EventKind::Steps { step, before, due, state } = event.kind else {
+        let EventKind::Steps { step, before, due, sent_at, state } = event.kind else {
             return checks.borrow_mut().observe(event);
         };
         let mut facts = Facts {
@@ -103,7 +103,7 @@ fn noticed(forge: impl FnMut(&mut Facts), clocks: Vec<ClockOffset>) -> Vec<&'sta
         (forge.borrow_mut())(&mut facts);
         let Facts { node, at, step, before, status, log } = &facts;
         let state = CoreState { status, log, ..state };
-        let kind = EventKind::Steps { step, before, due, state };
+        let kind = EventKind::Steps { step, before, due, sent_at, state };
         checks.borrow_mut().observe(&Event { at: *at, node: *node, kind });
     });
     let merged = Merged { clocks, ..Merged::default() };

@@ -51,7 +51,7 @@ pub(super) fn explain_uncertain(history: &History<'_>, draft: &mut Draft) {
         {
             let (to, term) = (message.to, message.term);
             let sentence = format!("{node} asks {to} in term {term} for the end of {to}'s log");
-            draft.fact(id, event.at, sentence);
+            draft.fact(id, event.own_at, sentence);
         }
         if let Some((_, message)) = history.message_of(id)
             && let Body::LogEnd { .. } = message.body

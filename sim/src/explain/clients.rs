@@ -136,7 +136,7 @@ fn operation_facts(history: &History<'_>, draft: &mut Draft, op: OpId) -> Option
             }
             _ => continue,
         };
-        draft.fact(id, event.at, sentence);
+        draft.fact(id, event.own_at, sentence);
     }
     begun
 }

@@ -191,10 +191,10 @@ pub(super) fn election(
     }
     let mut voters = Vec::new();
     for (id, from, sending) in history.grants(leader, term) {
-        let late = if history.at(id).since(history.at(sending)).as_millis() > 500 {
-            format!(", sent at {} s", history.at(sending))
-        } else {
-            String::new()
+        let age = history.record().time_between(sending, id).unwrap_or_default();
+        let late = match age.as_millis() > 500 {
+            true => format!(", sent at {} s", history.at(sending)),
+            false => String::new(),
         };
         let sentence = format!("{leader} receives {from}'s vote in term {term}{late}");
         draft.fact(id, history.at(id), sentence);

@@ -61,9 +61,9 @@ impl<'a> History<'a> {
         self.record.event(id)
     }
 
-    /// The simulated time of an event.
+    /// The simulated time of an event or, in recordings, its time by the clock of its node.
     pub(super) fn at(&self, id: EventId) -> SimTime {
-        self.event(id).at
+        self.event(id).own_at
     }
 
     /// The id of the violated check, if a check failed.

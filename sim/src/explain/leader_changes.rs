@@ -1,226 +1,279 @@
 //! Explanations of the changes of leader that recordings of real nodes show.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+
 use quorate::raft::{RoleCause, RoleName};
 use quorate::types::{NodeId, Term};
 
-use crate::explain::explanation::{Draft, Explanation};
-use crate::explain::facts;
-use crate::explain::history::History;
-use crate::record::{EventId, EventKind, Record};
-use crate::recordings::{AccountLine, Leadership, Note};
+use crate::explain::explanation::Explanation;
+use crate::explain::phrases;
+use crate::explain::silence::{Silence, SilenceEvidence};
+use crate::recordings::{
+    AccountLine, Campaign, ClockOffset, Election, Leadership, Note, StepPlace,
+};
 use crate::values::time::SimTime;
 
-/// A change of leader: the new leadership, when its node campaigned for it, and the one before.
-#[derive(Clone, Copy)]
-struct LeaderChange<'a> {
-    new: &'a Leadership,
-    old: Option<&'a Leadership>,
-    /// When the node began the campaign that it won, if that is recorded.
-    campaigned: Option<SimTime>,
+/// The explanation of one change of leader. Every time is by the clock of the node that the sentence
+/// is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderChange {
+    /// Which node leads which term, and which one led before.
+    pub finding: String,
+    /// The steps that led to the change, in causal order; at most [`Explanation::FACTS_MAX`].
+    pub facts: Vec<StepFact>,
+    /// The cause in one sentence, or the reason why it is undecided.
+    pub cause: String,
 }
 
-/// Explains why each leader in the account came to lead: one explanation for each, in order. The
-/// record has the events of the same recordings.
+/// A sentence about a step of a recorded node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFact {
+    /// The time by the clock of the node.
+    pub at: SimTime,
+    /// The number of the node's record, if the sentence is about one.
+    pub record: Option<u64>,
+    /// The sentence, which begins with the node.
+    pub sentence: String,
+}
+
+/// The reason why a node came to lead.
+enum Cause {
+    /// No campaign for the term is recorded.
+    NoCampaign,
+    /// The node campaigned for this reason.
+    Campaigned(SimTime, RoleCause),
+    /// Its election timeout passed, and the leader before it, of this term, is not recorded.
+    UnrecordedLeader(NodeId, Term),
+    /// Its election timeout passed, because it heard nothing from this node.
+    Silence(SimTime, NodeId, Silence),
+}
+
+/// The lines of an account and the elections in it, by node.
+struct Evidence<'a> {
+    lines: &'a [AccountLine],
+    /// The places of the lines of each node.
+    places: BTreeMap<NodeId, Vec<usize>>,
+    /// The last leader of each term that a line names.
+    named: BTreeMap<Term, NodeId>,
+    elections: BTreeMap<(NodeId, Term), &'a Election>,
+    silences: SilenceEvidence<'a>,
+}
+
+/// The place of a fact: the number of lines before it, and whether it is the change of a role. At
+/// one place, a vote arrives before a role changes.
+type Place = (usize, bool);
+
+/// A leadership, the one of the term before, and the election between them.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    new: &'a Leadership,
+    old: Option<&'a Leadership>,
+    election: Option<&'a Election>,
+}
+
+/// Explains why each leader in the account came to lead, in the order of their terms. The clocks of
+/// two nodes differ as `clocks` says.
 #[must_use]
-pub fn leader_changes(record: &Record, lines: &[AccountLine]) -> Vec<Explanation> {
-    let Some(last) = record.last() else { return Vec::new() };
-    let history = History::new(record, last);
-    let leaders = Leadership::all(lines);
-    let mut old = None;
+pub fn leader_changes(
+    lines: &[AccountLine],
+    elections: &[Election],
+    clocks: &[ClockOffset],
+) -> Vec<LeaderChange> {
+    let evidence = Evidence::new(lines, elections, clocks);
+    let mut leaders = Leadership::all(lines);
+    // The wall clocks may order the elections of two terms wrongly.
+    leaders.sort_by_key(|leader| (leader.term, leader.node, leader.lines.0));
+    let mut old = None::<&Leadership>;
     let mut explained = Vec::new();
-    // After a gap in a leader's recording, its leadership is in the list once more.
-    let is_same = |a: &Leadership, b: &Leadership| (a.node, a.term) == (b.node, b.term);
     for new in &leaders {
-        if old.is_some_and(|old| is_same(old, new)) {
-            old = Some(new);
-            continue;
+        // After a gap in a leader's recording, its leadership is in the list once more.
+        let is_same = old.is_some_and(|old| (old.node, old.term) == (new.node, new.term));
+        if !is_same {
+            let election = evidence.elections.get(&(new.node, new.term)).copied();
+            explained.push(evidence.explain(Change { new, old, election }));
         }
-        let change = LeaderChange { new, old, campaigned: campaign_of(lines, new) };
-        explained.push(explain_change(&history, lines, change));
         old = Some(new);
     }
     explained
 }
 
-fn explain_change(
-    history: &History<'_>,
-    lines: &[AccountLine],
-    change: LeaderChange<'_>,
-) -> Explanation {
-    let LeaderChange { new, old, campaigned } = change;
-    let (node, term, from) = (new.node, new.term, new.from);
-    let mut draft = Draft::default();
-    facts::election(history, &mut draft, node, term);
-    if let Some(old) = old {
-        end_of_leadership(history, &mut draft, old, from);
+impl<'a> Evidence<'a> {
+    fn new(
+        lines: &'a [AccountLine],
+        elections: &'a [Election],
+        clocks: &'a [ClockOffset],
+    ) -> Evidence<'a> {
+        let mut places: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+        let mut named = BTreeMap::new();
+        for (place, line) in lines.iter().enumerate() {
+            places.entry(line.node).or_default().push(place);
+            if let Note::ChangesRole { leader: Some(leader), .. }
+            | Note::Begins { leader: Some(leader), .. } = line.note
+            {
+                named.insert(line.term, leader);
+            }
+        }
+        let by_term = elections.iter().map(|election| ((election.node, election.term), election));
+        let silences = SilenceEvidence::new(lines, clocks);
+        Evidence { lines, places, named, elections: by_term.collect(), silences }
     }
-    for line in lines.iter().filter(|line| line.node == node) {
-        let Some(text) = silence(line, old, campaigned) else { continue };
-        if let Some(id) = event_at(history, node, line.at) {
-            draft.fact(id, history.at(id), text);
+
+    fn explain(&self, change: Change<'_>) -> LeaderChange {
+        let Change { new, old, .. } = change;
+        let (node, term, from) = (new.node, new.term, new.from);
+        let finding = match (self.unrecorded_leader(change), old) {
+            (Some((leader, led)), _) => format!(
+                "{node} leads {term} from {from} s, after {leader}, whose leadership of {led} is \
+                 not recorded"
+            ),
+            (None, None) => {
+                format!("{node} leads {term} from {from} s, the first leader in the recordings")
+            }
+            (None, Some(old)) => {
+                let to = old.to.map_or(String::new(), |to| format!(" until {to} s"));
+                format!(
+                    "the leadership moves from {}, which leads {}{to}, to {node}, which leads \
+                     {term} from {from} s",
+                    old.node, old.term
+                )
+            }
+        };
+        let cause = self.cause(change).words(node, term);
+        LeaderChange { finding, facts: self.facts(change), cause }
+    }
+
+    /// The last leader between the two leaderships, as another node names it: every leadership that
+    /// is recorded is one of the two.
+    fn unrecorded_leader(&self, change: Change<'_>) -> Option<(NodeId, Term)> {
+        let first = change.old.map_or(Term::ZERO, |old| old.term);
+        if first >= change.new.term {
+            return None;
+        }
+        let between = (Bound::Excluded(first), Bound::Excluded(change.new.term));
+        self.named.range(between).next_back().map(|(term, leader)| (*leader, *term))
+    }
+
+    fn cause(&self, change: Change<'_>) -> Cause {
+        let campaign = change.election.and_then(|election| election.campaign.as_ref());
+        let Some(Campaign { begun, cause, .. }) = campaign else { return Cause::NoCampaign };
+        if *cause != RoleCause::ElectionTimeout {
+            return Cause::Campaigned(begun.at, *cause);
+        }
+        if let Some((leader, led)) = self.unrecorded_leader(change) {
+            return Cause::UnrecordedLeader(leader, led);
+        }
+        match (change.old, campaign) {
+            (Some(old), Some(campaign)) => {
+                let silence = self.silences.of(change.new.node, campaign, old);
+                Cause::Silence(begun.at, old.node, silence)
+            }
+            _ => Cause::Campaigned(begun.at, *cause),
         }
     }
-    if let Some((leader, led)) = unrecorded_leader(lines, new, old) {
-        draft.cause(format!("undecided: the steps of {leader}, which led {led}, are not recorded"));
-        return draft.finish(format!(
-            "{node} leads {term} from {from} s, after {leader}, whose leadership of {led} is not \
-             recorded"
-        ));
+
+    /// The steps of the election, the end of the old leadership, and the silences before the
+    /// campaign; the latest of them.
+    fn facts(&self, change: Change<'_>) -> Vec<StepFact> {
+        let mut facts: Vec<(Place, StepFact)> = Vec::new();
+        if let Some(election) = change.election {
+            facts.extend(election_facts(election));
+            let campaign = election.campaign.as_ref();
+            let silent = campaign.zip(change.old).map_or([None; 2], |(campaign, old)| {
+                self.silences.lines_of(election.node, campaign, old.node)
+            });
+            facts.extend(silent.into_iter().flatten().map(|place| self.fact_of(place)));
+        }
+        if let Some(old) = change.old {
+            facts.extend(self.end_of(old, change.new));
+        }
+        facts.sort_by_key(|(place, _)| *place);
+        facts.dedup();
+        let too_many = facts.len().saturating_sub(Explanation::FACTS_MAX);
+        facts.into_iter().skip(too_many).map(|(_, fact)| fact).collect()
     }
-    draft.cause(cause_of(lines, change));
-    let finding = match old {
-        None => format!("{node} leads {term} from {from} s, the first leader in the recordings"),
-        Some(old) => {
-            let to = old.to.map_or(String::new(), |to| format!(" until {to} s"));
-            format!(
-                "the leadership moves from {}, which leads {}{to}, to {node}, which leads {term} \
-                 from {from} s",
-                old.node, old.term
+
+    /// The last lines about how the old leadership ended, up to its end or the beginning of the new
+    /// one, whichever is later.
+    fn end_of(&self, old: &Leadership, new: &Leadership) -> Vec<(Place, StepFact)> {
+        let (first, end) = old.lines;
+        let last = end.unwrap_or(first).max(new.lines.0);
+        let Some(places) = self.places.get(&old.node) else { return Vec::new() };
+        let places = &places[places.partition_point(|place| *place < first)..];
+        let within = &places[..places.partition_point(|place| *place <= last)];
+        let is_end = |place: &&usize| {
+            matches!(
+                self.lines[**place].note,
+                Note::Ends
+                    | Note::Lacks
+                    | Note::TookNoStep { .. }
+                    | Note::ChangesRole { role: RoleName::Follower, .. }
             )
-        }
-    };
-    draft.finish(finding)
-}
-
-/// The last leader between the two leaderships, according to another node. That leader's own
-/// recording does not show its leadership, because no recorded leadership lies between the two.
-fn unrecorded_leader(
-    lines: &[AccountLine],
-    new: &Leadership,
-    old: Option<&Leadership>,
-) -> Option<(NodeId, Term)> {
-    let first = old.map_or(Term(0), |old| old.term);
-    let is_between = |line: &&AccountLine| first < line.term && line.term < new.term;
-    lines.iter().rev().filter(is_between).find_map(|line| match line.note {
-        Note::ChangesRole { leader: Some(leader), .. } => Some((leader, line.term)),
-        _ => None,
-    })
-}
-
-/// Adds how the earlier leadership ended, up to its end or the next election, whichever is
-/// later.
-fn end_of_leadership(history: &History<'_>, draft: &mut Draft, old: &Leadership, next: SimTime) {
-    let until = old.to.map_or(next, |to| to.max(next));
-    let within = |at: SimTime| (old.from..=until).contains(&at);
-    for (id, event) in history.events_of(old.node).filter(|(_, event)| within(event.at)) {
-        let sentence = match &event.kind {
-            EventKind::RecordingEnded | EventKind::TookNoStep { .. } => event.kind.to_string(),
-            EventKind::Acted(text) if text.starts_with("becomes follower") => text.clone(),
-            _ => continue,
         };
-        draft.fact(id, event.at, format!("{} {sentence}", old.node));
+        let latest = within.iter().rev().filter(is_end).take(Explanation::FACTS_MAX);
+        latest.map(|place| self.fact_of(*place)).collect()
     }
-}
 
-/// The last event of a node at or before a time.
-fn event_at(history: &History<'_>, node: NodeId, at: SimTime) -> Option<EventId> {
-    let mut earlier = history.events_of(node).take_while(|(_, event)| event.at <= at);
-    let last = earlier.by_ref().last();
-    last.map(|(id, _)| id)
-}
-
-/// Describes a silence that may have caused the new leader's campaign: the node heard nothing from
-/// the old leader, or took no step itself.
-fn silence(
-    line: &AccountLine,
-    old: Option<&Leadership>,
-    campaigned: Option<SimTime>,
-) -> Option<String> {
-    let campaigned = campaigned?;
-    match &line.note {
-        Note::HeardNothing { from, since, .. } => {
-            let is_old = old.is_some_and(|old| old.node == *from);
-            let is_then = (*since..=line.at).contains(&campaigned);
-            (is_old && is_then).then(|| format!("{} {}", line.node, line.note))
-        }
-        Note::TookNoStep { .. } => {
-            (line.at == campaigned).then(|| format!("{} {}", line.node, line.note))
-        }
-        _ => None,
-    }
-}
-
-/// When the node began the campaign that it won.
-fn campaign_of(lines: &[AccountLine], new: &Leadership) -> Option<SimTime> {
-    let mut before = lines.iter().filter(|line| line.node == new.node && line.at <= new.from);
-    let begins = |line: &&AccountLine| {
-        let Note::ChangesRole { role, cause, .. } = &line.note else { return false };
-        let campaigns = matches!(role, RoleName::PreCandidate | RoleName::Candidate);
-        campaigns && *cause != RoleCause::PreVotesGranted
-    };
-    new.campaign?;
-    before.rfind(begins).map(|line| line.at)
-}
-
-/// Says why the leadership moved, as far as the recordings show it.
-fn cause_of(lines: &[AccountLine], change: LeaderChange<'_>) -> String {
-    let LeaderChange { new, old, campaigned } = change;
-    let node = new.node;
-    let (Some(campaign), Some(campaigned)) = (new.campaign, campaigned) else {
-        return format!("undecided: no campaign of {node} for {} is recorded", new.term);
-    };
-    let Some(old) = old.filter(|_| campaign == RoleCause::ElectionTimeout) else {
-        return format!("{node} campaigned at {campaigned} s: {campaign}");
-    };
-    let passed = format!("at {campaigned} s {node}'s election timeout passed");
-    if let (Some(end), Some(to)) = (old.end, old.to)
-        && to <= campaigned
-    {
-        return format!("{} stopped leading at {to} s: {end}; {passed}", old.node);
-    }
-    if let Some((since, until)) = pause_at(lines, old.node, campaigned)
-        && old.node != node
-        && !was_silent_before(lines, change, since)
-    {
-        return format!(
-            "{} took no step from {since} to {until} s; {passed}, because no heartbeat arrived \
-             meanwhile",
-            old.node
-        );
-    }
-    if let (None, Some(to)) = (old.end, old.to)
-        && to <= campaigned
-    {
-        let then = match old.restart {
-            Some(again) => format!("its process ended after that, and started again at {again} s"),
-            None => "whether it still ran is undecided".to_owned(),
+    fn fact_of(&self, place: usize) -> (Place, StepFact) {
+        let AccountLine { at, node, record, note, .. } = &self.lines[place];
+        let sentence = match note {
+            Note::Ends => format!("{node}'s recording of this start ends"),
+            Note::Lacks => format!("{node}'s next steps are missing"),
+            note => format!("{node} {note}"),
         };
-        return format!("the recording of {} ends at {to} s: {then}; {passed}", old.node);
+        // A pause ends, and a silence with it, before what the step decides.
+        let is_change = matches!(note, Note::ChangesRole { .. });
+        ((place, is_change), StepFact { at: *at, record: *record, sentence })
     }
-    let is_silent = |line: &&AccountLine| {
-        line.node == node && silence(line, Some(old), Some(campaigned)).is_some()
+}
+
+/// The candidacy, the votes that arrived, and the victory.
+fn election_facts(election: &Election) -> Vec<(Place, StepFact)> {
+    let Election { node, term, won, membership, candidacy, votes, .. } = election;
+    let fact = |place: &StepPlace, is_change: bool, sentence: String| {
+        let fact = StepFact { at: place.at, record: Some(place.record), sentence };
+        ((place.line, is_change), fact)
     };
-    match lines.iter().find(is_silent).map(|line| &line.note) {
-        Some(Note::HeardNothing { since, .. }) => {
-            format!("nothing that {} sent after {since} s arrived at {node}: {passed}", old.node)
+    let candidacy = candidacy.as_ref().map(|(place, last)| {
+        let log = phrases::log_up_to(*last);
+        fact(place, true, format!("{node} becomes a candidate in term {term} with {log}"))
+    });
+    let votes = votes.iter().map(|(voter, place)| {
+        fact(place, false, format!("{node} receives {voter}'s vote in term {term}"))
+    });
+    let wins = fact(
+        won,
+        true,
+        format!("{node} becomes leader of term {term} with the membership {membership}"),
+    );
+    candidacy.into_iter().chain(votes).chain([wins]).collect()
+}
+
+impl Cause {
+    /// Describes why this node came to lead the term.
+    fn words(&self, node: NodeId, term: Term) -> String {
+        match self {
+            Cause::NoCampaign => format!("undecided: no campaign of {node} for {term} is recorded"),
+            Cause::Campaigned(at, cause) => format!("{node} campaigned at {at} s: {cause}"),
+            Cause::UnrecordedLeader(leader, led) => {
+                format!("undecided: the steps of {leader}, which led {led}, are not recorded")
+            }
+            Cause::Silence(at, old, silence) => silence.words(node, *at, *old),
         }
-        Some(_) => format!("{node} itself took no step for a while: {passed} meanwhile"),
-        None => format!(
-            "{passed}; the reason is undecided: the recordings show that {} took its steps, and \
-             they show no long silence between the two",
-            old.node
-        ),
     }
 }
 
-/// Whether the new leader had heard nothing from the old one for longer before this pause than
-/// during it: then the pause is not why it campaigned.
-fn was_silent_before(lines: &[AccountLine], change: LeaderChange<'_>, pause: SimTime) -> bool {
-    let LeaderChange { new, old, campaigned: Some(campaigned) } = change else { return false };
-    lines.iter().filter(|line| line.node == new.node).any(|line| {
-        let Note::HeardNothing { since, .. } = line.note else { return false };
-        silence(line, old, Some(campaigned)).is_some()
-            && pause.since(since.min(pause)) > campaigned.since(pause)
-    })
-}
-
-/// The pause in which the node took no step and that contains `at`.
-fn pause_at(lines: &[AccountLine], node: NodeId, at: SimTime) -> Option<(SimTime, SimTime)> {
-    lines.iter().filter(|line| line.node == node).find_map(|line| match &line.note {
-        Note::TookNoStep { pause, .. } => {
-            let since = line.at.before(*pause);
-            (since..=line.at).contains(&at).then_some((since, line.at))
+impl fmt::Display for LeaderChange {
+    /// Writes one line for each sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.finding)?;
+        writeln!(f)?;
+        for StepFact { at, record, sentence } in &self.facts {
+            let record = record.map_or(String::new(), |record| format!("#{record}"));
+            writeln!(f, "{at:>10} s  {record:<7} {sentence}")?;
         }
-        _ => None,
-    })
+        writeln!(f)?;
+        writeln!(f, "cause: {}", self.cause)
+    }
 }

@@ -17,6 +17,7 @@ mod membership;
 mod panics;
 mod phrases;
 mod progress;
+mod silence;
 mod terms;
 mod unrecorded;
 mod votes;
@@ -24,7 +25,7 @@ mod why_not;
 
 pub use cluster_state::cluster_state;
 pub use explanation::{Explanation, Fact};
-pub use leader_changes::leader_changes;
+pub use leader_changes::{LeaderChange, StepFact, leader_changes};
 pub use why_not::{why_not_committed, why_not_leader};
 
 use quorate::types::NodeId;

@@ -1,5 +1,7 @@
 //! Phrases for messages, inputs, entries, nodes and reject reasons.
 
+use std::time::Duration;
+
 use quorate::raft::{MessageRejectReason, RoleName, Status};
 use quorate::types::{AppendOutcome, Body, EntryId, Message, NodeId};
 
@@ -118,8 +120,8 @@ fn log_message(message: &Message) -> String {
 /// Describes an input as a verb phrase: `receives n2's RequestVote in term t3 …`.
 pub(super) fn step(history: &History<'_>, id: EventId) -> String {
     if let Some((sending, received)) = history.message_of(id) {
-        let age = history.at(id).since(history.at(sending));
-        let late = history.at(id).0 > history.at(sending).0 + LATE_NANOS;
+        let age = history.record().time_between(sending, id).unwrap_or_default();
+        let late = age > LATE;
         let kind = &history.event(sending).kind;
         let again = matches!(kind, EventKind::Injected { .. });
         let sent = match (again, late) {
@@ -173,8 +175,8 @@ pub(super) fn without_states(finding: &str) -> String {
     }
 }
 
-/// The travel time above which a message counts as late, in nanoseconds.
-const LATE_NANOS: u64 = 50_000_000;
+/// The travel time above which a message counts as late.
+const LATE: Duration = Duration::from_millis(50);
 
 /// Lists nodes: `n1, n2 and n3`, or `no node`.
 pub(super) fn listed(nodes: impl IntoIterator<Item = NodeId>) -> String {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quorate::raft::RoleName;
-use quorate::types::{Body, Index, MessageClass, NodeId};
+use quorate::types::{Body, EntryId, Index, MessageClass, NodeId};
 
 use crate::explain::history::History;
 use crate::explain::phrases;
-use crate::record::{EventId, EventKind, LossReason, Record};
+use crate::record::{Event, EventId, EventKind, LossReason, Record};
 use crate::values::time::{Seconds, SimTime};
 
 /// Each obstacle with its count and its first and last time.
@@ -17,34 +17,33 @@ type Counts = BTreeMap<String, (u64, SimTime, SimTime)>;
 /// Explains why the node did not lead between `from` and `to`, with one line for each obstacle.
 #[must_use]
 pub fn why_not_leader(record: &Record, node: NodeId, from: SimTime, to: SimTime) -> Vec<String> {
-    let Some(last) = last_by(record, to) else {
-        return vec!["the run has no event up to that time".into()];
-    };
+    let Some(last) = last_by(record, to) else { return nothing_by(record) };
     let history = History::new(record, last);
     let end = history.at(last);
     if end < from {
         let before = format!("the last event before it is at {end} s");
         return vec![format!("nothing happens in this time: {before}")];
     }
+    // If the clocks of nodes differ, an event before the last one may be later by its own clock.
+    let within = || history.all().filter(move |(_, event)| (from..=to).contains(&event.own_at));
     let mut counts = Counts::new();
-    for (id, event) in history.all().filter(|(_, event)| event.at >= from) {
+    for (id, event) in within() {
         if let Some(sentence) = obstacle(&history, node, id) {
-            let (count, _, latest) = counts.entry(sentence).or_insert((0, event.at, event.at));
-            (*count, *latest) = (*count + 1, event.at);
+            let at = event.own_at;
+            let (count, _, latest) = counts.entry(sentence).or_insert((0, at, at));
+            (*count, *latest) = (*count + 1, at);
         }
     }
     for (id, _, term) in history.elections().iter().filter(|(_, leader, _)| *leader == node) {
         let at = history.at(*id);
-        if at >= from {
+        if (from..=to).contains(&at) {
             counts.insert(format!("{node} won the election of term {term}"), (1, at, at));
         }
     }
     if counts.is_empty() {
         let sent = |id: EventId| history.event(id).message().filter(|sent| sent.from == node);
-        let requested = history
-            .all()
-            .filter(|(_, event)| event.at >= from)
-            .any(|(id, _)| sent(id).is_some_and(|sent| is_vote_request(sent.body.name())));
+        let requested =
+            within().any(|(id, _)| sent(id).is_some_and(|sent| is_vote_request(sent.body.name())));
         return vec![match requested {
             true => format!("{node} requested votes, and no reply has rejected it yet"),
             false => format!(
@@ -130,7 +129,7 @@ fn is_vote_reply(message: &str) -> bool {
 #[must_use]
 pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<String> {
     let Some(last) = last_by(record, by).and_then(|last| before_ends(record, last)) else {
-        return vec!["the run has no event up to that time".into()];
+        return nothing_by(record);
     };
     let history = History::new(record, last);
     if let Some((id, node)) = history.first_commit(index) {
@@ -173,7 +172,7 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
     for voter in membership.voters().filter(|voter| is_recorded(voter) && !has(voter)) {
         lines.push(format!(
             "{voter} does not have the entry on disk: {}",
-            missing_because(&history, leader, voter, index, since),
+            missing_because(&history, leader, voter, *entry, since),
         ));
     }
     lines
@@ -185,7 +184,7 @@ fn missing_because(
     history: &History<'_>,
     leader: NodeId,
     voter: NodeId,
-    index: Index,
+    entry: EntryId,
     since: EventId,
 ) -> String {
     let at = history.failing;
@@ -193,20 +192,21 @@ fn missing_because(
         return "it is down".to_owned();
     }
     let theirs = history.logs(voter, at);
-    if theirs.memory.contains_key(&index) && !theirs.disk.contains_key(&index) {
+    let is_in = |log: &BTreeMap<Index, EntryId>| log.contains_key(&entry.index);
+    if is_in(&theirs.memory) && !is_in(&theirs.disk) {
         return "its write is still pending".to_owned();
     }
-    let recent = history.events_of(voter).rev().take(200);
-    for (id, event) in recent.take_while(|(id, _)| *id > since) {
+    let recent = || {
+        let events = history.events_of(voter).rev().take(200);
+        events.take_while(move |(id, _)| *id > since)
+    };
+    for (id, event) in recent() {
         match &event.kind {
             EventKind::Dropped { reason, .. } => {
                 let sender = event.cause.and_then(|cause| history.event(cause).node);
                 if sender == Some(leader) {
                     return format!("a message from {leader} did not reach it: {reason}");
                 }
-            }
-            EventKind::TookNoStep { .. } => {
-                return format!("it {} (at {} s)", event.kind, history.at(id));
             }
             EventKind::MessageRejected { from, reason, .. } if *from == leader => {
                 return format!(
@@ -218,13 +218,19 @@ fn missing_because(
             _ => {}
         }
     }
-    let missing = missing_append(history, leader, voter, index).filter(|id| *id > since);
+    let missing = missing_append(history, leader, voter, entry.index).filter(|id| *id > since);
     if let Some(id) = missing {
         let reason = LossReason::Missing;
         return format!(
             "a message from {leader} with the entry, sent at {} s, did not reach it: {reason}",
             history.at(id)
         );
+    }
+    // A pause that was over before the leader had the entry is not the reason.
+    let written = history.write_of(leader, entry).map_or(since, |(id, _)| id);
+    let is_pause = |(_, event): &(_, &Event)| matches!(event.kind, EventKind::TookNoStep { .. });
+    if let Some((id, event)) = recent().find(is_pause).filter(|(id, _)| *id > written) {
+        return format!("it {} (at {} s)", event.kind, history.at(id));
     }
     format!("its log ends with {}, and the entry is in flight or not sent", theirs.last())
 }
@@ -249,8 +255,15 @@ fn missing_append(
     sent.map(|(id, _)| id)
 }
 
+/// The last event at or before this time, by the clock of its node.
 fn last_by(record: &Record, time: SimTime) -> Option<EventId> {
-    record.all().take_while(|(_, event)| event.at <= time).last().map(|(id, _)| id)
+    record.all().rfind(|(_, event)| event.own_at <= time).map(|(id, _)| id)
+}
+
+/// The answer if the record has no event up to a time.
+fn nothing_by(record: &Record) -> Vec<String> {
+    let subject = if record.is_partial() { "the recordings have" } else { "the run has" };
+    vec![format!("{subject} no event up to that time")]
 }
 
 /// If recordings of nodes end in the last second before `last`, returns the last event before the

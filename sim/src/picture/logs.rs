@@ -52,7 +52,9 @@ impl fmt::Debug for Logs<'_> {
 
 impl<'a> Logs<'a> {
     pub(crate) fn new(record: &Record, format: CommandText<'a>) -> Logs<'a> {
-        let keeps_commands = record.origin != RecordOrigin::Recordings { keeps_commands: false };
+        let lacks_commands =
+            matches!(record.origin, RecordOrigin::Recordings { keeps_commands: false, .. });
+        let keeps_commands = !lacks_commands;
         Logs { nodes: vec![NodeLogs::default(); record.nodes.len()], format, keeps_commands }
     }
 

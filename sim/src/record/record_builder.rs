@@ -3,7 +3,7 @@
 //!
 //! The record has the events of a time window. Each node's part begins with a copy of its log at
 //! its first step there. The times of a record never decrease: if the clocks of the nodes differ,
-//! an event has the latest time of the events up to it.
+//! an event has the latest time of the events up to it. It also has the time by its node's clock.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Input, Status};
 use quorate::recording::{Header, Step};
-use quorate::types::{Index, Membership, Message, NodeId, WriteId};
+use quorate::types::{Body, Entry, Index, Membership, Message, NodeId, Payload, WriteId};
 
 use crate::observe::outcome::Failure;
 use crate::observe::{Observation, Violation};
@@ -21,7 +21,8 @@ use crate::record::event::{
 use crate::record::recorded_run::{Record, RecordOrigin};
 use crate::record::recorder::{RecordUntil, Recorder};
 use crate::recordings::{
-    CoreState, Event, EventKind as RecordingEvent, FirstViolation, Note, digest_of, note_of,
+    ClockOffset, CoreState, Event, EventKind as RecordingEvent, FirstViolation, Note, digest_of,
+    note_of,
 };
 use crate::values::time::SimTime;
 
@@ -31,6 +32,9 @@ pub struct RecordBuilder {
     recorder: Recorder,
     window: RangeInclusive<SimTime>,
     events_max: usize,
+    /// The bytes of the record beside the events themselves: of the logs with which parts begin, and
+    /// of commands.
+    bytes: usize,
     /// The time of the first event in the window that the record has no room for.
     full_at: Option<SimTime>,
     /// The latest time of the events so far.
@@ -45,6 +49,9 @@ pub struct RecordBuilder {
     failing: Option<(EventId, Violation)>,
     keeps_commands: bool,
 }
+
+/// The bytes of a log or of commands that count as one event: about the size of an event.
+const BYTES_PER_EVENT: usize = 512;
 
 /// A record of recordings, and what it lacks.
 #[derive(Clone, Debug)]
@@ -70,6 +77,7 @@ struct RecordedNode {
     /// While writes from before the recording may be pending: the last entry of the log then, and
     /// the last index that is known to be durable.
     inherited: Option<(Index, Index)>,
+    /// The time of the last step, by the clock of the node.
     last_step: SimTime,
     election_timeout: Duration,
     /// The times of the first and the last event of each part of the recording.
@@ -78,7 +86,8 @@ struct RecordedNode {
 
 impl RecordBuilder {
     /// Returns a builder for the recordings of these nodes, which keeps at most about `events_max`
-    /// events, all of them in the window.
+    /// events, all of them in the window. The logs with which the parts of recordings begin, and the
+    /// commands, count as events, too: one for each 512 bytes.
     #[must_use]
     pub fn new(
         nodes: &[NodeId],
@@ -90,6 +99,7 @@ impl RecordBuilder {
             recorder: Recorder::new(ids, Membership::default(), Vec::new(), RecordUntil::End),
             window,
             events_max,
+            bytes: 0,
             full_at: None,
             at: SimTime::default(),
             nodes: nodes.iter().map(|node| (*node, RecordedNode::default())).collect(),
@@ -111,7 +121,8 @@ impl RecordBuilder {
         self.actions.clear();
         self.at = self.at.max(event.at);
         let is_shown = self.window.contains(&self.at);
-        if is_shown && self.recorder.record.events.len() >= self.events_max {
+        let events = self.recorder.record.events.len();
+        if is_shown && events + self.bytes / BYTES_PER_EVENT >= self.events_max {
             self.full_at.get_or_insert(self.at);
         }
         if is_shown && self.full_at.is_none() {
@@ -119,6 +130,8 @@ impl RecordBuilder {
                 self.note_absent(event.node);
             }
             self.add(event);
+            let added = self.recorder.record.events[events..].iter_mut();
+            added.for_each(|added| added.own_at = event.at);
         }
         let node = self.nodes.entry(event.node).or_default();
         match event.kind {
@@ -126,9 +139,9 @@ impl RecordBuilder {
                 self.keeps_commands &= header.keeps_commands;
                 node.is_recorded = true;
                 node.election_timeout = state.config.election_timeout_max;
-                node.last_step = self.at;
+                node.last_step = event.at;
             }
-            RecordingEvent::Steps { .. } => node.last_step = self.at,
+            RecordingEvent::Steps { .. } => node.last_step = event.at,
             RecordingEvent::Ends => {
                 (node.is_recorded, node.is_open, node.has_absence) = (false, false, true);
             }
@@ -152,7 +165,8 @@ impl RecordBuilder {
     /// Notes a violation that was found after the last event. Later ones have no effect.
     pub fn violated_earlier(&mut self, violation: &Violation) {
         let events = &self.recorder.record.events;
-        let place = events.partition_point(|event| event.at <= violation.at);
+        let last = events.iter().rposition(|event| event.own_at <= violation.at);
+        let place = last.map_or(0, |last| last + 1);
         let is_kept = self.full_at.is_none_or(|full| violation.at < full);
         if self.failing.is_none() && is_kept && place > 0 && self.window.contains(&violation.at) {
             self.failing = Some((EventId(place as u32), violation.clone()));
@@ -164,12 +178,15 @@ impl RecordBuilder {
         self.full_at.is_none() && self.window.contains(&self.at)
     }
 
-    /// Returns the record of everything that was added.
+    /// Returns the record of everything that was added. The clocks differ as `clocks` says, which is
+    /// known once the recordings are merged.
     #[must_use]
-    pub fn finish(mut self) -> BuiltRecord {
+    pub fn finish(mut self, clocks: &[ClockOffset]) -> BuiltRecord {
         self.note_missing();
         let mut record = self.recorder.finish();
-        record.origin = RecordOrigin::Recordings { keeps_commands: self.keeps_commands };
+        let keeps_commands = self.keeps_commands;
+        let has_clocks_apart = clocks.iter().any(ClockOffset::is_apart);
+        record.origin = RecordOrigin::Recordings { keeps_commands, has_clocks_apart };
         BuiltRecord { record, failing: self.failing, full_at: self.full_at }
     }
 
@@ -237,6 +254,7 @@ impl RecordBuilder {
             self.recorder.record.membership = membership.clone();
         }
         self.recorder.set_state(id, status);
+        self.bytes += size_of_val(&log.ids[..]) + bytes_of(&log.contents);
         let kind = EventKind::RecordingBegan(Box::new(log));
         let began = self.recorder.record_event(at, Some(id), None, kind);
         self.recorder.track(id).step = Some(began);
@@ -250,7 +268,7 @@ impl RecordBuilder {
     fn steps(&mut self, event: &Event<'_>, step: &Step, before: &Status, state: CoreState<'_>) {
         let (id, at) = (event.node, self.at);
         if let Some(late) = event.lateness() {
-            let pause = at.since(self.node(id).last_step);
+            let pause = event.at.since(self.node(id).last_step);
             self.recorder.node_event(at, id, EventKind::TookNoStep { pause, late });
         }
         self.takes_input(event, step, state);
@@ -298,6 +316,11 @@ impl RecordBuilder {
             None => {
                 self.packets += 1;
                 let packet = self.packets;
+                if let Body::AppendEntries { entries, .. }
+                | Body::RequestEntriesReply { entries, .. } = &message.body
+                {
+                    self.bytes += bytes_of(entries);
+                }
                 let kind = EventKind::Arrived { packet, message: Box::new(message.clone()) };
                 let id = self.recorder.record_event(at, Some(to), None, kind);
                 self.recorder.sent.insert(packet, id);
@@ -345,6 +368,7 @@ impl RecordBuilder {
                 self.under_way.entry(digest_of(message)).or_default().push(self.packets);
             }
             Action::Persist(write) => {
+                self.bytes += bytes_of(&write.entries);
                 self.recorder.observe(at, &Observation::Submitted { node: id, write });
             }
             Action::MessageRejected { from, message, reason } => {
@@ -377,7 +401,8 @@ impl RecordBuilder {
             let (at, to) = (event.at, event.message().map(|message| message.to));
             let Some(node) = to.and_then(|to| self.nodes.get(&to)) else { continue };
             let until = at.after(node.election_timeout);
-            if node.parts.iter().any(|(from, to)| *from <= at && *to >= until) {
+            let begun = node.parts.partition_point(|(from, _)| *from <= at);
+            if begun > 0 && node.parts[begun - 1].1 >= until {
                 let lost = Some(LossReason::Missing);
                 self.deliver(Delivery { lost, ..delivery_of(packet) });
             }
@@ -410,6 +435,15 @@ impl BuiltRecord {
             origin: *origin,
         })
     }
+}
+
+/// The bytes of entries, with their commands. Messages and writes share them.
+fn bytes_of(entries: &[Entry]) -> usize {
+    let command = |entry: &Entry| match &entry.payload {
+        Payload::Command(command) => command.len(),
+        _ => 0,
+    };
+    size_of_val(entries) + entries.iter().map(command).sum::<usize>()
 }
 
 /// A packet of which nothing is known but its sending.

@@ -1,6 +1,7 @@
 //! Queries on a recorded run: its events, statuses and causes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use quorate::raft::{PeerStatus, Status};
 use quorate::types::{Membership, Message, NodeId};
@@ -36,6 +37,9 @@ pub enum RecordOrigin {
     Recordings {
         /// Whether the recordings have the bytes of the users' commands.
         keeps_commands: bool,
+        /// Whether two clocks are known to differ so much that times of different nodes cannot be
+        /// compared.
+        has_clocks_apart: bool,
     },
 }
 
@@ -101,6 +105,17 @@ impl Record {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.origin != RecordOrigin::Run
+    }
+
+    /// Returns the time from one event to another; `None` if the clocks of their nodes are known to
+    /// differ too much.
+    #[must_use]
+    pub fn time_between(&self, earlier: EventId, later: EventId) -> Option<Duration> {
+        let (earlier, later) = (self.event(earlier), self.event(later));
+        let is_apart =
+            matches!(self.origin, RecordOrigin::Recordings { has_clocks_apart: true, .. });
+        let is_comparable = !is_apart || earlier.node == later.node;
+        is_comparable.then(|| later.own_at.since(earlier.own_at))
     }
 
     /// Whether the steps of `node` are recorded at event `at`. In a run, those of all nodes are.

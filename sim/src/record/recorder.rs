@@ -145,7 +145,7 @@ impl Recorder {
             let track = self.track(node);
             (before, state) = (track.last.replace(id), track.state);
         }
-        self.record.events.push(Event { at, node, kind, state, before, cause });
+        self.record.events.push(Event { at, own_at: at, node, kind, state, before, cause });
         id
     }
 

@@ -8,6 +8,7 @@ use quorate::raft::{Action, Input, MessageRejectReason, RejectReason, RoleCause,
 use quorate::recording::{Header, Step};
 use quorate::types::{Index, Membership, NodeId, Term};
 
+use crate::recordings::elections::{Election, Elections};
 use crate::recordings::event::{CoreState, Event, EventKind};
 use crate::recordings::silences::{Silence, Silences};
 use crate::values::time::{Seconds, SimTime};
@@ -18,6 +19,7 @@ pub struct Account {
     lines: Vec<AccountLine>,
     nodes: BTreeMap<NodeId, NodeAccount>,
     silences: Silences,
+    elections: Elections,
 }
 
 /// One line of an account: an event, or several equal ones in a row.
@@ -134,6 +136,10 @@ const SENT_MIN: u64 = 3;
 impl Account {
     /// Adds an event of a recording.
     pub fn observe(&mut self, event: &Event<'_>) {
+        if !matches!(event.kind, EventKind::IsAhead) {
+            self.silences.passes(event.node, event.at);
+        }
+        self.elections.observe(event, self.lines.len());
         match event.kind {
             EventKind::Begins { header, continues: false, state } => {
                 self.begins(event, header, state);
@@ -156,6 +162,7 @@ impl Account {
                 notes.collect::<Vec<_>>().into_iter().for_each(|note| {
                     self.add(event, Term::ZERO, None, note);
                 });
+                self.silences.ends(event.node);
                 self.add(event, Term::ZERO, None, Note::Ends);
             }
         }
@@ -165,6 +172,12 @@ impl Account {
     #[must_use]
     pub fn lines(&self) -> &[AccountLine] {
         &self.lines
+    }
+
+    /// Ends the account, and returns its lines and the elections of its leaders, in order.
+    #[must_use]
+    pub fn finish(self) -> (Vec<AccountLine>, Vec<Election>) {
+        (self.lines, self.elections.finish())
     }
 
     /// Notes how long the node took no step, or received none of another node's messages.
@@ -180,12 +193,12 @@ impl Account {
         let last = std::mem::replace(&mut self.node(node).last_step, at);
         self.node(node).election_timeout = timeout;
         if let Some(late) = late {
-            self.silences.returns(node, at);
+            self.silences.returns(node);
             let pause = at.since(last);
             self.push(event, state, Some(step), Note::TookNoStep { pause, late });
         }
         if let Input::Message(message) = &step.input {
-            let silence = self.silences.arrived(message.from, node, at);
+            let silence = self.silences.arrived(node, message, at, event.sent_at());
             if let Some(note) = heard_nothing(&silence, at, timeout) {
                 self.push(event, state, Some(step), note);
             }
@@ -205,7 +218,7 @@ impl Account {
         let node = self.node(event.node);
         let before = node.start.replace(header.start);
         (node.last_step, node.election_timeout) = (event.at, state.config.election_timeout_min);
-        self.silences.returns(event.node, event.at);
+        self.silences.returns(event.node);
         if before == Some(header.start) {
             let end = self.lines.iter_mut().rfind(|line| line.node == event.node);
             if let Some(line) = end.filter(|line| line.note == Note::Ends) {

@@ -1,5 +1,6 @@
 //! The leaderships in an account: which node led from when to when, and why it began and ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::raft::{RoleCause, RoleName};
@@ -25,62 +26,152 @@ pub struct Leadership {
     pub end: Option<RoleCause>,
     /// When the node started again after its recording ended.
     pub restart: Option<SimTime>,
-    /// The longest time without a step during the leadership, of those whose next step came later
-    /// than it was due by the shortest election timeout or more.
+    /// The time without a step right before the leadership ended: after the pause, the node
+    /// committed nothing and led no longer than the pause was.
     pub pause: Option<Duration>,
+    /// The place of the line with which it began, and of the one with which it ended.
+    pub lines: (usize, Option<usize>),
+}
+
+/// Collects leaderships, line by line.
+#[derive(Default)]
+struct Collector {
+    found: Vec<Leadership>,
+    /// The place in the list of each node's last leadership.
+    last: BTreeMap<NodeId, usize>,
+    /// The reason for the campaign that each node has begun and neither won nor lost.
+    campaigns: BTreeMap<NodeId, RoleCause>,
+    /// The last pause of each node after which it committed nothing: its end and its length.
+    pauses: BTreeMap<NodeId, (SimTime, Duration)>,
 }
 
 impl Leadership {
     /// Returns the leaderships in an account, in the order in which they began.
     #[must_use]
     pub fn all(lines: &[AccountLine]) -> Vec<Leadership> {
-        let mut found: Vec<Leadership> = Vec::new();
-        let mut campaigns: Vec<(NodeId, RoleCause)> = Vec::new();
-        for AccountLine { at, node, term, note, .. } in lines {
-            let current = found.iter_mut().rfind(|leads| leads.node == *node && leads.to.is_none());
-            match note {
-                Note::ChangesRole { role: RoleName::Leader, .. } => {
-                    let campaign = campaigns.iter().rfind(|(of, _)| of == node);
-                    let campaign = campaign.map(|(_, cause)| *cause);
-                    found.push(Leadership::new(*node, *term, *at, campaign));
-                }
-                Note::ChangesRole { role, cause, .. } => {
-                    if let Some(current) = current {
-                        (current.to, current.end) = (Some(*at), Some(*cause));
-                    }
-                    let campaigns_anew = *role == RoleName::PreCandidate
-                        || *role == RoleName::Candidate && *cause != RoleCause::PreVotesGranted;
-                    if campaigns_anew {
-                        campaigns.push((*node, *cause));
-                    }
-                }
-                Note::Begins { role: RoleName::Leader, .. } => {
-                    found.push(Leadership::new(*node, *term, *at, None));
-                }
-                Note::TookNoStep { pause, .. } => {
-                    if let Some(current) = current {
-                        current.pause = current.pause.max(Some(*pause));
-                    }
-                }
-                Note::Ends | Note::Lacks => {
-                    if let Some(current) = current {
-                        current.to = Some(*at);
-                    }
-                }
-                Note::Starts => {
-                    let last = found.iter_mut().rfind(|leads| leads.node == *node);
-                    if let Some(last) = last.filter(|last| last.end.is_none()) {
-                        last.restart.get_or_insert(*at);
-                    }
-                }
-                _ => {}
-            }
+        let mut collector = Collector::default();
+        for (place, line) in lines.iter().enumerate() {
+            collector.add(place, line);
         }
-        found
+        collector.found
+    }
+}
+
+impl Collector {
+    fn add(&mut self, place: usize, line: &AccountLine) {
+        let (node, at) = (line.node, line.at);
+        match &line.note {
+            Note::ChangesRole { role: RoleName::Leader, .. } => {
+                let campaign = self.campaigns.remove(&node);
+                self.begin(place, line, campaign);
+            }
+            Note::ChangesRole { role, cause, .. } => {
+                self.end(place, line, Some(*cause));
+                match role {
+                    RoleName::Follower => _ = self.campaigns.remove(&node),
+                    _ if *cause == RoleCause::PreVotesGranted => {}
+                    _ => _ = self.campaigns.insert(node, *cause),
+                }
+            }
+            Note::Begins { role, .. } => {
+                self.campaigns.remove(&node);
+                if *role == RoleName::Leader {
+                    self.begin(place, line, None);
+                }
+            }
+            Note::TookNoStep { pause, .. } => _ = self.pauses.insert(node, (at, *pause)),
+            Note::Commits { .. } => _ = self.pauses.remove(&node),
+            Note::Ends | Note::Lacks => {
+                self.pauses.remove(&node);
+                self.end(place, line, None);
+            }
+            Note::Starts => {
+                self.campaigns.remove(&node);
+                let last = self.last.get(&node).map(|last| &mut self.found[*last]);
+                if let Some(last) = last.filter(|last| last.end.is_none()) {
+                    last.restart.get_or_insert(at);
+                }
+            }
+            _ => {}
+        }
     }
 
-    fn new(node: NodeId, term: Term, from: SimTime, campaign: Option<RoleCause>) -> Leadership {
-        let (to, end, restart, pause) = (None, None, None, None);
-        Leadership { node, term, from, to, campaign, end, restart, pause }
+    fn begin(&mut self, place: usize, line: &AccountLine, campaign: Option<RoleCause>) {
+        self.pauses.remove(&line.node);
+        self.last.insert(line.node, self.found.len());
+        self.found.push(Leadership {
+            node: line.node,
+            term: line.term,
+            from: line.at,
+            to: None,
+            campaign,
+            end: None,
+            restart: None,
+            pause: None,
+            lines: (place, None),
+        });
+    }
+
+    /// Ends the leadership of the node, if it leads.
+    fn end(&mut self, place: usize, line: &AccountLine, cause: Option<RoleCause>) {
+        let pause = self.pauses.remove(&line.node);
+        let last = self.last.get(&line.node).map(|last| &mut self.found[*last]);
+        let Some(current) = last.filter(|last| last.to.is_none()) else { return };
+        (current.to, current.end) = (Some(line.at), cause);
+        current.lines.1 = Some(place);
+        let is_recent = |(ended, pause): &(SimTime, Duration)| line.at.since(*ended) <= *pause;
+        current.pause = pause.filter(is_recent).map(|(_, pause)| pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::raft::RejectReason;
+    use quorate::types::Index;
+
+    use super::*;
+
+    const ONE: NodeId = NodeId(1);
+
+    fn lines(notes: Vec<Note>) -> Vec<AccountLine> {
+        let line = |(at, note)| {
+            let at = SimTime(at);
+            AccountLine { at, until: at, node: ONE, term: Term(1), record: None, count: 1, note }
+        };
+        (0..).zip(notes).map(line).collect()
+    }
+
+    fn becomes(role: RoleName, cause: RoleCause) -> Note {
+        Note::ChangesRole { role, leader: None, cause }
+    }
+
+    #[test]
+    fn a_pause_is_of_the_end_only_if_the_leader_did_nothing_after_it() {
+        let paused = |nanos| {
+            let pause = Duration::from_nanos(nanos);
+            Note::TookNoStep { pause, late: pause }
+        };
+        let commits = || Note::Commits { from: Index(1), to: Index(2) };
+        let begins = || Note::Begins { role: RoleName::Leader, leader: Some(ONE) };
+        let pause_of = |notes: Vec<Note>| Leadership::all(&lines(notes))[0].pause;
+        let stops = || becomes(RoleName::Follower, RoleCause::QuorumLost);
+        let starts = || becomes(RoleName::PreCandidate, RoleCause::ElectionTimeout);
+        assert!(pause_of(vec![begins(), commits(), paused(1), stops()]).is_some());
+        assert_eq!(pause_of(vec![begins(), paused(9), commits(), stops()]), None);
+        assert_eq!(pause_of(vec![begins(), paused(9), Note::Ends]), None);
+        let rejects = || Note::RejectsRequest(RejectReason::Busy);
+        assert!(pause_of(vec![begins(), paused(2), rejects(), stops()]).is_some());
+        assert_eq!(pause_of(vec![begins(), paused(1), rejects(), stops()]), None, "long before");
+        assert_eq!(pause_of(vec![begins(), starts()]), None);
+    }
+
+    #[test]
+    fn a_campaign_before_a_gap_is_not_the_one_that_was_won_after_it() {
+        let campaigns = || becomes(RoleName::Candidate, RoleCause::ElectionTimeout);
+        let wins = || becomes(RoleName::Leader, RoleCause::VotesGranted);
+        let campaign_of = |notes: Vec<Note>| Leadership::all(&lines(notes))[0].campaign;
+        let begins = Note::Begins { role: RoleName::Candidate, leader: None };
+        assert_eq!(campaign_of(vec![campaigns(), Note::Lacks, begins, wins()]), None);
+        assert_eq!(campaign_of(vec![campaigns(), wins()]), Some(RoleCause::ElectionTimeout));
     }
 }

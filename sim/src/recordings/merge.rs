@@ -48,12 +48,13 @@ pub fn merge(recordings: &[NodeRecording], mut each: impl FnMut(&Event<'_>)) -> 
         merged: Merged { origin, ..Merged::default() },
     };
     while let Some(next) = order.next() {
-        if let Some(ahead) = order.note_messages(next) {
-            let (at, node) = (order.lanes[next].time_of_next(), order.lanes[ahead].node);
+        let sending = order.note_messages(next);
+        if let Sending::Unrecorded(sender) = sending {
+            let (at, node) = (order.lanes[next].time_of_next(), order.lanes[sender].node);
             each(&Event { at, node, kind: EventKind::IsAhead });
         }
         let lane = &mut order.lanes[next];
-        lane.emit(&mut each);
+        lane.emit(sending, &mut each);
         lane.advance();
     }
     Merged { clocks: order.clocks.offsets(), ..order.merged }
@@ -83,6 +84,17 @@ struct Lane<'a> {
     at: SimTime,
     /// The status before the next step, and when the step is due.
     before: Option<(Status, Instant)>,
+}
+
+/// The sending of the message that an event receives.
+#[derive(Clone, Copy)]
+enum Sending {
+    /// The event receives no message, or one of a node without a recording.
+    Unknown,
+    /// The message was first sent at this time, by the clock of its sender.
+    At(SimTime),
+    /// The recording of the sender, which is this lane's, does not have the send.
+    Unrecorded(usize),
 }
 
 enum Next {
@@ -121,34 +133,35 @@ impl Order<'_> {
         Some((lane, self.sent[lane].find(digest_of(message), part)))
     }
 
-    /// Records the messages that the next event receives and sends. If it receives a message whose
-    /// send is not recorded, returns the lane of the sender.
-    fn note_messages(&mut self, next: usize) -> Option<usize> {
+    /// Records the messages that the next event receives and sends. Returns the sending of the one
+    /// that it receives.
+    fn note_messages(&mut self, next: usize) -> Sending {
         let found = self.lanes[next].arrival().and_then(|message| self.find(message));
         let lane = &self.lanes[next];
         let at = lane.time_of_next();
-        let mut ahead = None;
-        match found {
+        let sending = match found {
             Some((from, Some(Some(first_sent)))) => {
                 self.merged.matched += 1;
                 // Any other message may be a repetition of one sent where steps are missing.
                 if lane.arrival().is_some_and(is_sent_once) {
                     self.clocks.arrived(from, next, first_sent, at);
                 }
+                Sending::At(first_sent)
             }
             Some((from, _)) => {
                 self.merged.unmatched += 1;
-                ahead = Some(from);
+                Sending::Unrecorded(from)
             }
-            None => {}
-        }
-        let Some(Next::Steps(step)) = &lane.next else { return ahead };
-        for action in &step.actions {
-            if let Action::Send(message) = action {
-                self.sent[next].sent(digest_of(message), at);
+            None => Sending::Unknown,
+        };
+        if let Some(Next::Steps(step)) = &lane.next {
+            for action in &step.actions {
+                if let Action::Send(message) = action {
+                    self.sent[next].sent(digest_of(message), at);
+                }
             }
         }
-        ahead
+        sending
     }
 }
 
@@ -230,7 +243,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn emit(&mut self, each: &mut impl FnMut(&Event<'_>)) {
+    fn emit(&mut self, sending: Sending, each: &mut impl FnMut(&Event<'_>)) {
         if let Some(Next::Begins { header, continues }) = &self.next {
             self.unix_time = header.unix_time;
             let last = self.part.unwrap_or_default();
@@ -244,7 +257,11 @@ impl<'a> Lane<'a> {
                 EventKind::Begins { header, continues: *continues, state }
             }
             (Some(Next::Steps(step)), Some(state), Some((before, due))) => {
-                EventKind::Steps { step, before, due: *due, state }
+                let sent_at = match sending {
+                    Sending::At(sent_at) => Some(sent_at),
+                    Sending::Unknown | Sending::Unrecorded(_) => None,
+                };
+                EventKind::Steps { step, before, due: *due, sent_at, state }
             }
             _ => EventKind::Ends,
         };

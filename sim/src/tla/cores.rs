@@ -56,7 +56,8 @@ impl SimulatedCores {
                 let step = Step { record, now, input, actions };
                 let status = core.raft.status();
                 let state = CoreState::of(&core.raft, &status);
-                let kind = EventKind::Steps { step: &step, before: &before, due, state };
+                let sent_at = None;
+                let kind = EventKind::Steps { step: &step, before: &before, due, sent_at, state };
                 each(&Event { at, node, kind });
             }
         }

@@ -392,6 +392,12 @@ fn what_did_not_happen_in_recordings_is_explained() {
     assert!(text.starts_with("n1 committed index 2 at "), "{text}");
     let text = why_not(&format!("{files} --commit 9"));
     assert_eq!(text, "n2 leads term t2, but its log ends with 3@t2\n");
+    let text = why_not(&format!("{files} --leader n3 --from 100s --to 101s"));
+    assert!(text.starts_with("n3 is not recorded in this time: its recording has 0.0"), "{text}");
+    let text = why_not(&format!("{files} --leader n3 --from 0.5s --to 101s"));
+    assert!(text.contains("\nof this time, the recording of n3 has only 0.5"), "{text}");
+    let text = why_not(&format!("{files} --commit 9 --to 100s"));
+    assert!(text.starts_with("no node is recorded at 100.000000 s; n1 has 0.0"), "{text}");
     let alone = root.path().join("alone.qrec");
     fs::write(&alone, Node::elected_by_three(1)).expect("the disk has space");
     let text = why_not(&format!("{} --commit 1", alone.display()));

@@ -55,7 +55,7 @@ impl Stage {
         let before = before.map(|(id, _)| id);
         let first = of.map(|of| of.0 as u32 - 1);
         let state = before.map_or(first, |before| self.record.event(before).state);
-        self.record.events.push(Event { at, node: of, kind, state, before, cause });
+        self.record.events.push(Event { at, own_at: at, node: of, kind, state, before, cause });
         EventId(self.record.events.len() as u32)
     }
 

@@ -8,7 +8,7 @@ use quorate::types::NodeId;
 use crate::cli::panics;
 use crate::record::{BuiltRecord, RecordBuilder};
 use crate::recordings::{
-    Account, AccountLine, CheckedRecordings, Event, Leadership, Merged, NodeRecording,
+    Account, AccountLine, CheckedRecordings, Election, Event, Leadership, Merged, NodeRecording,
     PlaybackError, RecordingChecks, merge,
 };
 use crate::values::time::SimTime;
@@ -19,6 +19,7 @@ pub(super) struct Found {
     /// The errors of files in which no segment could be read.
     pub(super) unread: Vec<PlaybackError>,
     pub(super) lines: Vec<AccountLine>,
+    pub(super) elections: Vec<Election>,
     pub(super) leaders: Vec<Leadership>,
     pub(super) merged: Merged,
     pub(super) checks: Vec<CheckedRecordings>,
@@ -40,9 +41,9 @@ impl Found {
                 each(event);
             })
         });
-        let lines = account.lines().to_vec();
+        let (lines, elections) = account.finish();
         let (leaders, checks) = (Leadership::all(&lines), checks.finish(&merged));
-        Found { recordings, unread, lines, leaders, merged, checks }
+        Found { recordings, unread, lines, elections, leaders, merged, checks }
     }
 
     /// The errors of all files.
@@ -80,6 +81,6 @@ impl Found {
         let violations = checked.iter().filter_map(|checked| checked.violation.as_ref());
         let first = violations.min_by_key(|violation| violation.at);
         first.filter(|_| !is_violated).into_iter().for_each(|it| builder.violated_earlier(it));
-        builder.finish()
+        builder.finish(&merged.clocks)
     }
 }

@@ -33,8 +33,9 @@ pub(crate) fn write(file: &Path, found: &Found, window: &Window) -> Result<u64, 
     if let Some(full_at) = built.full_at {
         let (range, events) = (window.range(), grouped(EVENTS_MAX as u64));
         return Err(CommandError(format!(
-            "--html: a page shows at most {events} events, and the recordings have as many from \
-             {} to {full_at} s, of {} s: select a part with --from and --to, --around or --last",
+            "--html: a page shows at most {events} events, where long logs and commands count, \
+             too, and the recordings have as many from {} to {full_at} s, of {} s: select a part \
+             with --from and --to, --around or --last",
             range.start(),
             range.end(),
         )));
@@ -89,7 +90,7 @@ fn facts(found: &Found, window: &Window) -> Vec<Fact> {
     let recordings = found.recordings.iter();
     facts.extend(recordings.map(|recording| fact("recording", recording_text(recording))));
     facts.extend(found.errors().map(|error| fact("error", error.to_string())));
-    facts.extend(clock_texts(&found.merged).into_iter().map(|text| fact("clocks", text)));
+    facts.extend(clock_texts(&found.merged.clocks).into_iter().map(|text| fact("clocks", text)));
     facts.push(fact("not recorded", ABSENT.to_owned()));
     for violation in found.checks.iter().filter_map(|checked| checked.violation.as_ref()) {
         let (id, at, finding) = (violation.id, violation.at, &violation.finding);

@@ -103,7 +103,10 @@ impl Clock {
     fn text(&self, at: SimTime) -> String {
         match self.origin {
             Some(origin) => {
-                format!("{at:>12}  {}", time_of_day(origin + Duration::from_nanos(at.0)))
+                format!(
+                    "{at:>12}  {}",
+                    time_of_day(origin.saturating_add(Duration::from_nanos(at.0)))
+                )
             }
             None => format!("{at:>12}"),
         }
@@ -162,12 +165,12 @@ fn order_text(merged: &Merged, nodes: usize) -> String {
             "{messages} of them arrived before the only recorded send of an identical message"
         );
     }
-    clock_texts(merged).iter().for_each(|line| _ = writeln!(text, "clocks: {line}"));
+    clock_texts(&merged.clocks).iter().for_each(|line| _ = writeln!(text, "clocks: {line}"));
     text
 }
 
 /// The differences between the clocks, one line for each pair of nodes.
-pub(crate) fn clock_texts(merged: &Merged) -> Vec<String> {
+pub(crate) fn clock_texts<'a>(clocks: impl IntoIterator<Item = &'a ClockOffset>) -> Vec<String> {
     let line = |offset: &ClockOffset| {
         let ClockOffset { one, other, min, max } = offset;
         if !offset.is_constant() {
@@ -176,7 +179,7 @@ pub(crate) fn clock_texts(merged: &Merged) -> Vec<String> {
         let (min, max) = (millis(*min), millis(*max));
         format!("{other}'s is ahead of {one}'s by {min} to {max} ms")
     };
-    merged.clocks.iter().map(line).collect()
+    clocks.into_iter().map(line).collect()
 }
 
 /// Formats nanoseconds as milliseconds with three digits: `-0.048`.
