@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_node_is_recorded_from_each_beginning_to_the_next_end() {
-        let line = |at, note| {
+        let line = |at: u64, note| {
             let (at, node) = (SimTime(at * 1_000_000_000), NodeId(1));
             AccountLine { at, until: at, node, term: Term(1), record: None, count: 1, note }
         };
