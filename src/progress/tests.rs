@@ -107,7 +107,7 @@ fn the_window_of_an_uncertain_peer_is_freed_by_what_its_disk_has() {
 }
 
 #[test]
-fn only_a_reply_to_a_later_round_tells_whether_a_rolled_back_disk_is_certain() {
+fn only_a_reply_to_a_later_round_shows_whether_a_rolled_back_disk_is_certain() {
     let (mut progress, last) = (streaming(6), Index(20));
     progress.answered(5, Readiness::default());
     progress.mark_rolled_back(5, last);

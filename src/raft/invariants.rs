@@ -45,7 +45,10 @@ impl Raft {
                 candidate.assert_invariants(common);
                 common.assert_reads_are_committed();
             }
-            Role::Leader(leader) => leader.assert_invariants(common),
+            Role::Leader(leader) => {
+                leader.assert_invariants(common);
+                leader.assert_reads_wait(common);
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::recordings::{
 };
 use crate::values::time::SimTime;
 
-/// The explanation of one change of leader. Every time is by the clock of the node that the sentence
-/// is about.
+/// The explanation of one change of leader. Every time is by the clock of the node that the
+/// sentence is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderChange {
     /// Which node leads which term, and which one led before.

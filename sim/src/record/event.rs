@@ -24,8 +24,8 @@ pub struct Event {
     /// The simulated time of the event. In a record of recordings, the latest time of the events up
     /// to this one, each by the clock of its node.
     pub at: SimTime,
-    /// In a record of recordings, the time by the clock of the event's node; otherwise the simulated
-    /// time.
+    /// In a record of recordings, the time by the clock of the event's node; otherwise the
+    /// simulated time.
     pub own_at: SimTime,
     /// The node of the event; `None` for an event of a client or of the whole cluster.
     pub node: Option<NodeId>,

@@ -32,8 +32,8 @@ pub struct RecordBuilder {
     recorder: Recorder,
     window: RangeInclusive<SimTime>,
     events_max: usize,
-    /// The bytes of the record beside the events themselves: of the logs with which parts begin, and
-    /// of commands.
+    /// The bytes of the record beside the events themselves: of the logs with which parts begin,
+    /// and of commands.
     bytes: usize,
     /// The time of the first event in the window that the record has no room for.
     full_at: Option<SimTime>,
@@ -86,8 +86,8 @@ struct RecordedNode {
 
 impl RecordBuilder {
     /// Returns a builder for the recordings of these nodes, which keeps at most about `events_max`
-    /// events, all of them in the window. The logs with which the parts of recordings begin, and the
-    /// commands, count as events, too: one for each 512 bytes.
+    /// events, all of them in the window. The logs with which the parts of recordings begin, and
+    /// the commands, count as events, too: one for each 512 bytes.
     #[must_use]
     pub fn new(
         nodes: &[NodeId],
@@ -178,8 +178,8 @@ impl RecordBuilder {
         self.full_at.is_none() && self.window.contains(&self.at)
     }
 
-    /// Returns the record of everything that was added. The clocks differ as `clocks` says, which is
-    /// known once the recordings are merged.
+    /// Returns the record of everything that was added. The clocks differ as `clocks` says, which
+    /// is known once the recordings are merged.
     #[must_use]
     pub fn finish(mut self, clocks: &[ClockOffset]) -> BuiltRecord {
         self.note_missing();

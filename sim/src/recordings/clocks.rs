@@ -65,8 +65,9 @@ impl Clocks {
 const COMPARABLE_NANOS: i128 = 50_000_000;
 
 /// Returns the bounds of the time, in nanoseconds, by which the clock of `other` is ahead of the
-/// clock of `one`, from messages between the two or between both and a third node. If the difference
-/// changed, the bounds have the difference before and after. `None` if nothing bounds it.
+/// clock of `one`, from messages between the two or between both and a third node. If the
+/// difference changed, the bounds have the difference before and after. `None` if nothing bounds
+/// it.
 pub(crate) fn clock_lead(
     offsets: &[ClockOffset],
     one: NodeId,

@@ -1,5 +1,5 @@
-//! The elections in recordings: who voted for each leader, and when it had last heard from the other
-//! nodes before it campaigned.
+//! The elections in recordings: who voted for each leader, and when it had last heard from the
+//! other nodes before it campaigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,8 +57,8 @@ pub struct Campaign {
 pub struct LastHeard {
     /// The other node.
     pub from: NodeId,
-    /// When the last message arrived, by the receiver's clock; `None` if none did since the recording
-    /// of the receiver began.
+    /// When the last message arrived, by the receiver's clock; `None` if none did since the
+    /// recording of the receiver began.
     pub last: Option<SimTime>,
     /// When the other node sent its next message, by its own clock, after the last one that had
     /// arrived; `None` if it sent none before it or the node started again.
@@ -143,7 +143,7 @@ impl Elections {
             match action {
                 Action::Send(message) => self.sends(node, message.to, place.at),
                 Action::RoleChanged { role, term, cause, .. } => {
-                    self.role_changed(node, place, (*role, *term, *cause), state);
+                    self.role_changed(node, place, *role, *term, *cause, state);
                 }
                 _ => {}
             }
@@ -174,7 +174,9 @@ impl Elections {
         &mut self,
         node: NodeId,
         place: StepPlace,
-        (role, term, cause): (RoleName, Term, RoleCause),
+        role: RoleName,
+        term: Term,
+        cause: RoleCause,
         state: CoreState<'_>,
     ) {
         match role {

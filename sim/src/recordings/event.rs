@@ -40,8 +40,8 @@ pub enum EventKind<'a> {
         before: &'a Status,
         /// The time by which the step was due, on the node's own clock.
         due: Instant,
-        /// If the input is a message whose send is recorded: when it was first sent, by the clock of
-        /// its sender.
+        /// If the input is a message whose send is recorded: when it was first sent, by the clock
+        /// of its sender.
         sent_at: Option<SimTime>,
         /// The state after the step.
         state: CoreState<'a>,
@@ -56,7 +56,8 @@ pub enum EventKind<'a> {
 }
 
 impl Event<'_> {
-    /// When the message of the input was first sent, by the clock of its sender, if that is recorded.
+    /// When the message of the input was first sent, by the clock of its sender, if that is
+    /// recorded.
     #[must_use]
     pub fn sent_at(&self) -> Option<SimTime> {
         match self.kind {

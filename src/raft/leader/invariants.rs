@@ -54,10 +54,6 @@ impl Leader {
         let all_live_max = common.config().all_live_max;
         self.proposals.assert_invariants(common.log().committed(), last.index, all_live_max);
         self.reads.assert_invariants(self.round);
-        let is_queued = !self.reads.has_early() || !self.has_committed_in_term(common);
-        assert!(is_queued, "an early read is queued at the first commit of the term");
-        let has_round = !self.reads.awaits_round() || self.confirmed_round(common) < self.round;
-        assert!(has_round, "the reads wait for a round that was sent");
         common.assert_reads_are_committed();
         self.log_ends.assert_invariants(last.index);
     }

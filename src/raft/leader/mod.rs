@@ -563,6 +563,14 @@ impl Leader {
         self.quorum_reached(common, self.round, |peer| peer.acked_round())
     }
 
+    /// Panics if a read waits for nothing that will end its wait.
+    pub(crate) fn assert_reads_wait(&self, common: &Common) {
+        let is_queued = !self.reads.has_early() || !self.has_committed_in_term(common);
+        assert!(is_queued, "an early read is queued at the first commit of the term");
+        let has_round = !self.reads.awaits_round() || self.confirmed_round(common) < self.round;
+        assert!(has_round, "the reads wait for a round that was sent");
+    }
+
     /// Ends the leadership and every pending request. A later leader may still commit the
     /// proposals.
     pub(crate) fn resign(&mut self, common: &mut Common) {

@@ -18,7 +18,8 @@ use crate::record::BuiltRecord;
 use crate::recordings::{NodeRecording, PlaybackError, RecordedTimes};
 use crate::values::time::SimTime;
 
-/// The maximum number of events that the explanation of a failure reads. They take about a gigabyte.
+/// The maximum number of events that the explanation of a failure reads. They take about a
+/// gigabyte.
 const EVENTS_MAX: usize = 2_000_000;
 
 /// The end of a time window is the end of a microsecond, because times are printed so.

@@ -1,4 +1,4 @@
-//! What a node has at a start of what was durable on its disk before: S7 and S17.
+//! Starts that lack what was durable on the disk before: S7 and S17.
 
 use std::collections::BTreeMap;
 
