@@ -239,7 +239,8 @@ fn a_term_that_decreases_violates_s7() {
 #[test]
 fn a_start_without_what_was_durable_violates_s7_or_s17() {
     assert_eq!(noticed_at_a_restart(|_| {}), [""; 0]);
-    assert_eq!(noticed_at_a_restart(|status| status.term = Term(0)), [""; 0], "another disk");
+    // An emptied disk may lack all of them; the replies of the run itself are of term 1.
+    assert_eq!(noticed_at_a_restart(|status| status.term = Term(0)), ["S5"]);
     assert_eq!(noticed_at_a_restart(|status| status.vote = None), ["S17"]);
     assert_eq!(noticed_at_a_restart(|status| status.vote = Some(TWO)), ["S17"]);
     let shorter = |status: &mut Status| status.last = EntryId::new(Term(1), Index(1));

@@ -25,7 +25,7 @@ pub struct StepPlace {
 /// An election that a recorded node won.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Election {
-    /// The new leader.
+    /// The node that won the votes of a quorum.
     pub node: NodeId,
     /// The term that it leads.
     pub term: Term,
@@ -48,14 +48,14 @@ pub struct Campaign {
     pub begun: StepPlace,
     /// The reason for it.
     pub cause: RoleCause,
-    /// What the node had received from the nodes that sent it messages.
+    /// The last message from each node that had sent the candidate one.
     pub heard: Vec<LastHeard>,
 }
 
-/// What a node has received from another one.
+/// The last message from another node that has arrived at a node, and the first that has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastHeard {
-    /// The other node.
+    /// The node that sent the messages.
     pub from: NodeId,
     /// When the last message arrived, by the receiver's clock; `None` if none did since the
     /// recording of the receiver began.
@@ -80,7 +80,7 @@ struct Link {
 pub(super) struct Elections {
     /// The campaign that each node has begun and neither won nor lost.
     open: BTreeMap<NodeId, OpenCampaign>,
-    /// What has arrived at each node from each other one, by receiver and sender.
+    /// The messages from each node to each other one, by receiver and sender.
     links: BTreeMap<(NodeId, NodeId), Link>,
     /// The nodes that are recorded now.
     recorded: BTreeSet<NodeId>,

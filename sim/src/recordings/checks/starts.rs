@@ -17,7 +17,7 @@ pub(super) struct Starts {
     losses: BTreeMap<NodeId, Loss>,
 }
 
-/// What a start lacks.
+/// A fact that was durable on a disk, and that a start lacks.
 #[derive(Clone, Debug)]
 struct Loss {
     check: &'static Check,
