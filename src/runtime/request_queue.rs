@@ -28,6 +28,8 @@ pub(super) struct RequestSender {
 pub(super) struct RequestQueue {
     channel: Receiver<DriverRequest>,
     received: TurnQueue<DriverRequest>,
+    /// The permits of the program, which end with the queue.
+    program: [Arc<Semaphore>; 3],
     counts: Arc<Counts>,
 }
 
@@ -58,7 +60,7 @@ impl RequestSender {
             RequestBody::Read { .. } => 1,
             _ => 2,
         };
-        // The semaphore is never closed. A stopped node drops its requests, and so their permits.
+        // A stopped node closes the semaphores.
         let permit = Arc::clone(&self.program[kind]).acquire_owned().await.ok()?;
         let (request, mut reply) = NodeRequest::new(body, Some(permit));
         self.channel.send(DriverRequest::Execute(request)).await.ok()?;
@@ -77,7 +79,8 @@ impl RequestQueue {
         let (sender, channel) = RequestSender::new(requests_max);
         counts.network.watch(REQUESTS, &sender.channel);
         let (received, counts) = (TurnQueue::default(), Arc::clone(counts));
-        (sender, RequestQueue { channel, received, counts })
+        let program = sender.program.clone();
+        (sender, RequestQueue { channel, received, program, counts })
     }
 
     /// Waits until there is a request. If requests are left, only lets the other tasks of this
@@ -119,6 +122,8 @@ impl RequestQueue {
 
 impl Drop for RequestQueue {
     fn drop(&mut self) {
+        // A request that arrives in the channel after this keeps its permit.
+        self.program.iter().for_each(|permits| permits.close());
         self.counts.network.requests_in_turn.set(0);
     }
 }

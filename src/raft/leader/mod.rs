@@ -355,7 +355,7 @@ impl Leader {
         let before = (progress.matched(), progress.ready().may_lead);
         handle(common, progress, self.round);
         let is_recorded = progress.matched() <= before.0 || progress.matched_round() == self.round;
-        assert!(is_recorded, "the round is recorded in which the matched index rises");
+        debug_assert!(is_recorded, "the round is recorded in which the matched index rises");
         let is_same = before == (progress.matched(), progress.ready().may_lead);
         if !is_same && self.transfers.is_active() {
             self.transfers.advance(common, &self.peers, &mut self.lease);
