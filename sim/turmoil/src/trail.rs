@@ -41,8 +41,9 @@ pub(crate) fn difference(one: &[TrailEvent], other: &[TrailEvent]) -> Option<(Du
     let number = place + 1;
     let sentence = format!(
         "two runs of this seed differ: event {number} is {} in the one, and {} in the other. The \
-         service uses something that the seed does not determine: a wall clock, the order of a \
-         `HashMap`, a thread, or a random number that is not of `World::random_below`",
+         service probably uses something that the seed does not determine: a wall clock, the order \
+         of a `HashMap`, a thread, state that outlives a run, such as a static, or a random number \
+         that is not of `World::random_below`",
         text(one),
         text(other)
     );

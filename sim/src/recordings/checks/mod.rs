@@ -82,8 +82,8 @@ impl RecordingChecks {
             EventKind::Begins { header, continues, state } => {
                 ledger.at = event.at;
                 terms.begins(ledger, event.node, state);
-                starts.begins(ledger, known.of(event.node), header, state);
                 if !continues {
+                    starts.begins(ledger, known.of(event.node), header, state);
                     known.begin(event.node, header, state);
                     votes.begins(ledger, known.of(event.node), state);
                     commits.begins(ledger, event, state);

@@ -29,8 +29,12 @@ struct Loss {
 /// Why a start may lack what the disk had.
 const OTHER_DISK: &str = "a disk was emptied or is uncertain";
 
+/// Why a loss of a start before is not decided.
+const NO_MESSAGE: &str = "the node ended before a message named its disk";
+
 impl Starts {
-    /// Checks the state with which a segment begins. `node` is what was known of the node before.
+    /// Checks the state with which a segment begins that does not continue the last one. `node` is
+    /// the knowledge about the node before.
     pub(super) fn begins(
         &mut self,
         ledger: &mut Ledger,
@@ -38,6 +42,9 @@ impl Starts {
         header: &Header,
         state: CoreState<'_>,
     ) {
+        if let Some(loss) = self.losses.remove(&node.id) {
+            ledger.undecided(loss.check, NO_MESSAGE);
+        }
         let Some((check, text)) = lost(node, header, state) else { return };
         // A node with an emptied disk, or with an older copy of it, does not have it.
         if state.status.term == Term::ZERO || state.status.is_uncertain {
