@@ -91,8 +91,8 @@ impl<'a> SilenceEvidence<'a> {
             return Silence::Stopped { at, cause };
         }
         let (paused, ended) = (self.pause_in(old.node, &window), self.end_of(old, &window));
-        // What takes most of the silence explains it; a part of it explains it only if nothing else
-        // does.
+        // A pause or an end of the leader explains the silence if it takes most of it. A shorter
+        // one explains it only if the node itself made no pause, and no message was lost.
         let (most, part): (Vec<_>, Vec<_>) =
             [paused, ended].into_iter().flatten().partition(|(_, is_most)| *is_most);
         let is_lost = heard.is_some_and(|heard| window.has_lost(heard))

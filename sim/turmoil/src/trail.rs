@@ -9,7 +9,7 @@ pub(crate) struct TrailEvent {
     at: Duration,
     /// The digest of the event.
     digest: u64,
-    /// What happens, with the host.
+    /// The description of the event for people; it begins with the host.
     text: String,
 }
 

@@ -278,7 +278,7 @@ impl ClusterStatus {
             let obstacle = WriteObstacle::NothingCommitted;
             obstacles.push(format!("writes fail: {obstacle}"));
         }
-        // What the leader knows of a voter counts if the voter does not answer this command: the
+        // If a voter does not answer this command, the leader's knowledge of it counts, because the
         // leader may reach it all the same.
         let quorum_of = |accepts: &dyn Fn(&Report) -> bool, known: &dyn Fn(&PeerStatus) -> bool| {
             is_quorum(&self.membership, |id| {
