@@ -207,7 +207,8 @@ fn begin_rounds(lines: &mut StepLines<'_>, term: Term) {
     for action in &lines.step.actions {
         let Action::Send(message) = action else { continue };
         let Body::Heartbeat(heartbeat) = &message.body else { continue };
-        if heartbeat.round <= lines.trace.known(node).round(term) {
+        let begun = lines.trace.known(node).round(term);
+        if heartbeat.round <= begun {
             continue;
         }
         // A voter's clock may run faster than the leader's.
@@ -216,7 +217,10 @@ fn begin_rounds(lines: &mut StepLines<'_>, term: Term) {
         let span = std::time::Duration::from_nanos(u64::try_from(span).unwrap_or(u64::MAX));
         lines.trace.known(node).begin_round(term, heartbeat.round, now.after(span));
         lines.trace.round_max = lines.trace.round_max.max(heartbeat.round);
-        lines.add(Line::new("Round", node).with("k", heartbeat.round));
+        // A leader without peers begins rounds and sends no heartbeats.
+        for round in begun + 1..=heartbeat.round {
+            lines.add(Line::new("Round", node).with("k", round));
+        }
     }
 }
 

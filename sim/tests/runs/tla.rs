@@ -60,7 +60,7 @@ fn runs_are_behaviours_of_the_specification() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let runs = [("no-faults", 1), ("crash", 2), ("membership", 2), ("snapshot", 2), ("even", 3)];
+    let runs = [("no-faults", 1), ("crash", 2), ("membership", 14), ("snapshot", 2), ("even", 3)];
     let traces = runs.map(|(profile, seed)| (format!("{profile}-{seed}"), trace(profile, seed)));
     let found = check(folder.path(), &traces);
     assert_eq!(found.matches(": accepted, ").count(), runs.len(), "{found}");
