@@ -27,8 +27,9 @@ use crate::types::{
 /// | [`Action::ReceiveSnapshot`] | `Input::SnapshotReceived` |
 /// | [`Action::AdoptSnapshot`] | `Input::SnapshotTaken` |
 ///
-/// The enum is exhaustive on purpose: if a version adds an action, a driver that matches on every
-/// action does not compile until it handles the new one. `examples/own_driver.rs` is such a driver.
+/// The enum is exhaustive on purpose: if a later version adds an action, a driver that matches on
+/// every action does not compile until it handles the new one. `examples/own_driver.rs` is such a
+/// driver.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub enum Action {
@@ -254,8 +255,8 @@ pub enum MessageRejectReason {
     NoMembership => "no membership",
     /// The sender's list of bootstrap peers differs from this node's.
     OtherBootstrapPeers => "other bootstrap peers",
-    /// A disk's incarnation differs from the one in the membership, or from that of the disk from
-    /// which the peer's earlier messages came.
+    /// A disk's incarnation differs from the one in the membership, or from the one in the peer's
+    /// earlier messages.
     UnknownIncarnation => "unknown incarnation",
     /// The sender's disk lacks entries that the sender acknowledged before.
     RolledBackDisk => "rolled-back disk",

@@ -29,8 +29,8 @@ pub struct Config {
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
-    /// the two values (Raft §5.2). Equal values make every timeout the same. They are for tests
-    /// that drive the nodes one by one: otherwise, nodes with equal timeouts may campaign at the
+    /// the two values (Raft §5.2). With equal values every timeout is the same. This suits only
+    /// tests that drive the nodes one by one, because nodes with equal timeouts may campaign at the
     /// same time again and again. While other voters have a higher priority, the node waits longer,
     /// by less than the difference of the two values. With `check_quorum`, a leader that has not
     /// heard from a quorum for this long steps down when its next heartbeat is due.
@@ -416,8 +416,7 @@ impl Config {
         self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES)
     }
 
-    /// The bounds that must be at least 1, with their names. A new field of the configuration does
-    /// not compile until it is listed here, either as such a bound or among the other fields.
+    /// The bounds that must be at least 1, with their names.
     fn bounds(&self) -> [(&'static str, usize); 12] {
         bounds! { self;
             id bootstrap_peers election_timeout_min election_timeout_max heartbeat_interval

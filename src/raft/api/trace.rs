@@ -1,5 +1,5 @@
-//! The text of a node's state, inputs and actions in a trace. Every trace consists of lines `time
-//! node  role  term  last/durable/committed/applied  event`.
+//! The text of a node's state, inputs and actions in a trace. Each line of a trace has the columns
+//! `time  node  role  term  last/durable/committed/applied  event`.
 
 use core::fmt;
 
@@ -12,8 +12,7 @@ use crate::types::{
 };
 
 impl fmt::Display for Status {
-    /// Writes the columns of a trace line between the time and the event: `n1  follower       t2
-    /// 7/7/5/5    `.
+    /// Writes the columns of a trace line between the time and the event.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status { id, role, term, last, durable, committed, applied, .. } = self;
         let indices = alloc::format!("{}/{durable}/{committed}/{applied}", last.index);

@@ -26,16 +26,16 @@ pub(crate) struct Bootstrap {
     /// The id of this node.
     own: NodeId,
     membership: Membership,
-    /// All bootstrap peers by ascending id, including this node. The incarnation and the start of a
-    /// peer are unknown until it is seen.
+    /// All bootstrap peers by ascending id, including this node. The incarnation and the start id
+    /// of a peer are unknown until it is seen.
     seen: Vec<BootstrapPeer>,
     /// The list that each peer sent last, in the same order; empty for this node, and for a peer
     /// that has sent none.
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
     due: Instant,
-    /// Whether another node has replied that the cluster exists, but that its own log no longer has
-    /// the first membership.
+    /// Whether a node whose log no longer has the first membership has replied that the cluster
+    /// exists.
     cluster_exists: bool,
 }
 
@@ -91,8 +91,8 @@ impl Bootstrap {
         Some(self.seen.clone())
     }
 
-    /// Records another node's reply that the cluster exists, but that its log no longer has the
-    /// first membership.
+    /// Records that a node whose log no longer has the first membership has replied that the
+    /// cluster exists.
     pub(crate) fn record_cluster_exists(&mut self) {
         self.cluster_exists = true;
     }

@@ -36,14 +36,14 @@ pub(crate) struct Ballot {
 }
 
 /// Whether a disk that the node has lost may have answered heartbeats of the current term. A leader
-/// may echo the replies of that disk until it receives a message that the node sent after this
-/// start.
+/// may echo the replies of that disk until it receives a message that the node sent after its
+/// present start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 enum LostDisk {
-    /// No lost disk can have answered in a term after the one of the start, because the leader of
-    /// such a term has a membership that names this disk: one that was committed before the start,
-    /// or bootstrapped since.
+    /// No lost disk can have answered in a term later than that of the start, because the leader of
+    /// such a term has a membership that names the present disk: one that was committed before the
+    /// start, or bootstrapped since.
     None,
     /// At the start, no committed membership named this disk, and no leader has sent the node a
     /// read index since then.
@@ -97,7 +97,7 @@ impl Ballot {
     /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or
     /// show how fresh its state is: the node is certain, entered its current term after its start
     /// and after it became certain, and has not answered the heartbeat's round from another disk.
-    /// Otherwise it may already have answered this round. If the leader echoes that earlier reply,
+    /// Otherwise it may already have answered this round. If the leader echoed that earlier reply,
     /// the node would measure the time from its later reply to the same round, and would trust the
     /// lease or its state for too long.
     pub(crate) fn may_count_round(&self, committed: Index) -> bool {

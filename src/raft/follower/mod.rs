@@ -406,7 +406,7 @@ impl Follower {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
         common.journal.commit(last.index);
-        // From an uncertain node, the leader learns this by the next heartbeat reply.
+        // An uncertain node reports it with its next heartbeat reply instead.
         if let Some(leader) = self.leader
             && !common.ballot.is_uncertain()
         {

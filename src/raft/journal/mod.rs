@@ -46,7 +46,7 @@ impl Journal {
         &mut self.outbox
     }
 
-    /// The log, and the outbox whose messages leave.
+    /// The log to read, and the outbox to change.
     pub(crate) fn log_and_outbox(&mut self) -> (&Log, &mut Outbox) {
         (&self.log, &mut self.outbox)
     }

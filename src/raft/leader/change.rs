@@ -224,7 +224,7 @@ impl ChangeInProgress {
     }
 
     /// Makes every member a peer. The leader goes on sending the log to a removed member for a
-    /// while, so that it learns of its removal and stops campaigning.
+    /// while, so that this member learns of its removal and stops campaigning.
     pub(crate) fn update_peers(&mut self, common: &Common, peers: &mut Peers) {
         let membership = common.log().membership();
         let (own, now) = (common.id(), common.now());
@@ -303,8 +303,8 @@ pub(crate) fn reject_reason(
     blocked.or(in_flight.then_some(RejectReason::MembershipChangeInFlight))
 }
 
-/// Whether the next step of a change may be appended: the previous one is committed, and `blocked`
-/// is no reason against it.
+/// Whether the next step of a change may be appended: the previous one is committed, and the leader
+/// is not `blocked`.
 pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) -> bool {
     blocked.is_none() && is_membership_committed(common)
 }

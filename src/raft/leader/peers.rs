@@ -117,8 +117,8 @@ impl Peers {
         membership.voters().map(|voter| self.reached(voter, id, own, &of)).min().unwrap_or(0)
     }
 
-    /// Returns the last index up to which every voter that counts matches the log of the leader
-    /// `id`, which matches itself up to `own`.
+    /// Returns the last index up to which every voter that counts has the log of the leader `id` on
+    /// its disk. The leader's own disk has it up to `own`.
     pub(crate) fn all_certain_matched(
         &self,
         membership: &Membership,

@@ -29,7 +29,7 @@ pub(crate) fn is_complete(common: &Common, peers: &Peers) -> bool {
 
 /// Sends every peer the entries and the commit index that it lacks. `commit_due` is the time to
 /// send the commit index in a message of its own; `None` if no peer needed that in the previous
-/// step. Returns the `commit_due` of the next step: the time if a peer still needs such a message.
+/// step. Returns the `commit_due` of the next step.
 pub(crate) fn replicate(
     common: &mut Common,
     peers: &mut Peers,
@@ -48,9 +48,9 @@ pub(crate) fn replicate(
 }
 
 /// Sends the peer the entries that it lacks, within its window; entries that are only on the disk
-/// are fetched first. Afterwards sends an empty append if the peer must still report whether its
-/// log matches, or if the commit index is due (`commit_due`) and the peer [lacks it](needs_commit).
-/// Only offers a snapshot to a peer that [needs one](needs_snapshot).
+/// are fetched first. Then sends an empty append if the peer must still report whether its log
+/// matches, or if the commit index is due (`commit_due`) and the peer [lacks it](needs_commit). A
+/// peer that [needs a snapshot](needs_snapshot) is only offered one.
 #[inline]
 fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, commit_due: bool) {
     if needs_snapshot(common.log(), progress.next()) {
@@ -68,9 +68,10 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
     }
 }
 
-/// Whether a peer whose next entry is at `next` needs a snapshot: the entry is compacted, or
-/// damaged and covered by this node's snapshot, or it is the first entry of the log, and the first
-/// membership, which is not an entry, is compacted.
+/// Whether a peer whose next entry is at `next` needs a snapshot, because that entry is compacted,
+/// or is damaged, not in memory, and covered by this node's snapshot. A peer that needs the first
+/// entry also needs the first membership, which is not an entry: if that is compacted, it needs a
+/// snapshot, too.
 #[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
     next <= log.base().index
@@ -87,8 +88,8 @@ pub(crate) fn assert_within_window(common: &Common, progress: &Progress) {
     assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
 }
 
-/// Panics if the peer lacks entries that it would never get, because nothing is under way whose end
-/// makes this leader send them.
+/// Panics if the peer lacks entries that it would never get, because the leader waits neither for
+/// its reply nor for the disk.
 pub(crate) fn assert_progress(common: &Common, peer: NodeId, progress: &Progress) {
     let (log, next) = (common.log(), progress.next());
     let lacks_none = next > log.last().index;

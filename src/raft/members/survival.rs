@@ -2,7 +2,7 @@
 //! without them.
 //!
 //! `docs/SURVIVOR.md` has the argument. In short: a committed entry is on the disk of every voter,
-//! so that any voter that was up all the time may continue alone. A node may do so if a leader has
+//! so any voter that was up all the time may continue alone. A node may do so if a leader has
 //! allowed it since the node's start, and the node was not paused since then.
 
 use alloc::collections::BTreeMap;

@@ -88,10 +88,10 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
     found
 }
 
-/// Requests a range of damaged entries from the next member. After as many requests for one range
-/// as there are members, it turns to the next range, because perhaps no other member has the first
-/// one. After the last range it begins again, and asks half as often if members have replied
-/// without the contents.
+/// Requests a range of damaged entries from the next member. Once it has sent as many requests for
+/// a range as there are other members, it turns to the next range, because perhaps no member has
+/// the contents of the first one. After the last range it begins again, and asks half as often if
+/// members have replied without the contents.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);
     // The time of the next step if there is no member to ask.
@@ -135,8 +135,9 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     others
 }
 
-/// Handles a reply: writes the contents that it has, and requests its snapshot if they lack the
-/// first damaged entry: contents that share a sector with that entry cannot be written before it.
+/// Handles a reply: writes the contents that it has. If it lacks the first damaged entry, also
+/// requests the snapshot that it offers, because contents that share a sector with that entry
+/// cannot be written before it.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,

@@ -17,7 +17,7 @@ pub(crate) struct Repair {
     pub(super) asked: Option<NodeId>,
     /// The number of requests so far for the entries after `through`.
     pub(super) requests: usize,
-    /// The wait after the next request is this power of two, in heartbeat intervals.
+    /// The wait after the next request is two to the power of this number, in heartbeat intervals.
     pub(super) doublings: u32,
     /// The number of times in a row that this node requested all damaged entries and got replies,
     /// but could repair no entry; `doublings` is at least this number.
