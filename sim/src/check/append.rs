@@ -167,9 +167,9 @@ impl Acknowledgements {
         *sent = (message.term, last).max(*sent);
     }
 
-    /// Checks that the leader has sent the entries that a node acknowledges to it. About other
-    /// entries the node cannot know whether they equal the leader's, except about those that its
-    /// own snapshot covers, because they are committed.
+    /// Checks that the leader has sent the entries that a node acknowledges to it. The node cannot
+    /// know whether its other entries equal the leader's, unless its own snapshot covers them,
+    /// because then they are committed.
     fn check_sent(
         &self,
         model: &Model,

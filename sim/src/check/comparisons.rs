@@ -1,7 +1,6 @@
-//! The comparison of states between nodes: replies are true, every node compares its state in time,
-//! and a diverged node asks one voter after another for a snapshot, which only a node whose state
-//! is not known to be wrong may offer. This file has the parts of S31 about replies and offers, S77
-//! and L8.
+//! The comparison of states between nodes: replies are true and offers come from a state that is
+//! not known to be wrong (a part of S31), a diverged node asks one voter after another for a
+//! snapshot (S77), and every node compares its state in time (L8).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -232,7 +232,7 @@ impl Node {
     }
 
     /// Whether the node may withhold its vote because a leader's lease relies on it. By the node's
-    /// clock, the lease lasts at most four times as long as the longer one of the lease in its
+    /// clock, the lease lasts at most four times as long as the longer of the lease in its
     /// status and the longest election timeout, because clocks differ.
     fn may_withhold(&self, known: &Known, before: &Status) -> bool {
         let since = self.first_step.max(self.heard).max(self.maybe_heard).max(self.led);

@@ -195,7 +195,8 @@ checks! {
     S49 "justified-campaign"
         "A node requests votes only after a quorum's pre-votes, or at its leader's request."
     S50 "eligible-candidate"
-        "A node votes only for a later term, and for a log as up to date as everything it knows of."
+        "A node votes only for a later term, and for a log that is not behind its own log or the \
+         commit index that it knows."
     S51 "sent-entries"
         "A node acknowledges to a leader only entries that this leader sent it."
     S52 "transfer-target"

@@ -173,7 +173,7 @@ fn check_follows(
 }
 
 /// Checks that the membership after a joint one accepts any disk of a member that has lost its
-/// vote: only a vote depends on the disk that cast it, and otherwise a member that returns with
+/// vote, because only a vote depends on the disk that cast it. Otherwise a member that returns with
 /// another disk would be rejected forever (`Membership::leave_joint`).
 fn check_unpinned(id: NodeId, at: Index, [joint, left]: [&Membership; 2]) -> CheckResult {
     if joint.outgoing().is_empty() || !left.outgoing().is_empty() {

@@ -1,6 +1,6 @@
 //! The safety and liveness checks: invariants that hold at every moment of a run, and the progress
-//! of the core in the stabilization phase. The core is a quorum, and sometimes more nodes,
-//! that must make progress then.
+//! of the core in the stabilization phase. The core is the nodes that must make progress in that
+//! phase: a quorum, or more.
 //!
 //! The checks observe a run from outside. The facts that several of them read are in one place,
 //! `known.rs`. Among them is a model of each node's disk and memory, `model.rs`, which follows the

@@ -48,9 +48,9 @@ struct SnapshotProgress {
     base: Option<(Index, u8)>,
 }
 
-/// A snapshot is overdue once it was due this many times. While a node sends a snapshot to a peer,
-/// it takes a new one only after twice the entries; and a snapshot that the node could not begin,
-/// because it was receiving one, is due again after the same number of entries.
+/// A snapshot is overdue once it has been due this many times. While a node sends a snapshot to a
+/// peer, it takes a new one only after twice the entries; and a snapshot that the node could not
+/// begin, because it was receiving one, is due again after the same number of entries.
 const OVERDUE_TIMES: u64 = 4;
 
 /// The number of flushes that a snapshot takes, of its file, of the directory and of each copy of

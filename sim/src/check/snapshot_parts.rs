@@ -1,5 +1,5 @@
-//! The parts of snapshots on the network: their sizes (the part of S29 about them), that each is
-//! sent only on request (S43), and that none comes from a quarantined state (the part of S31).
+//! The parts of snapshots on the network: each is within the bound on its size (a part of S29), is
+//! sent only on request (S43), and does not come from a quarantined state (a part of S31).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl SnapshotParts {
     }
 }
 
-/// The longest time from a request until the node has received it.
+/// The longest time from the sending of a request to its receipt.
 fn request_time_max(bounds: &Bounds) -> Duration {
     bounds.costs.message * 2
 }

@@ -1,5 +1,5 @@
 //! Uncertain nodes (docs/REPAIR.md, rule R3): no quorum counts them, and they become certain only
-//! once their log reaches the end that a leader has confirmed: S38.
+//! once their log reaches the end that a leader has confirmed (S38).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, EntryId, Freshness, Index, Message, MessageClass, NodeId, Term, Write};

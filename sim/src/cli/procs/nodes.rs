@@ -153,7 +153,7 @@ impl Nodes {
         self.signal(id, "STOP")
     }
 
-    /// Sets the time of the next start of a node; an earlier start is too early from now on.
+    /// Sets the time before which a node that went down is not started again.
     pub(super) fn postpone_start(&mut self, id: u64, at: Duration) {
         self.starts.insert(id, at);
     }
