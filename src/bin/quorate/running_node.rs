@@ -9,7 +9,7 @@ use std::path::Path;
 use quorate::storage::{Disk, DiskError, FileAction, FileName, open_own_file, read_bounded};
 use quorate::types::Index;
 
-/// The maximum size of a superblock that is read, in bytes: more than any one has.
+/// The maximum size of a superblock that is read, in bytes: more than any superblock has.
 const SUPERBLOCK_MAX: u64 = 16 << 20;
 
 /// The superblock and the open snapshot files of a running node.

@@ -18,8 +18,8 @@ Examples:
 
 Run it once every member runs the new build. One entry of the log raises the version: all nodes
 apply the entries before it by the old rules, and those after it by the new ones. Until then each
-node can go back to the old build. Afterwards a node with the old build stops applying, logs an
-error, and keeps voting; so does a node that joins with the old build. For administrators.
+node can go back to the old build. Afterwards a node with the old build stops applying entries,
+logs an error, and keeps voting; so does a node that joins with the old build. For administrators.
 
 Without VERSION the version is raised to the highest that all members' builds support.
 

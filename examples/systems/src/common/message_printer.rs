@@ -4,10 +4,10 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Changes nothing on a terminal whose cursor is at the beginning of a line that is not the first
-/// one: up, and down again.
+/// Moves the cursor of a terminal up a line and down again. This changes nothing if the cursor is
+/// at the beginning of a line other than the first one.
 const UP_AND_DOWN: &str = "\x1b[1A\n";
-/// A bound of the time in which the line editor takes the terminal once the prompt reads.
+/// The longest time that the line editor needs to take the terminal once the prompt reads a line.
 const TERMINAL_TAKEN_MAX: Duration = Duration::from_millis(2);
 /// The progress of a prompt that has ended.
 const ENDED: u64 = u64::MAX;
@@ -51,12 +51,13 @@ impl PromptProgress {
         *self.lock()
     }
 
-    /// Waits until the number of changes is not `before` any more.
+    /// Waits until the number of changes is no longer `before`.
     fn wait_for_change(&self, before: u64) {
         drop(self.0.changed.wait_while(self.lock(), |count| *count == before));
     }
 
-    /// Waits for the same for at most `time_max`, and returns whether it is so.
+    /// Does the same as [`PromptProgress::wait_for_change`] for at most `time_max`, and returns
+    /// whether the number has changed.
     fn changes_within(&self, before: u64, time_max: Duration) -> bool {
         let is_same = |count: &mut u64| *count == before;
         let waited = self.0.changed.wait_timeout_while(self.lock(), time_max, is_same);
@@ -186,7 +187,7 @@ mod tests {
         printed
     }
 
-    /// Far longer than what a test waits for takes.
+    /// The time after which a test gives up waiting, far longer than any wait takes.
     const TEST_MAX: Duration = Duration::from_secs(60);
     /// The time after which a text counts as not printed.
     const SHORT: Duration = Duration::from_millis(100);

@@ -158,12 +158,12 @@ impl Nodes {
         self.starts.insert(id, at);
     }
 
-    /// Returns true if the node stays down longer than until `now`.
+    /// Returns true if the node stays down after `now`.
     pub(super) fn stays_down(&self, id: u64, now: Duration) -> bool {
         self.starts.get(&id).is_some_and(|at| now < *at)
     }
 
-    /// Returns true if a pause of the node lasts longer than until `now`.
+    /// Returns true if a pause of the node lasts beyond `now`.
     pub(super) fn stays_paused(&self, id: u64, now: Duration) -> bool {
         self.paused.get(&id).is_some_and(|until| now < *until)
     }
