@@ -47,8 +47,8 @@ pub struct Progress {
     /// replies to rounds that reads begin are ignored, because each would cause another append to a
     /// slow or full peer.
     check_round: Option<u64>,
-    /// The leader must learn whether the entries sent so far arrived, or the peer whether its log
-    /// matches: the peer needs an append, even an empty one.
+    /// Whether the peer needs an append, even an empty one, because the leader must learn whether
+    /// the entries sent so far arrived, or whether the peer's log matches.
     needs_append: bool,
     /// The peer had no space for entries: it is probed until it accepts some.
     disk_full: bool,
@@ -388,8 +388,8 @@ impl Progress {
     /// up to `verified`, durably up to `matched`, and its own is durable up to `durable`. Entries
     /// beyond `verified` that were sent before that round were lost, or the peer forgot them in a
     /// restart, or the heartbeat has overtaken them on a slow connection. An append after them
-    /// shows which: its rejection says what the peer lacks. Sent at once, the entries would fill a
-    /// slow connection with copies of themselves.
+    /// shows which: its rejection says what the peer lacks. If the entries were sent again at once,
+    /// they would fill a slow connection with copies of themselves.
     pub fn heartbeat_replied(
         &mut self,
         round: u64,

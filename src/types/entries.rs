@@ -102,7 +102,7 @@ impl Entries {
         slice
     }
 
-    /// Returns the entries at the positions in `range`, which are `part`, and not all.
+    /// Returns `part`, the entries at the positions in `range`, which are not all of the list.
     #[inline]
     fn part(&self, part: &[Entry], range: &Range<usize>) -> Entries {
         match (&self.0, part) {

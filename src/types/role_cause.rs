@@ -13,7 +13,8 @@ pub enum RoleCause {
     ElectionTimeout,
     /// The driver asked the node to campaign, with `Input::Campaign`.
     CampaignRequested,
-    /// The leader `from` asked the node to campaign, because it transfers its leadership to it.
+    /// The leader `from` asked the node to campaign, because it transfers its leadership to the
+    /// node.
     LeadershipTransfer {
         /// The leader of the earlier term.
         from: NodeId,

@@ -211,7 +211,7 @@ impl Host {
         std::fs::write(&path, bytes).expect("the file can be written");
     }
 
-    /// The last index that the log is compacted through.
+    /// The index through which the log is compacted.
     fn base(&self) -> Index {
         self.replica.node.raft().log().base().index
     }

@@ -78,7 +78,8 @@ impl ClientRequest {
         let start = into.len();
         let written = append(Kind::Request, into, |into| write(Kind::Request, self, into));
         assert_eq!(into.len() > start, written.is_ok(), "only a valid request has a frame");
-        // Not to itself: a duration beyond 2^64 nanoseconds is shortened.
+        // It may decode to another request, because a duration beyond 2^64 nanoseconds is
+        // shortened.
         debug_assert!(
             written.is_err() || ClientRequest::decode(&into[start..]).is_ok(),
             "an encoded request decodes"
