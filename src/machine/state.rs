@@ -156,8 +156,8 @@ pub trait StateMachine {
     /// Once every node runs the new build, an administrator raises the version with
     /// [`Request::RaiseVersion`](crate::machine::Request::RaiseVersion), which is a command of the
     /// log. The leader rejects it while a member cannot apply the version. Before the raise, each
-    /// node can go back to the old build; afterwards, a node with the old build stops applying,
-    /// logs an error, and keeps voting. `docs/OPERATIONS.md` has the steps.
+    /// node can go back to the old build; afterwards, a node with the old build stops applying
+    /// entries, logs an error, and keeps voting. `docs/OPERATIONS.md` has the steps.
     ///
     /// The effect and the reply of a command or of an admin command follow the version, and so do
     /// the bytes of a snapshot. A build at an old version writes snapshots that the old build can
