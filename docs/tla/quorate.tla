@@ -223,6 +223,8 @@ StartElection(n, newRole) ==
 (* The election timeout (Follower::on_timeout, Candidate::on_timeout): asks for pre-votes      *)
 (* where they are on, and starts the election at once where they are off. A candidate first    *)
 (* waits until its own vote is durable, unless a user asks for the campaign (Raft::on_campaign). *)
+(* A pre-candidate stays in its term, so its log still equals that of the term's leader up to   *)
+(* the same index (Role::verified in src/raft/role.rs).                                        *)
 WaitsForVote(n) == TRUE
 Timeout(n) ==
     /\ role[n] # "Leader" /\ IsElectable(n) /\ ~IsWithheld(n)
@@ -230,10 +232,9 @@ Timeout(n) ==
     /\ IF PreVote
        THEN /\ role[n] # "PreCandidate" /\ Term(n) < MaxTerm
             /\ role' = [role EXCEPT ![n] = "PreCandidate"]
-            /\ verified' = [verified EXCEPT ![n] = 0]
             /\ hears' = [hears EXCEPT ![n] = FALSE]
             /\ prevotes' = [prevotes EXCEPT ![n] = {n}]
-            /\ UNCHANGED <<hs, log, commit, durable, disk, led, facts, time, ghosts>>
+            /\ UNCHANGED <<hs, log, verified, commit, durable, disk, led, facts, time, ghosts>>
        ELSE StartElection(n, "Candidate")
 
 (* Voter v would vote for n, says so, and changes nothing (election::on_pre_vote). *)

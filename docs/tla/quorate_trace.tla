@@ -193,7 +193,7 @@ GiveUp(n) ==
     /\ Holds("a node that does not follow", role[n] # "Follower")
     /\ Follow(n, Term(n), hs[n])
     /\ hears' = [hears EXCEPT ![n] = FALSE]
-    /\ verified' = [verified EXCEPT ![n] = 0]
+    /\ verified' = [verified EXCEPT ![n] = IF role[n] = "PreCandidate" THEN @ ELSE 0]
     /\ UNCHANGED <<log, commit, durable, disk, led, facts, time, ghosts, received>>
 
 -------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ fn on_rejected(
 }
 
 /// Adds the lines of the leader's entries. If the node rejects them because its disk is full, the
-/// line takes only the entries at the beginning that the node has already.
+/// line takes only the entries at the beginning that the node has already. Even if there are none,
+/// the logs match up to the previous entry.
 fn on_entries(
     lines: &mut StepLines<'_>,
     message: &Message,
@@ -98,24 +99,25 @@ fn on_entries(
     let log = lines.state.log;
     let is_below = prev.index < log.base().index;
     let taken = match rejected {
-        None => entries.len(),
+        None => Some(entries.len()),
         Some(MessageRejectReason::DiskFull) => {
-            entries.iter().take_while(|entry| log.has(entry.id)).count()
+            Some(entries.iter().take_while(|entry| log.has(entry.id)).count())
         }
-        Some(MessageRejectReason::PrevMismatch | MessageRejectReason::ConflictsWithCommitted) => 0,
+        Some(MessageRejectReason::PrevMismatch | MessageRejectReason::ConflictsWithCommitted) => {
+            None
+        }
         // Of an earlier term, of another leader, or malformed.
         Some(_) => return,
     };
     lines.hear();
-    let is_contact = is_below || rejected.is_some() && taken == 0;
-    if is_contact {
+    let Some(taken) = taken.filter(|_| !is_below) else {
         lines.add(Line::new("Contact", lines.node).with("t", term.0));
         if is_below && log.snapshot().index > Index::ZERO {
             let snapshot = log.snapshot().index.0;
             lines.add(Line::new("Verify", lines.node).with("i", snapshot));
         }
         return;
-    }
+    };
     let line = Line::new("Take", lines.node)
         .with("t", term.0)
         .with("p", prev.index.0)
