@@ -214,6 +214,7 @@ TraceTake(n, l) ==
     LET sent == led[l.t].log
     IN /\ Leads(l.t, n)
        /\ Holds("a commit index that the leader has", l.c <= led[l.t].commit)
+       /\ Holds("entries that the leader has appended", l.i <= Len(sent))
        /\ Is("previous entry in the leader's log", l.pt, TermAt(sent, l.p))
        /\ Is("entries in the leader's log", Entries(l), SubSeq(sent, l.p + 1, l.i))
        /\ Holds("an own previous entry that is the same",

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate::types::{Index, Instant, NodeId, Term};
+use quorate::raft::Status;
+use quorate::types::{EntryId, Index, Instant, NodeId, Term};
+
+use crate::recordings::CoreState;
 
 /// The knowledge about one node.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,32 @@ pub(super) struct Knowledge {
     pub(super) led: Option<(Term, Vec<(u64, Instant)>)>,
     /// The last acknowledged index and round of each peer, in the term that the node leads.
     pub(super) replies: BTreeMap<NodeId, (Index, u64)>,
+    /// The state after the node's last step.
+    pub(super) last: Option<LastState>,
+}
+
+/// The part of a node's state of which a start may have more than the recorded steps explain: a
+/// recording that ends with a kill lacks the last ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastState {
+    term: Term,
+    vote: Option<NodeId>,
+    last: EntryId,
+    committed: Index,
+}
+
+impl LastState {
+    pub(super) fn new(state: &CoreState<'_>) -> LastState {
+        let Status { term, vote, committed, .. } = *state.status;
+        LastState { term, vote, last: state.log.last(), committed }
+    }
+
+    /// Whether the state of a start has a part that only steps after this state can have made.
+    pub(super) fn is_before(self, start: &LastState) -> bool {
+        let has_voted = self.term == start.term && self.vote.is_none() && start.vote.is_some();
+        let has_appended = (self.last.term, self.last.index) < (start.last.term, start.last.index);
+        self.term < start.term || has_voted || has_appended || self.committed < start.committed
+    }
 }
 
 impl Knowledge {

@@ -7,6 +7,7 @@ use quorate::raft::Config;
 use quorate::types::{Index, Membership, NodeId, Term};
 
 use crate::recordings::{CoreState, Event, EventKind};
+use crate::tla::knowledge::LastState;
 use crate::tla::line::{Line, set, truth};
 use crate::tla::memberships::{casting, ids};
 use crate::tla::state::{TraceState, shown};
@@ -61,8 +62,9 @@ impl TlaTrace {
             return;
         }
         let found = match event.kind {
-            EventKind::Begins { continues: true, .. } | EventKind::Ends | EventKind::IsAhead => {
-                return;
+            EventKind::Begins { continues: true, .. } | EventKind::Ends => return,
+            EventKind::IsAhead => {
+                Some("sent a message that its recording does not have".to_owned())
             }
             EventKind::Begins { header, state, .. } => {
                 self.note_state(&state);
@@ -71,6 +73,7 @@ impl TlaTrace {
             EventKind::Steps { step, before, state, .. } => {
                 self.note_state(&state);
                 let absent = self.absence(&state);
+                self.state.known(event.node).last = Some(LastState::new(&state));
                 absent.or_else(|| steps::lines(&mut self.state, event, step, before, &state))
             }
         };
@@ -161,6 +164,10 @@ impl TlaTrace {
         }
         if self.state.known(node).has_written && is_empty {
             return Some("has lost its disk".to_owned());
+        }
+        let last = self.state.known(node).last;
+        if !self.has_one_clock && last.is_some_and(|last| last.is_before(&LastState::new(state))) {
+            return Some("starts with a state that its recording does not have".to_owned());
         }
         self.state.known(node).start(state.status.vote_lease);
         let mut line = Line::new("Begin", node).with("s", shown(state.status, state.log));
