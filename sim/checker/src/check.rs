@@ -1,5 +1,6 @@
 //! The linearizability check of a whole history.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -154,7 +155,7 @@ fn check_each(
 ) -> PartitionResults {
     let next = AtomicUsize::new(0);
     let first_bad = AtomicUsize::new(usize::MAX);
-    let answers = Mutex::new(Vec::new());
+    let answers = Mutex::new(BTreeMap::new());
     let work = || {
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +172,7 @@ fn check_each(
                 first_bad.fetch_min(turn, Ordering::Relaxed);
             }
             if !matches!(answer, PartitionResult::Linearizable) {
-                answers.lock().unwrap_or_else(PoisonError::into_inner).push((turn, answer));
+                answers.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, answer);
             }
         }
     };
@@ -185,8 +186,7 @@ fn check_each(
             }
         });
     }
-    let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
-    answers.sort_unstable_by_key(|(turn, _)| *turn);
+    let answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     let (mut open, mut unknown) = (Vec::new(), Vec::new());
     for (turn, answer) in answers {
         match answer {
@@ -201,6 +201,14 @@ fn check_each(
         }
     }
     PartitionResults::Undecided(open, unknown)
+}
+
+/// Returns the positions of the keys, the smallest key first. It is not generic over the model,
+/// so it is compiled once for all models.
+fn in_ascending_order(keys: &[u64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    order.sort_unstable_by_key(|number| keys[*number]);
+    order
 }
 
 /// The operations of each key, in the order of keys, or all operations together if one has no key.
@@ -243,8 +251,7 @@ impl Partitions {
             let ids: Vec<OpId> = relevant.map(|(id, _)| id).collect();
             return Partitions { ends: vec![ids.len()], ids };
         }
-        let mut order: Vec<usize> = (0..keys.len()).collect();
-        order.sort_unstable_by_key(|number| keys[*number]);
+        let order = in_ascending_order(&keys);
         // The position at which the next operation of each key goes.
         let mut places = vec![0; keys.len()];
         let mut ends = Vec::with_capacity(keys.len());

@@ -1,11 +1,13 @@
 //! Minimises a counterexample: leaves out operations that it does not need.
 
+use std::collections::BTreeSet;
+
 use crate::budget::Budget;
 use crate::check::check;
 use crate::explain::longest::longest_linearization;
 use crate::explain::object::{changes, operations, with_unknown_outcomes};
 use crate::explain::shrink::shrink;
-use crate::history::{History, OpId, Outcome};
+use crate::history::{EventIndex, History, OpId};
 use crate::model::Model;
 use crate::verdict::{Counterexample, Verdict};
 
@@ -49,11 +51,10 @@ pub fn minimise<M: Model>(
             Verdict::Unknown(_) => None,
         }
     };
-    let returned = |id: &OpId| matches!(history.operation(*id).outcome, Outcome::Returned { .. });
     let by_return = |ids: &[OpId]| {
-        let mut ids: Vec<OpId> = ids.iter().copied().filter(returned).collect();
-        ids.sort_by_key(|id| history.operation(*id).returned());
-        ids
+        let returned = |id: &OpId| (history.operation(*id).returned(), *id);
+        let ids: BTreeSet<(EventIndex, OpId)> = ids.iter().map(returned).collect();
+        ids.iter().filter(|(at, _)| *at < EventIndex::NEVER).map(|(_, id)| *id).collect::<Vec<_>>()
     };
     let candidates = [by_return(&counterexample.operations), by_return(&object_operations)];
     let Some(candidates) = candidates.iter().find(|some| bad(some) == Some(true)) else {

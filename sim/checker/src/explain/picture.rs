@@ -46,6 +46,11 @@ struct PictureEvent {
     ends: Option<usize>,
 }
 
+/// Sorts the events. It is not generic over the model, so it is compiled once for all models.
+fn sort_by_time(events: &mut [PictureEvent]) {
+    events.sort_by_key(|event| event.at);
+}
+
 impl<M: Model> Picture<'_, M> {
     /// Returns the document with bars, the events at their ends, and a line that counts the rest.
     pub(crate) fn document(&self) -> Document {
@@ -86,7 +91,7 @@ impl<M: Model> Picture<'_, M> {
                 events.push(PictureEvent { at, lane, text, begins: None, ends: Some(place) });
             }
         }
-        events.sort_by_key(|event| event.at);
+        sort_by_time(&mut events);
         let unexplained = layout.bars.iter().position(|bar| self.unexplained == Some(bar.id));
         for (place, PictureEvent { at, lane, text, begins, ends }) in (0..).zip(events) {
             let causes = ends.and_then(|bar| document.operations[bar].event).into_iter().collect();

@@ -39,7 +39,9 @@ pub(crate) fn shrink<T: Copy>(
         kept.extend(rest.pop());
         if first_of_all {
             rest.reverse();
-            rest.sort_by_key(|one| !preferred(one));
+            let (first, others): (Vec<T>, Vec<T>) = rest.into_iter().partition(&preferred);
+            rest = first;
+            rest.extend(others);
         }
     }
 }

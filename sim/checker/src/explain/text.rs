@@ -1,5 +1,8 @@
 //! Describes a counterexample as text: the reason, and a table of its operations.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use crate::explain::longest::longest_linearization;
 use crate::history::{EventIndex, History, OpId, Operation, Outcome};
 use crate::model::Model;
@@ -42,9 +45,9 @@ pub(crate) fn listed<O, R>(
     counterexample: &Counterexample,
     most: usize,
 ) -> Vec<OpId> {
-    let mut ids = counterexample.operations.clone();
-    ids.sort_by_key(|id| std::cmp::Reverse(history.operation(*id).returned()));
-    ids.truncate(most);
+    let returned = |id: &OpId| (history.operation(*id).returned(), Reverse(*id));
+    let by_return: BTreeSet<_> = counterexample.operations.iter().map(returned).collect();
+    let mut ids: Vec<OpId> = by_return.iter().rev().take(most).map(|(_, id)| id.0).collect();
     ids.sort();
     ids
 }
