@@ -102,3 +102,33 @@ impl Knowledge {
         ended.map_or(0, |(round, _)| *round)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_may_lack_what_was_in_memory_but_has_nothing_new() {
+        let id = |term, index| EntryId::new(Term(term), Index(index));
+        let state = |term, vote: Option<u64>, last, committed| LastState {
+            term: Term(term),
+            vote: vote.map(NodeId),
+            last,
+            committed: Index(committed),
+        };
+        let recorded = state(2, None, id(2, 5), 4);
+        for start in [recorded, state(1, Some(3), id(1, 9), 4), state(2, None, id(2, 4), 3)] {
+            assert!(!recorded.is_before(&start), "{start:?}");
+        }
+        let later = [
+            state(3, None, id(2, 5), 4),
+            state(2, Some(1), id(2, 5), 4),
+            state(2, None, id(2, 6), 4),
+            state(2, None, id(3, 1), 4),
+            state(2, None, id(2, 5), 5),
+        ];
+        for start in later {
+            assert!(recorded.is_before(&start), "{start:?}");
+        }
+    }
+}

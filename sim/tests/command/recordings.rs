@@ -569,4 +569,6 @@ fn a_trace_without_the_recording_of_a_member_is_an_error_that_names_it() {
     let output = trace(&[&first, &second, &third]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     assert!(tla.exists());
+    let text = stdout(&output);
+    assert!(text.contains("sent a message that its recording does not have"), "{text}");
 }
