@@ -147,6 +147,10 @@ fn a_node_starts_once_a_member_names_the_cluster() {
     let (members, listen) = (nodes.listed(&[1]), nodes.address(2).to_string());
     nodes.serve_with(2, &["--listen", &listen, "--join", &members, "--metrics", "0", "--ui", "0"]);
     eventually("no member answers", || nodes.log(2).contains("no member of --join answers yet"));
+    let reason = format!("{members} is not reachable");
+    let reason = reason.strip_prefix("1=").expect("the list has the id");
+    eventually("a warning", || nodes.log(2).contains("no member of --join answers: check"));
+    assert!(nodes.log(2).contains(reason), "{}", nodes.log(2));
     nodes.serve_with(1, &["--members", &members]);
     let metrics = address(&nodes, 2, "metrics");
     assert_eq!(get(metrics, "/ready").json()["node"], 2);

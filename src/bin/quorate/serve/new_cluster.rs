@@ -9,8 +9,8 @@ use quorate::runtime::{
 };
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
-use tokio::time::sleep;
-use tracing::info;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
 
 use crate::certs;
 use crate::exit::CommandError;
@@ -22,6 +22,9 @@ const QUESTION_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The pause after a round of questions that no member answered.
 const ROUND_PAUSE: Duration = Duration::from_millis(250);
+
+/// The time without an answer after which the log has a warning.
+const WARN_AFTER: Duration = Duration::from_secs(5);
 
 /// Returns the cluster that the certificate names; without certificates, the one that these members
 /// bootstrap.
@@ -66,11 +69,24 @@ pub(super) async fn ask_for_cluster(
     sources: &Sources,
 ) -> Result<ClusterId, CommandError> {
     let plaintext = settings.plaintext.unwrap_or(false);
+    let started = Instant::now();
+    let (mut is_logged, mut is_warned) = (false, false);
     loop {
-        if let Some(cluster) = answered_cluster(members, plaintext, sources).await? {
-            return Ok(cluster);
+        let error = match answered_cluster(members, plaintext, sources).await? {
+            Ok(cluster) => return Ok(cluster),
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut is_logged, true) {
+            info!(
+                error,
+                "no member of --join answers yet; the node asks them for the id of their cluster"
+            );
+        } else if started.elapsed() >= WARN_AFTER && !std::mem::replace(&mut is_warned, true) {
+            warn!(
+                error,
+                "no member of --join answers: check the addresses, and that a member runs"
+            );
         }
-        info!("no member of --join answers yet; the node asks them for the id of their cluster");
         sleep(ROUND_PAUSE).await;
     }
 }
@@ -87,8 +103,8 @@ fn certified_cluster(
     Ok(Some(named.0))
 }
 
-/// Asks each member, and returns the cluster of those that answer, which must have no name; none if
-/// no member is reachable.
+/// Asks each member, and returns the cluster of those that answer, which must have no name; the
+/// error of the first member if none is reachable.
 ///
 /// # Errors
 /// A [`CommandError`] if a later round would fail, too: the members that answer belong to several
@@ -97,9 +113,10 @@ async fn answered_cluster(
     members: &[(NodeId, SocketAddr)],
     plaintext: bool,
     sources: &Sources,
-) -> Result<Option<ClusterId>, CommandError> {
+) -> Result<Result<ClusterId, String>, CommandError> {
     let mut first = None::<(NodeId, ClusterId)>;
     let mut mismatch = None::<String>;
+    let mut unreachable = None::<String>;
     for (member, address) in members {
         let address = address.to_string();
         let mut config = ClientConfig::new(ANY_UNNAMED_CLUSTER, [address.clone()]);
@@ -108,8 +125,14 @@ async fn answered_cluster(
         // The hello names the cluster; the report itself is not needed.
         let report = client.report(&address).await;
         let Some(cluster) = client.cluster() else {
-            if let Err(ClientError::Mismatch { error, .. }) = report {
-                mismatch.get_or_insert_with(|| format!("{member} at {address}: {error}"));
+            match report {
+                Err(ClientError::Mismatch { error, .. }) => {
+                    mismatch.get_or_insert_with(|| format!("{member} at {address}: {error}"));
+                }
+                Err(error) => {
+                    unreachable.get_or_insert_with(|| format!("{member}: {error}"));
+                }
+                Ok(_) => {}
             }
             continue;
         };
@@ -130,11 +153,11 @@ async fn answered_cluster(
         }
     }
     match (first, mismatch) {
-        (Some((_, cluster)), _) => Ok(Some(cluster)),
+        (Some((_, cluster)), _) => Ok(Ok(cluster)),
         (None, Some(mismatch)) => {
             let message = format!("no member accepts this node: {mismatch} (see --certs)");
             Err(sources.error("join", message))
         }
-        (None, None) => Ok(None),
+        (None, None) => Ok(Err(unreachable.unwrap_or_default())),
     }
 }
