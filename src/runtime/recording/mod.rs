@@ -174,19 +174,19 @@ pub(super) struct RecordingRing {
     free_bytes: FreeBytes,
     /// The number and the size of each file, in ascending order.
     files: VecDeque<(u64, u64)>,
-    /// The file of the current segment, the last one; none while the blocks of a segment that does
-    /// not fit are dropped.
-    current: Option<CurrentFile>,
-    /// Whether a segment that does not fit was reported.
-    has_warned: bool,
+    /// The header of a segment whose checkpoint follows. Both are written together, because an
+    /// older file must not be removed for a header whose checkpoint does not fit.
+    header: Vec<u8>,
+    /// The file of the current segment, the last one; none before its checkpoint, and while the
+    /// blocks of a segment that does not fit are dropped.
+    current: Option<File>,
+    /// The reported reasons for which a segment did not fit.
+    warned: Vec<&'static str>,
 }
 
-/// The file of the current segment.
-struct CurrentFile {
-    file: File,
-    /// Whether the file has more than the header of the segment.
-    has_checkpoint: bool,
-}
+/// The reasons for which a segment does not fit into the ring.
+const TOO_LARGE: &str = "the state of the node needs a larger recording";
+const DISK_LOW: &str = "the file system has little free space, so the recording may not grow";
 
 impl RecordingRing {
     pub(super) fn directory(&self) -> &Path {
@@ -211,21 +211,32 @@ impl RecordingRing {
             bytes_now_max: bytes_max,
             free_bytes: Box::new(free_bytes),
             files: files.into(),
+            header: Vec::new(),
             current: None,
-            has_warned: false,
+            warned: Vec::new(),
         })
     }
 
-    /// Appends a block to the file of its segment. Returns false if the block is dropped, because
-    /// the segment would be larger than the ring.
+    /// Appends a block to the file of its segment; holds back a header. Returns false if the block
+    /// is dropped, because the segment would be larger than the ring.
     fn write(&mut self, block: &Block) -> io::Result<bool> {
         if block.begins_segment() {
-            self.begin_file()?;
+            self.limit_growth()?;
+            self.current = None;
+            self.header = block.bytes().to_vec();
+            return Ok(true);
         }
-        let bytes = block.bytes().len() as u64;
-        let current = self.files.back().map_or(0, |(_, bytes)| *bytes);
-        if current + bytes > self.bytes_now_max {
-            self.end_file()?;
+        let header = std::mem::take(&mut self.header);
+        let bytes = (header.len() + block.bytes().len()) as u64;
+        let current = self.current.as_ref().and(self.files.back());
+        let size = current.map_or(0, |(_, bytes)| *bytes) + bytes;
+        if size > self.bytes_now_max {
+            self.warn_of_size(size);
+            self.current = None;
+            return Ok(false);
+        }
+        if !header.is_empty() {
+            self.begin_file()?;
         }
         let Some(mut written) = self.current.take() else { return Ok(false) };
         while self.files.len() > 1 && self.bytes() + bytes > self.bytes_now_max {
@@ -233,35 +244,24 @@ impl RecordingRing {
             self.remove(oldest)?;
         }
         let (_, size) = self.files.back_mut().expect("the current file is the last one");
-        if let Err(error) = written.file.write_all(block.bytes()) {
+        let all = written.write_all(&header).and_then(|()| written.write_all(block.bytes()));
+        if let Err(error) = all {
             // A reader of the concatenated files would not find the file after an incomplete block.
-            let _ = written.file.set_len(*size);
+            let _ = written.set_len(*size);
             return Err(error);
         }
         *size += bytes;
-        written.has_checkpoint |= !block.begins_segment();
         self.current = Some(written);
         Ok(true)
     }
 
-    /// Ends the current file, whose next block does not fit into the ring. Removes it if it has no
-    /// state that a replay can begin with.
-    fn end_file(&mut self) -> io::Result<()> {
-        let Some(CurrentFile { file, has_checkpoint }) = self.current.take() else { return Ok(()) };
-        drop(file);
-        if !std::mem::replace(&mut self.has_warned, true) {
+    /// Logs once for each reason that a segment of `size` bytes does not fit.
+    fn warn_of_size(&mut self, size: u64) {
+        let reason = if size > self.bytes_max { TOO_LARGE } else { DISK_LOW };
+        if !self.warned.contains(&reason) {
+            self.warned.push(reason);
             let (directory, bytes) = (self.directory.display(), self.bytes_now_max);
-            warn!(
-                %directory, bytes,
-                "the state of the node needs a larger recording: some steps are not recorded"
-            );
-        }
-        if has_checkpoint {
-            return Ok(());
-        }
-        match self.files.pop_back() {
-            Some((number, _)) => self.remove(number),
-            None => Ok(()),
+            warn!(%directory, bytes, "{reason}: some steps are not recorded");
         }
     }
 
@@ -279,14 +279,12 @@ impl RecordingRing {
     }
 
     fn begin_file(&mut self) -> io::Result<()> {
-        self.limit_growth()?;
         let number = self.files.back().map_or(1, |(last, _)| last + 1);
         let mut options = File::options();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(self.path(number))?;
-        self.current = Some(CurrentFile { file, has_checkpoint: false });
+        self.current = Some(options.open(self.path(number))?);
         self.files.push_back((number, 0));
         Ok(())
     }

@@ -205,8 +205,9 @@ fn a_ring_does_not_grow_into_the_last_free_space() {
     for _ in 0..20 {
         let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
         node.step();
-        let block = node.recorder.next_block().expect("a segment begins");
-        ring.write(&block).expect("there is room");
+        while let Some(block) = node.recorder.next_block() {
+            assert!(ring.write(&block).expect("there is room"));
+        }
     }
     let after = content(&directory).len() as u64;
     assert!(after > before - BYTES_MAX / 4, "20 starts: {before} bytes, and then {after}");
@@ -220,6 +221,27 @@ fn a_ring_does_not_grow_into_the_last_free_space() {
     let error = ring.write(&block).expect_err("there is no space").to_string();
     assert_eq!(error, "its file system has less than 16384 bytes free");
     assert_eq!(fs::read_dir(&empty).expect("it exists").count(), 0);
+}
+
+#[test]
+fn a_ring_keeps_its_last_file_if_the_next_checkpoint_does_not_fit() {
+    for (free, reason) in [(u64::MAX, TOO_LARGE), (0, DISK_LOW)] {
+        let root = tempfile::tempdir().expect("a directory");
+        let open = |name| RecordingRing::open(root.path().join(name), BYTES_MAX).expect("it opens");
+        let (mut node, mut ring) = (Node::new(), open("small"));
+        assert_eq!(node.append(1, &mut ring), 0);
+        let kept = content(ring.directory());
+        // The file leaves less room than a header needs.
+        ring.bytes_now_max = kept.len() as u64 + 10;
+        ring.bytes_max = if free == 0 { BYTES_MAX } else { ring.bytes_now_max };
+        ring.free_bytes = Box::new(move |_| Some(free));
+        let mut node = Node::new();
+        assert_eq!(node.append(500, &mut open("large")), 0);
+        node.recorder.on_dropped_block();
+        assert!(node.append(1, &mut ring) > 0);
+        assert_eq!(ring.warned, [reason]);
+        assert!(content(ring.directory()) == kept);
+    }
 }
 
 #[test]
