@@ -5,6 +5,8 @@
 //! transport may drop packets: the core resends what is still needed.
 
 pub(super) mod connection_registry;
+#[cfg(feature = "tls")]
+mod counted_stream;
 mod custom;
 pub(super) mod handshake;
 #[cfg(feature = "tls")]
@@ -16,7 +18,6 @@ pub(super) mod link;
 mod outgoing;
 mod peers;
 mod pending_handshakes;
-#[cfg(feature = "tls")]
 mod received_bytes;
 #[cfg(test)]
 mod tests;
