@@ -207,15 +207,25 @@ impl ChaosRun {
     /// # Panics
     /// If there are no nodes, or the scenario cannot run here.
     pub fn run(&self) -> Result<Report, Failure> {
-        self.run_with_trail().0
+        self.run_and_keep(None).0
     }
 
     /// Performs the run, and returns its events, too.
     pub(crate) fn run_with_trail(&self) -> (Result<Report, Failure>, Vec<TrailEvent>) {
+        let (result, trail) = self.run_and_keep(Some(Vec::new()));
+        (result, trail.expect("the events were kept"))
+    }
+
+    /// Performs the run, and adds its events to `trail`, if there is one.
+    fn run_and_keep(
+        &self,
+        trail: Option<Vec<TrailEvent>>,
+    ) -> (Result<Report, Failure>, Option<Vec<TrailEvent>>) {
         name_seed_in_panics(self.seed);
         let faults = self.faults().unwrap_or_else(|error| panic!("{error}"));
         let clients = self.clients.iter().map(|(name, _)| name.clone()).collect();
         let shared = Shared::new(self.seed, self.nodes, faults.loss_permille, clients);
+        shared.state().trail = trail;
         let mut sim = Builder::new()
             .rng_seed(mix(self.seed, 1))
             .tick_duration(TICK)
@@ -227,7 +237,7 @@ impl ChaosRun {
         let mut schedule = self.add_hosts(&mut sim, &shared, &faults);
         let ended = run_phases(&mut sim, &shared, &mut schedule, faults.fault_phase);
         let mut state = shared.state();
-        let trail = std::mem::take(&mut state.trail);
+        let trail = state.trail.take();
         let scenario = format!("seed {}\n{faults}", self.seed);
         let recordings: Vec<&[u8]> = state.nodes.iter().map(|node| &*node.recording).collect();
         // A violation by a core comes first, because it causes the failure of the service.

@@ -31,10 +31,16 @@ pub fn sweep(
 ) -> Result<Vec<Report>, Failure> {
     let mut reports = Vec::new();
     for seed in chosen(seeds) {
-        let (result, trail) = chaos_run(seed).run_with_trail();
-        if reports.is_empty() && result.is_ok() {
-            check_repeats(&chaos_run(seed), &trail)?;
-        }
+        let result = match reports.is_empty() {
+            true => {
+                let (result, trail) = chaos_run(seed).run_with_trail();
+                if result.is_ok() {
+                    check_repeats(&chaos_run(seed), &trail)?;
+                }
+                result
+            }
+            false => chaos_run(seed).run(),
+        };
         match result {
             Ok(report) => reports.push(report),
             Err(failure) => return Err(shrunk(&|| chaos_run(seed), failure)),

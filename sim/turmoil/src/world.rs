@@ -86,8 +86,9 @@ pub(crate) struct State {
     pub(crate) events: u64,
     /// The lines of events that the report of a failure shows.
     pub(crate) lines: Vec<String>,
-    /// All events, to compare them with those of another run of the seed.
-    pub(crate) trail: Vec<TrailEvent>,
+    /// All events, to compare them with those of another run of the seed; none if that is not
+    /// wanted.
+    pub(crate) trail: Option<Vec<TrailEvent>>,
     pub(crate) is_stable: bool,
     /// The clients that have not ended.
     pub(crate) running_clients: Vec<String>,
@@ -191,7 +192,9 @@ impl Shared {
         let event = mix(mix(state.now.as_nanos() as u64, place), of_bytes(data));
         state.digest = mix(state.digest, event);
         let at = state.now;
-        state.trail.push(TrailEvent::new(at, event, (host, kind, data)));
+        if let Some(trail) = &mut state.trail {
+            trail.push(TrailEvent::new(at, event, (host, kind, data)));
+        }
     }
 
     /// Counts an event, and keeps its line for the report of a failure.
