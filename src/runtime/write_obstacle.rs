@@ -124,33 +124,16 @@ impl WriteObstacle {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::types::{EntryId, Term};
+    use crate::raft::{Config, Raft};
+    use crate::types::{EntryId, Instant, Restored, Term};
 
+    /// Returns the status of a node in term 3 that follows node 1, or is node 1 itself.
     fn status(role: RoleName) -> Status {
-        Status {
-            id: NodeId(1),
-            role,
-            term: Term(3),
-            vote: None,
-            vote_lease: Duration::ZERO,
-            leader: Some(NodeId(1)),
-            last: EntryId::ZERO,
-            durable: Index::ZERO,
-            committed: Index::ZERO,
-            applied: Index::ZERO,
-            snapshot: Index::ZERO,
-            base: Index::ZERO,
-            disk_full: false,
-            damaged_entries: 0,
-            is_uncertain: false,
-            tail_bytes: 0,
-            unapplied_bytes: 0,
-            outbox_messages: 0,
-            reads_waiting: 0,
-        }
+        let restored = Restored::fresh(Membership::new([NodeId(1)]));
+        let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
+        let status = raft.expect("a valid start").status();
+        Status { role, term: Term(3), leader: Some(NodeId(1)), ..status }
     }
 
     fn peer(id: u64, disk_full: bool, suspected: bool) -> PeerStatus {

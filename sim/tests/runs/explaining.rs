@@ -134,6 +134,15 @@ impl Stage {
         );
         explanation
     }
+
+    /// Explains a panic of node 2, in this step of it if one is given.
+    fn panics(&mut self, step: Option<EventId>, text: &str) -> Explanation {
+        if let Some(step) = step {
+            self.record.events[step.0 as usize - 1].state = None;
+        }
+        self.push(2, None, EventKind::Failed(Box::new(Failure::Panic(text.to_owned()))));
+        explain(&self.record).expect("the run failed")
+    }
 }
 
 fn blank(write: u64) -> Write {
@@ -362,10 +371,7 @@ fn a_panic_is_explained_by_the_step_of_its_node() {
     stage.votes(2, 7, 2, 2);
     let vote = stage.sends(3, 2, 2, GRANTED);
     let step = stage.receives(2, vote, |_| {});
-    stage.record.events[step.0 as usize - 1].state = None;
-    let panic = Failure::Panic("a vote counts once".to_owned());
-    stage.push(2, None, EventKind::Failed(Box::new(panic)));
-    let explanation = explain(&stage.record).expect("the run failed");
+    let explanation = stage.panics(Some(step), "a vote counts once");
     assert_eq!(
         explanation.cause,
         "n2, a candidate in term t2, panics in the step in which it receives n3's \
@@ -401,10 +407,7 @@ fn a_panic_of_a_state_machine_is_explained_by_its_entry() {
     stage.takes(2, None, InputKind::Disk, |now| now.committed = Index(1));
     let (first, last, executed) = (entry(1, 1), entry(1, 1), Vec::new());
     let applied = stage.push(2, None, EventKind::Applied { first, last, executed });
-    stage.record.events[applied.0 as usize - 1].state = None;
-    let panic = Failure::Panic("the balance is negative".to_owned());
-    stage.push(2, None, EventKind::Failed(Box::new(panic)));
-    let explanation = explain(&stage.record).expect("the run failed");
+    let explanation = stage.panics(Some(applied), "the balance is negative");
     assert_eq!(
         explanation.cause,
         "n2's state machine panics while it applies entry 1@t1: the balance is negative"
@@ -426,9 +429,7 @@ fn a_cause_that_no_event_shows_is_the_finding_with_the_invariant() {
 fn a_panic_outside_of_a_step_is_no_nodes() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
-    let panic = Failure::Panic("the simulator is wrong".to_owned());
-    stage.push(2, None, EventKind::Failed(Box::new(panic)));
-    let explanation = explain(&stage.record).expect("the run failed");
+    let explanation = stage.panics(None, "the simulator is wrong");
     assert_eq!(explanation.cause, "the simulator is wrong");
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use quorate::types::{Comparisons, EntryId, Index, MachineVersion, RoleName, Status, Term};
+use quorate::raft::{Config, Raft};
+use quorate::types::{
+    Comparisons, EntryId, Index, Instant, MachineVersion, Restored, RoleName, Status, Term,
+};
 
 use super::*;
 
@@ -10,26 +13,13 @@ use super::*;
 fn cluster(change: impl FnOnce(&mut [Report])) -> ClusterStatus {
     let membership = Membership::new([1, 2, 3].map(NodeId));
     let report = |id: u64| {
+        let restored = Restored::fresh(membership.clone());
+        let raft = Raft::new(Config::new(NodeId(id)), restored, 7, Instant::ZERO);
         let status = Status {
-            id: NodeId(id),
             role: if id == 1 { RoleName::Leader } else { RoleName::Follower },
             term: Term(3),
-            vote: None,
-            vote_lease: Duration::ZERO,
             leader: Some(NodeId(1)),
-            last: EntryId::ZERO,
-            durable: Index::ZERO,
-            committed: Index::ZERO,
-            applied: Index::ZERO,
-            snapshot: Index::ZERO,
-            base: Index::ZERO,
-            disk_full: false,
-            damaged_entries: 0,
-            is_uncertain: false,
-            tail_bytes: 0,
-            unapplied_bytes: 0,
-            outbox_messages: 0,
-            reads_waiting: 0,
+            ..raft.expect("a valid start").status()
         };
         let (membership, peers) = (membership.clone(), Vec::new());
         let (comparisons, lease) = (Comparisons::default(), Duration::ZERO);
