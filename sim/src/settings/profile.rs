@@ -73,6 +73,16 @@ const CRASHES: Faults = Faults::of(&[
     Fault::Pause,
 ]);
 
+/// Crashes, campaigns, and a network that loses, repeats, delays and reorders messages.
+const CRASHES_IN_A_BAD_NETWORK: Faults = CRASHES.union(Faults::of(&[
+    Fault::Loss,
+    Fault::Duplicate,
+    Fault::Delay,
+    Fault::Reorder,
+    Fault::Partition,
+    Fault::Campaign,
+]));
+
 const DEFAULT: Profile = Profile {
     name: "default",
     summary: "most fault kinds; the search strategy decides which ones occur in a run",
@@ -202,14 +212,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "validation",
         summary: "faulty state machines, few at a time; crashes and a bad network",
-        faults: CRASHES.union(Faults::of(&[
-            Fault::Loss,
-            Fault::Duplicate,
-            Fault::Delay,
-            Fault::Reorder,
-            Fault::Partition,
-            Fault::Campaign,
-        ])),
+        faults: CRASHES_IN_A_BAD_NETWORK,
         always: Faults::of(&[Fault::MachineFault]),
         voters: &[3, 5, 3, 4, 5, 7],
         ..FIXED_MEMBERS
@@ -217,14 +220,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "upgrade",
         summary: "builds with other rules, rolling upgrades and downgrades; crashes, a bad network",
-        faults: CRASHES.union(Faults::of(&[
-            Fault::Loss,
-            Fault::Duplicate,
-            Fault::Delay,
-            Fault::Reorder,
-            Fault::Partition,
-            Fault::Campaign,
-        ])),
+        faults: CRASHES_IN_A_BAD_NETWORK,
         always: Faults::of(&[Fault::Upgrade]),
         voters: &[3, 5, 3, 4, 5, 2],
         frequent_snapshots_permille: 600,

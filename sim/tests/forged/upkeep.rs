@@ -88,6 +88,14 @@ impl Stage {
         self.steps(1);
         self.steps(1);
     }
+
+    /// Node 1 compares its results, and takes none of the snapshots that are due after that.
+    fn needs_a_snapshot_for_long(&mut self) {
+        self.stabilizes(&[1, 2, 3]);
+        self.compares(1);
+        self.advances_time(LONG);
+        self.steps(1);
+    }
 }
 
 #[test]
@@ -176,22 +184,12 @@ crate::forgeries! {
     L9 a_node_takes_no_snapshot on applied
     "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \
      one, which ends at index 0"
-    |stage| {
-        stage.stabilizes(&[1, 2, 3]);
-        stage.compares(1);
-        stage.advances_time(LONG);
-        stage.steps(1);
-    }
+    |stage| stage.needs_a_snapshot_for_long()
 
     L9 a_node_with_a_durable_state_machine_takes_no_snapshot on of_durable_machines
     "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \
      one, which ends at index 0"
-    |stage| {
-        stage.stabilizes(&[1, 2, 3]);
-        stage.compares(1);
-        stage.advances_time(LONG);
-        stage.steps(1);
-    }
+    |stage| stage.needs_a_snapshot_for_long()
 
     S31 a_digest_that_must_be_known_is_unknown on applied
     "n1 replies to n2 that it has results unknown at index 3, but its state there has results \
