@@ -234,7 +234,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn encoded_bytes(&self) -> usize {
+    /// Returns the size of the encoded request.
+    pub(crate) fn encoded_bytes(&self) -> usize {
         match self {
             Request::Plain(command) | Request::Admin(command) => 2 + command.len(),
             Request::Register { .. } => 26,

@@ -44,8 +44,9 @@ pub struct ServerConfig {
     /// `raft.tail_bytes_max`, and at least 1 MiB.
     pub recording_bytes: u64,
     /// The maximum number of proposals of the program without a reply; the same of its reads, and
-    /// of its other requests. While they are that many, further callers wait, and no client does.
-    /// The driver executes the requests of different origins
+    /// of its other requests that the driver has not executed. The commands may have
+    /// `service.requests_kib_per_origin_max` KiB, and so may the queries. Beyond a limit, further
+    /// callers wait, and no client does. The driver executes the requests of different origins
     /// (`NetworkConfig::connections_per_origin_max`) in turns; the program has turns as one origin
     /// has. It is also the room of the channel from which the driver receives all requests, of
     /// clients too, as soon as it runs.
@@ -126,15 +127,18 @@ pub struct NetworkConfig {
     pub connections_per_origin_max: usize,
 }
 
-/// The limits of a node's service to clients. A request beyond a limit is rejected or waits. Reads
-/// and reports count separately from all other requests, against limits of the same size, so that
-/// they are answered while changes wait. So each limit of pending requests and of KiB applies
-/// twice, except that of one connection.
+/// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
+/// Proposals, reads, and all other requests count separately, against limits of the same size, so
+/// that none of them needs the places of those of another kind. So each limit of pending requests
+/// applies three times, and each of KiB twice, except that of one connection. A membership change,
+/// its cancellation and a transfer do not count while they wait for their outcome, because one of
+/// them may end another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The maximum number of requests of one connection whose replies are not written yet. At the
-    /// limit, the node reads no further request from the connection until a reply is written. A
-    /// connection on which a node forwards proposals may have `requests_per_origin_max` more.
+    /// limit, the node reads no further request from the connection until a reply is written: an
+    /// order that is to end a pending request needs a connection with room. A connection on which a
+    /// node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
     /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least
@@ -159,7 +163,8 @@ pub struct ServiceConfig {
     /// applied it and has it on its disk.
     pub requests_kib_max: u32,
     /// The same maximum for the connections of one origin. It is also the maximum for all
-    /// administrators and nodes together, whose requests do not count against `requests_kib_max`.
+    /// administrators and nodes together, and for the program that runs the node, whose requests do
+    /// not count against `requests_kib_max`.
     pub requests_kib_per_origin_max: u32,
     /// The time without a written byte after which a connection with unwritten replies is closed.
     pub stall_max: Duration,

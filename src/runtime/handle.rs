@@ -13,6 +13,7 @@ use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
     self, ProposalOutcome, ReadReply, RequestError, TypedReply, reject_reply,
 };
+use crate::runtime::request_limits::Share;
 use crate::runtime::request_queue::RequestSender;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
@@ -28,7 +29,7 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A handle to a node that runs in this process. Clones share the node.
 ///
 /// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
-/// request, unless that still waits for the replies to earlier ones, whose number
+/// request, unless that still waits for the replies to earlier ones, which
 /// [`ServerConfig::requests_max`](crate::runtime::ServerConfig::requests_max) limits.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -75,7 +76,8 @@ impl Handle {
         request: &machine::Request<'_>,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        self.propose_command(request.encode(), acknowledge).await
+        let command = || request.encode_for(Proposer::Unnamed);
+        self.propose_stamped(request.encoded_bytes(), command, acknowledge).await
     }
 
     /// Proposes an encoded request, as a `ClientSession` returns it, and waits until it is
@@ -88,9 +90,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        let command = Proposer::Unnamed.stamp(&command);
-        let request = RequestBody::ProposeFor { acknowledge, command };
-        self.call(request, request::proposal_outcome).await
+        let stamped = || Proposer::Unnamed.stamp(&command);
+        self.propose_stamped(command.len(), stamped, acknowledge).await
     }
 
     /// Queries the state machine; any node accepts reads. `docs/READS.md` describes the read
@@ -99,8 +100,8 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`]; never [`RequestError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<ReadReply, RequestError> {
-        let request = RequestBody::Read { level, query: query.to_vec() };
-        self.call(request, request::read_reply).await
+        let request = || RequestBody::Read { level, query: query.to_vec() };
+        self.call(Share::Reads, query.len(), request, request::read_reply).await
     }
 
     /// Changes the membership, and waits until the change is complete. Only the leader accepts
@@ -109,7 +110,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, RequestError> {
-        self.call(RequestBody::ChangeMembership(change), request::membership_change).await
+        self.order(RequestBody::ChangeMembership(change), request::membership_change).await
     }
 
     /// Cancels a staged membership change, whose new voters have not caught up yet.
@@ -117,7 +118,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn cancel_membership_change(&self) -> Result<EntryId, RequestError> {
-        self.call(RequestBody::CancelMembershipChange, request::membership_change).await
+        self.order(RequestBody::CancelMembershipChange, request::membership_change).await
     }
 
     /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none
@@ -127,7 +128,7 @@ impl Handle {
     /// A [`RequestError`]; [`RequestError::Unknown`] or [`RequestError::Stopped`] if the node stops
     /// first. After [`RejectReason::TransferAborted`] the target may still take over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
-        self.call(RequestBody::TransferLeadership(to), request::leadership_transfer).await
+        self.order(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }
 
     /// Makes the node start a pre-vote now, as if its election timeout had passed. A node that
@@ -137,7 +138,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn campaign(&self) -> Result<(), RequestError> {
-        self.call(RequestBody::Campaign, request::started).await
+        self.order(RequestBody::Campaign, request::started).await
     }
 
     /// Makes the node take a snapshot of its state machine, however few entries it has applied
@@ -147,7 +148,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn snapshot(&self) -> Result<(), RequestError> {
-        self.call(RequestBody::TakeSnapshot, request::started).await
+        self.order(RequestBody::TakeSnapshot, request::started).await
     }
 
     /// Returns the full status of the node.
@@ -155,7 +156,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn report(&self) -> Result<Report, RequestError> {
-        self.call(RequestBody::Report, request::report).await
+        self.order(RequestBody::Report, request::report).await
     }
 
     /// Returns a receiver of the node's role, term and leader, which is notified of changes; of
@@ -219,23 +220,41 @@ impl Handle {
         &self.registry.links.environment
     }
 
-    /// Sends the request to the node, and returns its reply; none if the node stopped first.
-    pub(super) async fn request(&self, body: RequestBody) -> Option<ReplyBody> {
-        self.requests.send_of_program(body).await?.await.ok()
-    }
-
     /// Returns the reply to a request that a stopped node did not execute.
     pub(super) fn stopped_reply(&self) -> ReplyBody {
         let leader = self.leadership.borrow().leader;
         reject_reply(RejectReason::Stopped, leader, &self.membership.borrow())
     }
 
-    async fn call<T>(
+    /// Proposes the command of this size, which names its proposer and is made once there is room
+    /// for it.
+    async fn propose_stamped(
+        &self,
+        bytes: usize,
+        command: impl FnOnce() -> Command,
+        acknowledge: Acknowledge,
+    ) -> Result<ProposalOutcome, RequestError> {
+        let request = || RequestBody::ProposeFor { acknowledge, command: command() };
+        self.call(Share::Proposals, bytes, request, request::proposal_outcome).await
+    }
+
+    async fn order<T>(
         &self,
         body: RequestBody,
         result: fn(ReplyBody) -> TypedReply<T>,
     ) -> Result<T, RequestError> {
-        let reply = self.request(body).await.ok_or(RequestError::Stopped)?;
+        self.call(Share::Control, 0, || body, result).await
+    }
+
+    async fn call<T>(
+        &self,
+        share: Share,
+        bytes: usize,
+        body: impl FnOnce() -> RequestBody,
+        result: fn(ReplyBody) -> TypedReply<T>,
+    ) -> Result<T, RequestError> {
+        let sent = self.requests.send_of_program(share, bytes, body).await;
+        let reply = sent.ok_or(RequestError::Stopped)?.await.map_err(|_| RequestError::Stopped)?;
         result(reply).map_err(|reply| RequestError::of(&reply))
     }
 }
@@ -255,7 +274,7 @@ impl Handle {
         use crate::runtime::transport::link;
         use crate::storage::ClusterId;
 
-        let (requests, request_queue) = RequestSender::new(16);
+        let (requests, request_queue) = RequestSender::new(16, 1 << 10);
         let leadership = Leadership { role: RoleName::Follower, term: Term(1), leader: None };
         let (_, leadership) = watch::channel(leadership);
         let (_, membership) = watch::channel(Membership::default());

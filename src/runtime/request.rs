@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::origin::OriginNumber;
-use crate::runtime::request_limits::{KibPermits, LimitPermits};
+use crate::runtime::request_limits::{KibPermits, LimitPermits, Share};
 use crate::types::{
     EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Tag,
 };
@@ -86,6 +86,8 @@ pub struct RecordingPart {
 pub(super) struct Operation {
     pub(super) access: Access,
     pub(super) effect: Effect,
+    /// The share of the limits that the request counts against.
+    pub(super) share: Share,
     /// The bytes of the command or the query, which count against the KiB limits of the service.
     pub(super) bytes: usize,
     pub(super) metric: RequestMetric,
@@ -122,25 +124,29 @@ impl Operation {
         use Access::{Admins, Clients, Everyone, Forwarded};
         use Effect::{Change, Read, Start};
         use RequestMetric as Metric;
-        let (access, effect, bytes, metric) = match request {
+        use Share::{Control, Proposals, Reads};
+        let (access, effect, share, bytes) = match request {
             RequestBody::Propose { command, .. } => {
-                (access_of(command), Change, command.len(), Metric::Proposal)
+                (access_of(command), Change, Proposals, command.len())
             }
             RequestBody::ProposeFor { command, .. } => {
-                (Forwarded, Change, command.len(), Metric::Proposal)
+                (Forwarded, Change, Proposals, command.len())
             }
-            RequestBody::Read { level, query } => {
-                (Clients, Read, query.len(), Metric::Read(*level))
-            }
-            RequestBody::Report => (Everyone, Read, 0, Metric::None),
-            RequestBody::ChangeMembership(_) => (Admins, Change, 0, Metric::None),
-            RequestBody::CancelMembershipChange => (Admins, Change, 0, Metric::None),
-            RequestBody::TransferLeadership(_) => (Admins, Change, 0, Metric::None),
-            RequestBody::Campaign => (Admins, Start, 0, Metric::None),
-            RequestBody::TakeSnapshot => (Admins, Start, 0, Metric::None),
-            RequestBody::ReadRecording { .. } => (Admins, Read, 0, Metric::None),
+            RequestBody::Read { query, .. } => (Clients, Read, Reads, query.len()),
+            RequestBody::Report => (Everyone, Read, Control, 0),
+            RequestBody::ChangeMembership(_) => (Admins, Change, Control, 0),
+            RequestBody::CancelMembershipChange => (Admins, Change, Control, 0),
+            RequestBody::TransferLeadership(_) => (Admins, Change, Control, 0),
+            RequestBody::Campaign => (Admins, Start, Control, 0),
+            RequestBody::TakeSnapshot => (Admins, Start, Control, 0),
+            RequestBody::ReadRecording { .. } => (Admins, Read, Reads, 0),
         };
-        Operation { access, effect, bytes, metric }
+        let metric = match request {
+            RequestBody::Read { level, .. } => Metric::Read(*level),
+            _ if share == Proposals => Metric::Proposal,
+            _ => Metric::None,
+        };
+        Operation { access, effect, share, bytes, metric }
     }
 }
 
@@ -180,15 +186,15 @@ pub(super) struct NodeRequest {
 }
 
 impl NodeRequest {
-    /// Returns a request of the program, which holds this permit until it has a reply, and the
+    /// Returns a request of the program, which holds these permits until it has a reply, and the
     /// receiver of the reply, which fails if the node stops first.
     pub(super) fn new(
         body: RequestBody,
-        permit: Option<OwnedSemaphorePermit>,
+        permits: Option<LimitPermits>,
     ) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
         let (reply, receiver) = oneshot::channel();
         let metric = Operation::of(&body).metric;
-        let reply = ReplySender(Some(ReplyReceiver::Caller { reply, _permit: permit }));
+        let reply = ReplySender { receiver: Some(ReplyReceiver::Caller(reply)), permits };
         (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
     }
 
@@ -202,7 +208,8 @@ impl NodeRequest {
         permits: LimitPermits,
         replies: UnboundedSender<QueuedReply>,
     ) -> NodeRequest {
-        let reply = ReplySender(Some(ReplyReceiver::Queue { slot, permits, replies }));
+        let receiver = Some(ReplyReceiver::Queue { slot, replies });
+        let reply = ReplySender { receiver, permits: Some(permits) };
         NodeRequest { body, metric, since: Stopwatch::start(), reply }
     }
 }
@@ -212,20 +219,25 @@ pub(super) struct QueuedReply {
     pub(super) slot: usize,
     /// The reply; none if the node stopped without one.
     pub(super) reply: Option<ReplyBody>,
-    /// The permits of the reply; none if the request was rejected before it reached the node.
+    /// The permits of the reply; none if the request was rejected before it reached the node, and
+    /// of an order that waited for its outcome.
     pub(super) permits: Option<LimitPermits>,
 }
 
-/// The sender of the reply to one request.
+/// The sender of the reply to one request, with the permits of the request.
 #[derive(Debug)]
-pub(super) struct ReplySender(Option<ReplyReceiver>);
+pub(super) struct ReplySender {
+    /// None once the reply is sent.
+    receiver: Option<ReplyReceiver>,
+    permits: Option<LimitPermits>,
+}
 
 #[derive(Debug)]
 enum ReplyReceiver {
     /// A caller in the program, which waits for this reply alone.
-    Caller { reply: oneshot::Sender<ReplyBody>, _permit: Option<OwnedSemaphorePermit> },
+    Caller(oneshot::Sender<ReplyBody>),
     /// A queue that receives the replies to many requests, and distinguishes them by their slots.
-    Queue { slot: usize, permits: LimitPermits, replies: UnboundedSender<QueuedReply> },
+    Queue { slot: usize, replies: UnboundedSender<QueuedReply> },
 }
 
 impl ReplySender {
@@ -237,32 +249,24 @@ impl ReplySender {
 
     /// Returns the number of the origin of the request.
     fn origin(&self) -> OriginNumber {
-        match &self.0 {
-            Some(ReplyReceiver::Queue { permits, .. }) => permits.origin(),
-            Some(ReplyReceiver::Caller { .. }) | None => OriginNumber::default(),
-        }
-    }
-
-    /// Returns the permits for the KiB of the request; none if it has no permits.
-    fn split_off_kib(&mut self) -> Option<KibPermits> {
-        match &mut self.0 {
-            Some(ReplyReceiver::Queue { permits, .. }) => Some(permits.split_off_kib()),
-            Some(ReplyReceiver::Caller { .. }) | None => None,
-        }
+        self.permits.as_ref().map(LimitPermits::origin).unwrap_or_default()
     }
 
     /// Sends the reply as [`ReplySender::send`] does. `count` sees the one that is sent.
     fn send_and_count(mut self, reply: ReplyBody, count: impl FnOnce(&ReplyBody)) {
-        match self.0.take() {
-            Some(ReplyReceiver::Caller { reply: caller, _permit }) => {
+        let mut permits = self.permits.take();
+        match self.receiver.take() {
+            Some(ReplyReceiver::Caller(caller)) => {
                 count(&reply);
                 drop(caller.send(reply));
             }
-            Some(ReplyReceiver::Queue { slot, mut permits, replies }) => {
-                let reply = permits.exchange_for_reply(reply);
+            Some(ReplyReceiver::Queue { slot, replies }) => {
+                let reply = match &mut permits {
+                    Some(permits) => permits.exchange_for_reply(reply),
+                    None => reply,
+                };
                 count(&reply);
-                let (reply, permits) = (Some(reply), Some(permits));
-                drop(replies.send(QueuedReply { slot, reply, permits }));
+                drop(replies.send(QueuedReply { slot, reply: Some(reply), permits }));
             }
             None => {}
         }
@@ -272,8 +276,8 @@ impl ReplySender {
 impl Drop for ReplySender {
     fn drop(&mut self) {
         // A caller sees that its sender is gone; a queue has other senders.
-        if let Some(ReplyReceiver::Queue { slot, permits, replies }) = self.0.take() {
-            drop(replies.send(QueuedReply { slot, reply: None, permits: Some(permits) }));
+        if let Some(ReplyReceiver::Queue { slot, replies }) = self.receiver.take() {
+            drop(replies.send(QueuedReply { slot, reply: None, permits: self.permits.take() }));
         }
     }
 }
@@ -300,7 +304,7 @@ impl PendingRequests {
     /// which is replied to at once. Returns the sender of the reply if the request is for a report,
     /// which the driver makes.
     pub(super) fn submit(&mut self, request: NodeRequest) -> Result<Input, ReplySender> {
-        let NodeRequest { body, metric, since, reply } = request;
+        let NodeRequest { body, metric, since, mut reply } = request;
         let tag = Tag(self.last + 1);
         let input = match body {
             RequestBody::Propose { .. } => panic!("contract: a proposal names its proposer"),
@@ -322,6 +326,10 @@ impl PendingRequests {
             RequestBody::Report => return Err(reply),
             RequestBody::ReadRecording { .. } => panic!("contract: the service reads recordings"),
         };
+        if !matches!(input, Input::Propose(_) | Input::Read { .. }) {
+            // [`Share::Control`] says why.
+            reply.permits = None;
+        }
         self.last = tag.0;
         self.by_tag.insert(tag, PendingRequest { metric, since, reply });
         Ok(input)
@@ -359,7 +367,8 @@ impl PendingRequests {
         if let Some(PendingRequest { metric, since, reply: mut sender }) = self.by_tag.remove(&tag)
         {
             if let ReplyBody::MayBeLost { id } = reply {
-                self.unapplied.extend(sender.split_off_kib().map(|permits| (id, permits)));
+                let permits = sender.permits.as_mut().map(LimitPermits::split_off_kib);
+                self.unapplied.extend(permits.map(|permits| (id, permits)));
             }
             sender.send_and_count(reply, |reply| counts.request_ended(metric, since, reply));
         }

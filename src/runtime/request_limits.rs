@@ -1,9 +1,10 @@
-//! The limits of the requests of clients, and of the bytes of requests and replies.
+//! The limits of the requests of clients and of the program, and of the bytes of requests and
+//! replies.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::{AcquireError, Semaphore};
 
 use crate::machine::Proposer;
 use crate::runtime::config::{FORWARDED_PARTS, ServiceConfig};
@@ -46,14 +47,18 @@ struct OriginQuotas {
 }
 
 /// The shares of a limit, each with permits of its own: requests of one share do not use up
-/// another.
+/// another. Proposals and reads may have no outcome for as long as the disks of a quorum hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtime) enum Share {
-    /// The requests to this node that may change the cluster.
-    Changes,
-    /// The requests to this node that change nothing. They do not wait for pending changes, which
-    /// may have no outcome for as long as the disks of a quorum hang.
+    /// The proposals to this node.
+    Proposals,
+    /// The queries of this node's state machine, and the reads of its recording.
     Reads,
+    /// All other requests: reports, and the orders of administrators. The node gives back the
+    /// permits of an order that waits for its outcome, because only another order may end that one:
+    /// a cancellation ends a membership change, and a transfer ends both. The core itself has at
+    /// most one of each, and rejects further ones at once.
+    Control,
     /// The requests that this node has forwarded to the leader, where they all count as those of
     /// one origin: this node.
     Forwarded,
@@ -62,7 +67,7 @@ pub(in crate::runtime) enum Share {
 /// One limit, by [`Share`], and the number of the origin if it is that of one origin.
 #[derive(Debug)]
 struct Quotas {
-    shares: [Quota; 3],
+    shares: [Quota; 4],
     origin: OriginNumber,
 }
 
@@ -76,11 +81,12 @@ struct Quota {
 
 /// The permits of a limit that are available.
 #[derive(Debug)]
-struct Permits(AtomicUsize);
+struct Permits(Semaphore);
 
-/// The limits that count the requests of one connection: its origin's own, and the shared one.
+/// The limits that count the requests of one connection, its origin's own and the shared one; or
+/// the one limit of the program that runs the node.
 #[derive(Clone, Debug)]
-pub(in crate::runtime) struct ClientLimits(Arc<[Arc<Quotas>; 2]>);
+pub(in crate::runtime) struct ClientLimits(Arc<[Arc<Quotas>]>);
 
 /// The permits of one request; after [`LimitPermits::exchange_for_reply`], those of its reply.
 #[derive(Debug)]
@@ -110,9 +116,7 @@ impl ServiceLimits {
         // The leader limits a node that forwards as one origin.
         let forwarded = || Quota::new(config.requests_per_origin_max, origin_kib_max);
         let shared = |requests_max, kib_max| {
-            let quota = || Quota::new(requests_max, kib_max);
-            let (shares, origin) = ([quota(), quota(), forwarded()], OriginNumber::default());
-            Arc::new(Quotas { shares, origin })
+            Arc::new(Quotas::new(requests_max, kib_max, forwarded(), OriginNumber::default()))
         };
         ServiceLimits {
             clients: shared(config.requests_max, all_kib_max),
@@ -138,14 +142,20 @@ impl ServiceLimits {
                 if is_reserved { self.origin_reserved_max } else { self.origin_requests_max };
             let kib_max = self.origin_kib_max;
             let of_forwarded = |max: usize| max.div_ceil(FORWARDED_PARTS);
-            let quota = || Quota::new(requests_max, kib_max);
             let forwarded = Quota::new(of_forwarded(requests_max), of_forwarded(kib_max));
-            let (shares, origin) = ([quota(), quota(), forwarded], origins.last);
-            let own = Arc::new(Quotas { shares, origin });
+            let own = Arc::new(Quotas::new(requests_max, kib_max, forwarded, origins.last));
             origins.by_origin.insert(key, Arc::downgrade(&own));
             own
         });
-        ClientLimits(Arc::new([own, Arc::clone(shared)]))
+        ClientLimits([own, Arc::clone(shared)].into())
+    }
+}
+
+impl Quotas {
+    /// Returns a limit whose shares have these maxima, except that of forwarded requests.
+    fn new(requests_max: usize, kib_max: usize, forwarded: Quota, origin: OriginNumber) -> Quotas {
+        let quota = || Quota::new(requests_max, kib_max);
+        Quotas { shares: [quota(), quota(), quota(), forwarded], origin }
     }
 }
 
@@ -157,27 +167,69 @@ impl Quota {
 
 impl Permits {
     fn new(count: usize) -> Permits {
-        Permits(AtomicUsize::new(count))
+        Permits(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
     }
 
     /// Takes `count` permits; returns false and takes none if fewer are available.
     fn take(&self, count: usize) -> bool {
-        let taken = self.0.fetch_update(AcqRel, Acquire, |available| available.checked_sub(count));
-        taken.is_ok()
+        let Ok(count) = u32::try_from(count) else { return false };
+        self.0.try_acquire_many(count).map(|taken| taken.forget()).is_ok()
+    }
+
+    /// Takes `count` permits, at most 2^32 - 1, once they are available and earlier callers have
+    /// theirs.
+    async fn wait_and_take(&self, count: usize) -> Result<(), AcquireError> {
+        let count = u32::try_from(count).expect("the limits of KiB have 32 bits");
+        self.0.acquire_many(count).await.map(|taken| taken.forget())
     }
 
     fn put_back(&self, count: usize) {
-        self.0.fetch_add(count, AcqRel);
+        self.0.add_permits(count);
     }
 
     /// Returns true if three quarters of the `max` permits are available without `count` of them.
     fn leaves_most(&self, count: usize, max: usize) -> bool {
-        let left = self.0.load(Acquire).saturating_sub(count);
+        let left = self.0.available_permits().saturating_sub(count);
         left >= max - max / 4
     }
 }
 
 impl ClientLimits {
+    /// Returns the limits of the program that runs the node, in each share.
+    pub(in crate::runtime) fn of_program(requests_max: usize, kib_max: u32) -> ClientLimits {
+        let forwarded = Quota::new(0, 0);
+        let origin = OriginNumber::default();
+        ClientLimits(
+            [Arc::new(Quotas::new(requests_max, kib_max as usize, forwarded, origin))].into(),
+        )
+    }
+
+    /// Acquires the permits of a request of the program, once they are available. A command or
+    /// query beyond the whole limit, which the node rejects, takes all of it. Returns none if the
+    /// limits are closed.
+    pub(in crate::runtime) async fn wait_and_acquire(
+        &self,
+        share: Share,
+        bytes: usize,
+    ) -> Option<LimitPermits> {
+        let [quotas] = &*self.0 else { panic!("contract: only the program waits") };
+        let quota = &quotas.shares[share as usize];
+        let kib = self.kib(share, bytes).min(quota.kib_max);
+        quota.requests.wait_and_take(1).await.ok()?;
+        // Dropping the permits puts back those that were taken.
+        let mut permits =
+            LimitPermits { kib: KibPermits { limits: self.clone(), share, count: 0 } };
+        quota.kib.wait_and_take(kib).await.ok()?;
+        permits.kib.count = kib;
+        Some(permits)
+    }
+
+    /// Ends all waits for permits, also later ones.
+    pub(in crate::runtime) fn close(&self) {
+        let quotas = self.0.iter().flat_map(|quotas| &quotas.shares);
+        quotas.flat_map(|quota| [&quota.requests, &quota.kib]).for_each(|it| it.0.close());
+    }
+
     /// Acquires the permits of a request with a command or query of this size; none if a limit is
     /// reached.
     pub(in crate::runtime) fn acquire(&self, share: Share, bytes: usize) -> Option<LimitPermits> {
@@ -190,8 +242,8 @@ impl ClientLimits {
     fn kib(&self, share: Share, bytes: usize) -> usize {
         let alone = bytes.div_ceil(1 << 10);
         match share {
-            Share::Reads => alone,
-            Share::Changes | Share::Forwarded => {
+            Share::Reads | Share::Control => alone,
+            Share::Proposals | Share::Forwarded => {
                 let whole = bytes.saturating_add(COMMAND_OVERHEAD_BYTES).div_ceil(1 << 10);
                 whole.min(self.kib_max(share)).max(alone)
             }
@@ -200,15 +252,15 @@ impl ClientLimits {
 
     /// Acquires the permits of a partly received request, by the size of its frame, which is longer
     /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. It is not known yet whether
-    /// it changes anything, so it may have a permit of either share: a long query arrives although
-    /// changes without an outcome use up theirs. A quarter of the permits of reads may be used so,
-    /// because the request may be a change, too.
+    /// it is a proposal, so it may have a permit of either share: a long query arrives although
+    /// proposals without an outcome use up theirs. A quarter of the permits of reads may be used
+    /// so, because the request may be a proposal, too.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
-        let changes = self.acquire_kib(Share::Changes, kib);
-        changes.or_else(|| {
-            let quotas = self.quotas(Share::Reads);
-            let leaves_most = quotas.iter().all(|quota| quota.kib.leaves_most(kib, quota.kib_max));
+        let proposals = self.acquire_kib(Share::Proposals, kib);
+        proposals.or_else(|| {
+            let mut quotas = self.quotas(Share::Reads);
+            let leaves_most = quotas.all(|quota| quota.kib.leaves_most(kib, quota.kib_max));
             leaves_most.then(|| self.acquire_kib(Share::Reads, kib)).flatten()
         })
     }
@@ -226,29 +278,24 @@ impl ClientLimits {
 
     /// Takes permits from each limit, or none from any.
     fn take(&self, share: Share, count: usize, of: impl Fn(&Quota) -> &Permits) -> bool {
-        let [own, shared] = self.quotas(share);
-        if !of(own).take(count) {
-            return false;
-        }
-        let taken = of(shared).take(count);
-        if !taken {
-            of(own).put_back(count);
-        }
-        taken
+        let Some(taken) = self.quotas(share).position(|quota| !of(quota).take(count)) else {
+            return true;
+        };
+        self.quotas(share).take(taken).for_each(|quota| of(quota).put_back(count));
+        false
     }
 
     fn put_back(&self, share: Share, count: usize, of: impl Fn(&Quota) -> &Permits) {
-        self.quotas(share).into_iter().for_each(|quota| of(quota).put_back(count));
+        self.quotas(share).for_each(|quota| of(quota).put_back(count));
     }
 
     /// Returns the KiB that one request or reply may have when there is no other.
     fn kib_max(&self, share: Share) -> usize {
-        let [own, shared] = self.quotas(share);
-        own.kib_max.min(shared.kib_max)
+        self.quotas(share).map(|quota| quota.kib_max).min().expect("there is a limit")
     }
 
-    fn quotas(&self, share: Share) -> [&Quota; 2] {
-        self.0.each_ref().map(|quotas| &quotas.shares[share as usize])
+    fn quotas(&self, share: Share) -> impl Iterator<Item = &Quota> {
+        self.0.iter().map(move |quotas| &quotas.shares[share as usize])
     }
 }
 
@@ -291,8 +338,7 @@ impl LimitPermits {
 
     /// Returns the number of the origin of the request.
     pub(in crate::runtime) fn origin(&self) -> OriginNumber {
-        let [own, _] = &*self.kib.limits.0;
-        own.origin
+        self.kib.limits.0[0].origin
     }
 
     /// Returns the permits for the KiB, which then count until the caller drops them, also after
@@ -356,23 +402,24 @@ mod tests {
         });
         for bytes in [0, MIB] {
             let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
-            let held = [first.acquire(Share::Changes, bytes), again.acquire(Share::Changes, bytes)];
+            let held =
+                [first.acquire(Share::Proposals, bytes), again.acquire(Share::Proposals, bytes)];
             assert!(held.iter().all(Option::is_some));
-            assert!(first.acquire(Share::Changes, bytes).is_none(), "its own limit is reached");
-            assert!(again.acquire(Share::Changes, bytes).is_none(), "connections share it");
+            assert!(first.acquire(Share::Proposals, bytes).is_none(), "its own limit is reached");
+            assert!(again.acquire(Share::Proposals, bytes).is_none(), "connections share it");
             let other = limits.of(&origin(2), false);
-            let others = other.acquire(Share::Changes, bytes);
+            let others = other.acquire(Share::Proposals, bytes);
             assert!(others.is_some(), "another client has room");
             assert!(
-                other.acquire(Share::Changes, bytes).is_none(),
+                other.acquire(Share::Proposals, bytes).is_none(),
                 "the limit of all clients is reached"
             );
             let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
             let admin = limits.of(&admin, false);
-            let request = admin.acquire(Share::Changes, 0);
+            let request = admin.acquire(Share::Proposals, 0);
             assert!(request.is_some(), "an administrator has room");
             drop((held, others));
-            assert!(first.acquire(Share::Changes, bytes).is_some(), "the limits are free again");
+            assert!(first.acquire(Share::Proposals, bytes).is_some(), "the limits are free again");
         }
     }
 
@@ -387,9 +434,9 @@ mod tests {
         });
         for bytes in [0, MIB] {
             let acquire = |share, last| limits.of(&origin(last), false).acquire(share, bytes);
-            let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Changes, last)).into();
+            let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Proposals, last)).into();
             assert!(changes.iter().all(Option::is_some));
-            assert!(acquire(Share::Changes, 3).is_none(), "the limit is reached");
+            assert!(acquire(Share::Proposals, 3).is_none(), "the limit is reached");
             let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
             assert!(reads.iter().all(Option::is_some));
             let incomplete = || limits.of(&origin(3), false).acquire_incomplete(bytes);
@@ -414,12 +461,13 @@ mod tests {
         let (admin, node) =
             (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
         let forwarding = limits.of(&Origin::Principal(node), true);
-        let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Changes, 0)).collect();
+        let held: Vec<_> =
+            (0..10).filter_map(|_| forwarding.acquire(Share::Proposals, 0)).collect();
         assert_eq!(held.len(), 5, "a node has the share of one client");
         let other = Principal::admin("dev").expect("it is valid");
         let requests_of = |principal| {
             let admin = limits.of(&Origin::Principal(principal), false);
-            (0..10).filter_map(|_| admin.acquire(Share::Changes, 0)).collect::<Vec<_>>()
+            (0..10).filter_map(|_| admin.acquire(Share::Proposals, 0)).collect::<Vec<_>>()
         };
         let requests = [requests_of(admin), requests_of(other)];
         assert_eq!(requests.map(|requests| requests.len()), [2, 2], "each has half of the reserve");
@@ -453,11 +501,11 @@ mod tests {
             let node = leader.of(&Origin::Principal(Principal::Node(NodeId(2))), true);
             let forward = |last| {
                 let limits = follower.of(&origin(last), false);
-                let own = limits.acquire(Share::Changes, bytes)?;
+                let own = limits.acquire(Share::Proposals, bytes)?;
                 Some((
                     own,
                     limits.acquire(Share::Forwarded, bytes)?,
-                    node.acquire(Share::Changes, bytes)?,
+                    node.acquire(Share::Proposals, bytes)?,
                 ))
             };
             let greedy: Vec<_> = (0..10).filter_map(|_| forward(1)).collect();
@@ -478,10 +526,10 @@ mod tests {
             let acquire = || limits.of(&origin(1), false).acquire(share, bytes);
             (0..10).filter_map(|_| acquire()).collect::<Vec<_>>().len()
         };
-        assert_eq!(acquired(Share::Changes, 0), 4, "also an empty command is an entry");
-        assert_eq!(acquired(Share::Changes, 1 << 10), 2);
-        assert_eq!(acquired(Share::Changes, 4 << 10), 1, "the longest command is accepted alone");
-        assert_eq!(acquired(Share::Changes, (4 << 10) + 1), 0);
+        assert_eq!(acquired(Share::Proposals, 0), 4, "also an empty command is an entry");
+        assert_eq!(acquired(Share::Proposals, 1 << 10), 2);
+        assert_eq!(acquired(Share::Proposals, 4 << 10), 1, "the longest command is accepted alone");
+        assert_eq!(acquired(Share::Proposals, (4 << 10) + 1), 0);
         assert_eq!(acquired(Share::Reads, 0), 10);
         assert_eq!(acquired(Share::Reads, 1 << 10), 4);
     }
@@ -499,7 +547,7 @@ mod tests {
             id: EntryId::ZERO,
             reply: Arc::from(vec![7; bytes]),
         };
-        let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Changes, 0)).collect();
+        let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Proposals, 0)).collect();
         let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
             ReplyBody::Replied { .. } => true,
             ReplyBody::Unknown => false,
@@ -508,10 +556,10 @@ mod tests {
         let replied: Vec<bool> = replied.collect();
         assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
         assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
-        let mut other = of(2).acquire(Share::Changes, 0).expect("another client has room");
+        let mut other = of(2).acquire(Share::Proposals, 0).expect("another client has room");
         assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
         drop(held);
-        let mut next = of(1).acquire(Share::Changes, 0).expect("the limits are free again");
+        let mut next = of(1).acquire(Share::Proposals, 0).expect("the limits are free again");
         assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
     }
 }

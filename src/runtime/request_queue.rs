@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use crate::runtime::metrics::{Counts, REQUESTS};
 use crate::runtime::request::{DriverRequest, NodeRequest};
+use crate::runtime::request_limits::{ClientLimits, Share};
 use crate::runtime::turn_queue::TurnQueue;
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -15,31 +16,31 @@ use crate::wire::{ReplyBody, RequestBody};
 #[derive(Clone, Debug)]
 pub(super) struct RequestSender {
     channel: Sender<DriverRequest>,
-    /// The permits for further requests of the program: for proposals, for reads, and for all
-    /// others, so that none of them waits for those of another kind, which may have no reply for as
-    /// long as the disks of a quorum hang.
-    program: [Arc<Semaphore>; 3],
+    /// The limits of the requests of the program, which wait for their permits.
+    program: ClientLimits,
 }
 
 /// The requests that the driver has not executed. The driver receives all of them from a bounded
 /// channel as soon as it runs, so that a request waits for the turn of its origin only, and not for
-/// all requests that were sent before it. Their number is bounded, because each request holds a
-/// permit until it has a reply: those of clients from the limits of the service.
+/// all requests that were sent before it. Their number is bounded, because each holds permits of
+/// the limits of the service or of the program.
 pub(super) struct RequestQueue {
     channel: Receiver<DriverRequest>,
     received: TurnQueue<DriverRequest>,
-    /// The permits of the program, which end with the queue.
-    program: [Arc<Semaphore>; 3],
+    /// The limits of the program, which end with the queue.
+    program: ClientLimits,
     counts: Arc<Counts>,
 }
 
 impl RequestSender {
-    /// Returns the sender of a channel with room for `requests_max` requests, which is also the
-    /// maximum number of requests of the program without a reply, of each of three kinds.
-    pub(super) fn new(requests_max: usize) -> (RequestSender, Receiver<DriverRequest>) {
+    /// Returns the sender of a channel with room for `requests_max` requests. The program may have
+    /// as many in each share, with this number of KiB.
+    pub(super) fn new(
+        requests_max: usize,
+        kib_max: u32,
+    ) -> (RequestSender, Receiver<DriverRequest>) {
         let (channel, received) = mpsc::channel(requests_max);
-        let permits = requests_max.min(Semaphore::MAX_PERMITS);
-        let program = [(); 3].map(|()| Arc::new(Semaphore::new(permits)));
+        let program = ClientLimits::of_program(requests_max, kib_max);
         (RequestSender { channel, program }, received)
     }
 
@@ -49,20 +50,17 @@ impl RequestSender {
         drop(self.channel.send(request).await);
     }
 
-    /// Sends a request of the program, once there is a permit for it. Returns the receiver of its
-    /// reply; none if the node has stopped.
+    /// Sends a request of the program with a command or query of this size, which is made once
+    /// there are permits for it. Returns the receiver of its reply; none if the node has stopped.
     pub(super) async fn send_of_program(
         &self,
-        body: RequestBody,
+        share: Share,
+        bytes: usize,
+        body: impl FnOnce() -> RequestBody,
     ) -> Option<oneshot::Receiver<ReplyBody>> {
-        let kind = match &body {
-            RequestBody::Propose { .. } | RequestBody::ProposeFor { .. } => 0,
-            RequestBody::Read { .. } => 1,
-            _ => 2,
-        };
-        // A stopped node closes the semaphores.
-        let permit = Arc::clone(&self.program[kind]).acquire_owned().await.ok()?;
-        let (request, mut reply) = NodeRequest::new(body, Some(permit));
+        // A stopped node closes the limits.
+        let permits = self.program.wait_and_acquire(share, bytes).await?;
+        let (request, mut reply) = NodeRequest::new(body(), Some(permits));
         self.channel.send(DriverRequest::Execute(request)).await.ok()?;
         if self.channel.is_closed() {
             // The node has stopped, maybe after it dropped the requests in the channel and before
@@ -75,8 +73,12 @@ impl RequestSender {
 
 impl RequestQueue {
     /// Returns the queue, and its sender ([`RequestSender::new`]).
-    pub(super) fn new(requests_max: usize, counts: &Arc<Counts>) -> (RequestSender, RequestQueue) {
-        let (sender, channel) = RequestSender::new(requests_max);
+    pub(super) fn new(
+        requests_max: usize,
+        kib_max: u32,
+        counts: &Arc<Counts>,
+    ) -> (RequestSender, RequestQueue) {
+        let (sender, channel) = RequestSender::new(requests_max, kib_max);
         counts.network.watch(REQUESTS, &sender.channel);
         let (received, counts) = (TurnQueue::default(), Arc::clone(counts));
         let program = sender.program.clone();
@@ -122,8 +124,8 @@ impl RequestQueue {
 
 impl Drop for RequestQueue {
     fn drop(&mut self) {
-        // A request that arrives in the channel after this keeps its permit.
-        self.program.iter().for_each(|permits| permits.close());
+        // A request that arrives in the channel after this keeps its permits.
+        self.program.close();
         self.counts.network.requests_in_turn.set(0);
     }
 }
@@ -140,16 +142,34 @@ mod tests {
     use crate::runtime::config::ServiceConfig;
     use crate::runtime::metrics::RequestMetric;
     use crate::runtime::origin::Origin;
-    use crate::runtime::request::NodeRequest;
-    use crate::runtime::request_limits::{ServiceLimits, Share};
+    use crate::runtime::request::{NodeRequest, Operation, PendingRequests};
+    use crate::runtime::request_limits::ServiceLimits;
     use crate::storage::ClusterId;
-    use crate::types::{NodeId, ReadLevel};
+    use crate::types::{Acknowledge, Change, Command, NodeId, ReadLevel};
     use crate::wire::RequestBody;
 
     const CHANNEL_MAX: usize = 1024;
 
     fn queue() -> (RequestSender, RequestQueue) {
-        RequestQueue::new(CHANNEL_MAX, &Arc::new(Counts::new(NodeId(1), ClusterId(7))))
+        queue_of(CHANNEL_MAX, u32::MAX)
+    }
+
+    fn queue_of(requests_max: usize, kib_max: u32) -> (RequestSender, RequestQueue) {
+        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
+        RequestQueue::new(requests_max, kib_max, &counts)
+    }
+
+    async fn send(
+        sender: RequestSender,
+        body: RequestBody,
+    ) -> Option<oneshot::Receiver<ReplyBody>> {
+        let Operation { share, bytes, .. } = Operation::of(&body);
+        sender.send_of_program(share, bytes, || body).await
+    }
+
+    fn command(bytes: usize) -> RequestBody {
+        let command = Command::from(vec![7; bytes]);
+        RequestBody::ProposeFor { acknowledge: Acknowledge::Default, command }
     }
 
     fn body(name: &str) -> RequestBody {
@@ -216,8 +236,8 @@ mod tests {
         let (sender, mut queue) = queue();
         let mut calls = JoinSet::new();
         for _ in 0..CALLS {
-            let sender = sender.clone();
-            calls.spawn(async move { sender.send_of_program(body("program")).await.is_some() });
+            let sent = send(sender.clone(), body("program"));
+            calls.spawn(async move { sent.await.is_some() });
         }
         let limits = ServiceLimits::new(&ServiceConfig::default());
         let request = of_client(&limits, 1, "client");
@@ -244,35 +264,73 @@ mod tests {
 
     #[tokio::test]
     async fn calls_of_the_program_wait_for_the_replies_to_those_of_their_kind() {
-        let (sender, mut queue) =
-            RequestQueue::new(1, &Arc::new(Counts::new(NodeId(1), ClusterId(7))));
-        let change = RequestBody::CancelMembershipChange;
+        let (sender, mut queue) = queue_of(1, 4);
         let mut calls = JoinSet::new();
-        for body in [body("first"), body("second"), change] {
-            let sender = sender.clone();
-            calls.spawn(async move { sender.send_of_program(body).await });
+        for body in [body("first"), body("second"), command(1), RequestBody::Campaign] {
+            calls.spawn(send(sender.clone(), body));
         }
+        let sent = sent_requests(&mut queue).await;
+        assert_eq!(sent.len(), 3, "the second read waits");
+        drop(sent);
+        queue.wait().await;
+        assert_eq!(queue.pop().map(name_of).as_deref(), Some("second"));
+    }
+
+    /// Lets the calls run, and returns the requests that they have sent.
+    async fn sent_requests(queue: &mut RequestQueue) -> Vec<DriverRequest> {
         let mut sent = Vec::new();
         for _ in 0..10 {
             yield_now().await;
             queue.receive();
             sent.extend(queue.pop());
         }
-        assert_eq!(sent.len(), 2, "the second read waits");
-        drop(sent);
-        queue.wait().await;
-        assert_eq!(queue.pop().map(name_of).as_deref(), Some("second"));
+        sent
+    }
+
+    #[tokio::test]
+    async fn commands_of_the_program_wait_for_room_for_their_bytes() {
+        let (sender, mut queue) = queue_of(16, 4);
+        let mut calls = JoinSet::new();
+        // Each counts with what the leader adds to it, and the last one takes all of the room.
+        for bytes in [1 << 10, 1 << 10, 1, 1 << 20] {
+            calls.spawn(send(sender.clone(), command(bytes)));
+        }
+        calls.spawn(send(sender.clone(), body(&"x".repeat(4 << 10))));
+        let mut sent = sent_requests(&mut queue).await;
+        assert_eq!(sent.len(), 3, "two commands, and a query");
+        drop(sent.remove(0));
+        let third = sent_requests(&mut queue).await;
+        assert_eq!(third.len(), 1);
+        drop((sent, third));
+        assert_eq!(sent_requests(&mut queue).await.len(), 1, "it is alone");
+    }
+
+    #[tokio::test]
+    async fn an_order_does_not_wait_for_the_one_that_it_may_end() {
+        let (sender, mut queue) = queue_of(1, 4);
+        let (mut pending, mut replies) = (PendingRequests::default(), Vec::new());
+        for order in [
+            RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
+            RequestBody::CancelMembershipChange,
+            RequestBody::TransferLeadership(None),
+            RequestBody::Report,
+        ] {
+            let call = tokio::spawn(send(sender.clone(), order));
+            let mut sent = sent_requests(&mut queue).await;
+            let Some(DriverRequest::Execute(order)) = sent.pop() else { panic!("an order waits") };
+            drop(pending.submit(order));
+            replies.push(call.await.expect("no panic"));
+        }
     }
 
     #[tokio::test]
     async fn a_call_that_waits_for_a_permit_ends_with_the_node() {
-        let (sender, queue) = RequestQueue::new(1, &Arc::new(Counts::new(NodeId(1), ClusterId(7))));
+        let (sender, queue) = queue_of(1, 4);
         let mut calls = JoinSet::new();
         for _ in 0..2 {
-            let sender = sender.clone();
+            let sent = send(sender.clone(), body("program"));
             calls.spawn(async move {
-                let reply = sender.send_of_program(body("program")).await;
-                match reply {
+                match sent.await {
                     Some(reply) => reply.await.ok(),
                     None => None,
                 }

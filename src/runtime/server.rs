@@ -364,7 +364,7 @@ impl OpenedNode {
             transport.update_membership(bootstrap_peers);
         }
         transport.update_membership(node.raft().log().membership());
-        let queues = inbound.queues(lane_event_queue, config.requests_max, &counts);
+        let queues = inbound.queues(lane_event_queue, &config, &counts);
         let (network, limits) = (config.network, config.service);
         let Handshake { cluster, node: id, .. } = handshake;
         let forwarder = Forwarder::new(cluster, registry.links.clone(), &network, &limits);
@@ -466,10 +466,11 @@ impl Inbound {
     fn queues(
         self,
         lane_events: UnboundedReceiver<Vec<Event>>,
-        requests_max: usize,
+        config: &ServerConfig,
         counts: &Arc<Counts>,
     ) -> Queues {
-        let (request_sender, requests) = RequestQueue::new(requests_max, counts);
+        let kib_max = config.service.requests_kib_per_origin_max;
+        let (request_sender, requests) = RequestQueue::new(config.requests_max, kib_max, counts);
         let Inbound { senders, urgent, bulk } = self;
         Queues { lane_events, urgent, bulk, requests, request_sender, _inbound: senders }
     }

@@ -191,13 +191,9 @@ impl Connection {
     /// reached. Waits while the queue of the node is full.
     async fn start_request(&self, request: ClientRequest, slot: SemaphorePermit<'_>) {
         let ClientRequest { number, body } = request;
-        let Operation { access, effect, bytes, metric } = Operation::of(&body);
+        let Operation { access, effect, share, bytes, metric } = Operation::of(&body);
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(access);
-        let share = match effect {
-            Effect::Read => Share::Reads,
-            Effect::Change | Effect::Start => Share::Changes,
-        };
         let permits = match is_allowed {
             true => self.limits.acquire(share, bytes).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),

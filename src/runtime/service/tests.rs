@@ -18,7 +18,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::origin::Origin;
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::ConnectionRejectReason;
-use crate::runtime::request::{DriverRequest, Effect, Operation};
+use crate::runtime::request::{DriverRequest, Effect, Operation, PendingRequests};
 use crate::runtime::request_limits::{ServiceLimits, Share};
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights};
@@ -411,9 +411,35 @@ async fn requests_count_while_they_arrive() {
     eventually_free(&limits).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_order_is_not_rejected_because_of_the_one_that_it_may_end() {
+    let (handle, mut requests) = Handle::for_test();
+    let config = ServiceConfig { requests_per_origin_max: 1, ..ServiceConfig::default() };
+    let rights = Rights { principal: None, forwards: false };
+    let mut connection =
+        TestConnection::open_to(handle, rights, NetworkConfig::default(), config).await;
+    let mut pending = PendingRequests::default();
+    for (number, order) in [
+        propose(1),
+        read(),
+        RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
+        RequestBody::CancelMembershipChange,
+        RequestBody::TransferLeadership(None),
+        RequestBody::Report,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        connection.send(number as u64, order).await;
+        let order = timeout(Duration::from_secs(1), requests.recv()).await;
+        let Ok(Some(DriverRequest::Execute(order))) = order else { panic!("{number}: {order:?}") };
+        drop(pending.submit(order));
+    }
+}
+
 /// Waits until the permits of the first origin for almost 3 MiB are free.
 async fn eventually_free(limits: &ServiceLimits) {
-    let acquire = || limits.of(&origin(1), false).acquire(Share::Changes, 3 * MIB - 1024);
+    let acquire = || limits.of(&origin(1), false).acquire(Share::Proposals, 3 * MIB - 1024);
     while acquire().is_none() {
         sleep(Duration::from_millis(1)).await;
     }
@@ -432,11 +458,11 @@ async fn a_request_holds_its_permits_after_its_connection() {
     drop(connection.stream);
     let _ = connection.served.await.expect("no panic");
     assert!(
-        limits.of(&origin(1), false).acquire(Share::Changes, 1).is_none(),
+        limits.of(&origin(1), false).acquire(Share::Proposals, 1).is_none(),
         "the node still has the request"
     );
     drop(request);
-    assert!(limits.of(&origin(1), false).acquire(Share::Changes, 1).is_some());
+    assert!(limits.of(&origin(1), false).acquire(Share::Proposals, 1).is_some());
 }
 
 #[tokio::test(start_paused = true)]
