@@ -67,10 +67,11 @@ pub enum ReplicaConfigError {
     Raft(ConfigError),
     /// An error in the configuration of the log store.
     Storage(&'static str),
-    /// `raft.command_bytes_max` is larger than `storage.command_bytes_max`.
-    CommandLargerThanStored,
-    /// `storage.command_bytes_max` is smaller than [`Membership::BYTES_MAX`].
-    MembershipLargerThanStored,
+    /// `raft.command_bytes_max`, the first number, is larger than `storage.command_bytes_max`, the
+    /// second.
+    CommandLargerThanStored(usize, usize),
+    /// `storage.command_bytes_max`, this number, is smaller than [`Membership::BYTES_MAX`].
+    MembershipLargerThanStored(usize),
     /// The named bound or duration is 0, but must be greater.
     BoundIsZero(&'static str),
     /// `validation_entries` is larger than [`ReplicaConfig::VALIDATION_ENTRIES_MAX`].
@@ -110,11 +111,12 @@ impl ReplicaConfig {
     pub fn check(&self) -> Result<(), ReplicaConfigError> {
         self.raft.check().map_err(ReplicaConfigError::Raft)?;
         self.storage.check().map_err(ReplicaConfigError::Storage)?;
-        if self.storage.command_bytes_max < self.raft.command_bytes_max {
-            return Err(ReplicaConfigError::CommandLargerThanStored);
+        let (proposed, stored) = (self.raft.command_bytes_max, self.storage.command_bytes_max);
+        if stored < proposed {
+            return Err(ReplicaConfigError::CommandLargerThanStored(proposed, stored));
         }
-        if self.storage.command_bytes_max < Membership::BYTES_MAX {
-            return Err(ReplicaConfigError::MembershipLargerThanStored);
+        if stored < Membership::BYTES_MAX {
+            return Err(ReplicaConfigError::MembershipLargerThanStored(stored));
         }
         let bounds = [
             ("snapshot_entries", self.snapshot_entries == 0),
@@ -139,13 +141,13 @@ impl ReplicaConfig {
 }
 
 texts! { ReplicaConfigError:
-    Self::Raft(error) => "{error}";
-    Self::Storage(error) => "{error}";
-    Self::CommandLargerThanStored =>
-        "raft.command_bytes_max is larger than storage.command_bytes_max: raise the latter or \
-         lower the former";
-    Self::MembershipLargerThanStored =>
-        "storage.command_bytes_max is smaller than {}: a membership must fit in it",
+    Self::Raft(error) => "raft: {error}";
+    Self::Storage(error) => "storage: {error}";
+    Self::CommandLargerThanStored(proposed, stored) =>
+        "raft.command_bytes_max is {proposed}, larger than storage.command_bytes_max, {stored}: \
+         raise the latter or lower the former";
+    Self::MembershipLargerThanStored(stored) =>
+        "storage.command_bytes_max is {stored}, smaller than {}: a membership must fit in it",
         Membership::BYTES_MAX;
     Self::BoundIsZero(name) => "{name} is 0: it must be greater than 0";
     Self::TooManyDigests(entries) =>
@@ -168,7 +170,10 @@ mod tests {
         config.storage.command_bytes_max = Membership::BYTES_MAX;
         assert_eq!(config.check(), Ok(()));
         config.storage.command_bytes_max -= 1;
-        assert_eq!(config.check(), Err(ReplicaConfigError::MembershipLargerThanStored));
+        assert_eq!(
+            config.check(),
+            Err(ReplicaConfigError::MembershipLargerThanStored(Membership::BYTES_MAX - 1))
+        );
     }
 
     #[test]

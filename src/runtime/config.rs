@@ -226,13 +226,13 @@ impl Default for ServiceConfig {
 impl NetworkConfig {
     fn durations(&self) -> [(&'static str, Duration); 7] {
         [
-            ("handshake_timeout", self.handshake_timeout),
-            ("keepalive_interval", self.keepalive_interval),
-            ("keepalive_timeout", self.keepalive_timeout),
-            ("frame_timeout", self.frame_timeout),
-            ("idle_max", self.idle_max),
-            ("retry_min", self.retry_min),
-            ("retry_max", self.retry_max),
+            ("network.handshake_timeout", self.handshake_timeout),
+            ("network.keepalive_interval", self.keepalive_interval),
+            ("network.keepalive_timeout", self.keepalive_timeout),
+            ("network.frame_timeout", self.frame_timeout),
+            ("network.idle_max", self.idle_max),
+            ("network.retry_min", self.retry_min),
+            ("network.retry_max", self.retry_max),
         ]
     }
 }
@@ -395,7 +395,8 @@ impl ServerConfig {
             return Err(ServerConfigError::PlaintextNotAllowed(self.listen));
         }
         if (1..RECORDING_BYTES_MIN).contains(&self.recording_bytes) {
-            return Err(ServerConfigError::RecordingTooSmall(RECORDING_BYTES_MIN));
+            let (bytes, min) = (self.recording_bytes, RECORDING_BYTES_MIN);
+            return Err(ServerConfigError::RecordingTooSmall { bytes, min });
         }
         let raft = &self.replica.raft;
         if raft.election_timeout_min == raft.election_timeout_max {
@@ -403,19 +404,20 @@ impl ServerConfig {
         }
         let network = &self.network;
         let durations = network.durations();
-        if let Some(field) = too_long(durations.into_iter().chain(self.service.durations())) {
-            return Err(ServerConfigError::TooLong(field));
+        let all = durations.into_iter().chain(self.service.durations());
+        if let Some((field, duration)) = too_long(all) {
+            return Err(ServerConfigError::TooLong(field, duration));
         }
         if let Some((field, _)) = durations.iter().find(|(_, duration)| duration.is_zero()) {
             return Err(ServerConfigError::Zero(field));
         }
         let counts = [
-            ("kib_per_second_min", network.kib_per_second_min as usize),
-            ("packets_max", network.packets_max),
-            ("handshakes_max", network.handshakes_max),
-            ("connections_max", network.connections_max),
-            ("connections_reserved", network.connections_reserved),
-            ("connections_per_origin_max", network.connections_per_origin_max),
+            ("network.kib_per_second_min", network.kib_per_second_min as usize),
+            ("network.packets_max", network.packets_max),
+            ("network.handshakes_max", network.handshakes_max),
+            ("network.connections_max", network.connections_max),
+            ("network.connections_reserved", network.connections_reserved),
+            ("network.connections_per_origin_max", network.connections_per_origin_max),
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
@@ -424,26 +426,40 @@ impl ServerConfig {
         if let Some(field) = self.service.zero() {
             return Err(ServerConfigError::Zero(field));
         }
-        let ServiceConfig { requests_max, requests_reserved, .. } = self.service;
-        let of_clients = requests_max.saturating_add(requests_reserved);
-        let requests = of_clients.saturating_add(self.requests_max);
-        let bounds = [("reads_max", raft.reads_max), ("all_live_max", raft.all_live_max)];
-        if let Some((field, _)) = bounds.into_iter().find(|(_, bound)| *bound < requests) {
-            return Err(ServerConfigError::BelowRequests { field, requests });
-        }
+        self.check_requests()?;
         self.check_longest_command()?;
         self.check_longest_message()?;
-        if network.keepalive_timeout < 2 * network.keepalive_interval {
-            return Err(ServerConfigError::KeepaliveTimeoutTooShort);
+        let NetworkConfig { keepalive_timeout, keepalive_interval, retry_max, retry_min, .. } =
+            *network;
+        if keepalive_timeout < 2 * keepalive_interval {
+            return Err(ServerConfigError::KeepaliveTimeoutTooShort {
+                keepalive_timeout,
+                keepalive_interval,
+            });
         }
-        if network.retry_max < network.retry_min {
-            return Err(ServerConfigError::RetryMaxBelowMin);
+        if retry_max < retry_min {
+            return Err(ServerConfigError::RetryMaxBelowMin { retry_max, retry_min });
         }
         Ok(())
     }
 }
 
 impl ServerConfig {
+    /// Checks that the core has room for all requests that the service and the handle admit.
+    fn check_requests(&self) -> Result<(), ServerConfigError> {
+        let raft = &self.replica.raft;
+        let ServiceConfig { requests_max, requests_reserved, .. } = self.service;
+        let of_clients = requests_max.saturating_add(requests_reserved);
+        let requests = of_clients.saturating_add(self.requests_max);
+        let bounds = [("raft.reads_max", raft.reads_max), ("raft.all_live_max", raft.all_live_max)];
+        match bounds.into_iter().find(|(_, bound)| *bound < requests) {
+            Some((field, bound)) => {
+                Err(ServerConfigError::BelowRequests { field, bound, requests })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks that the service has room for the longest command, alone.
     fn check_longest_command(&self) -> Result<(), ServerConfigError> {
         let ServiceConfig { requests_kib_max, requests_kib_per_origin_max, .. } = self.service;
@@ -455,13 +471,11 @@ impl ServerConfig {
         let command_kib = self.replica.raft.command_bytes_max.div_ceil(1 << 10);
         let kib = command_kib.saturating_mul(parts);
         match bounds.into_iter().find(|(_, bound)| (*bound as usize) < kib) {
-            Some((field, _)) => Err(ServerConfigError::BelowCommand { field, kib }),
+            Some((field, bound)) => Err(ServerConfigError::BelowCommand { field, bound, kib }),
             None => Ok(()),
         }
     }
-}
 
-impl ServerConfig {
     /// Checks that the wire format has room for the longest message of entries. A longer one would
     /// be dropped again and again, and nothing after it would be replicated.
     fn check_longest_message(&self) -> Result<(), ServerConfigError> {
@@ -473,7 +487,7 @@ impl ServerConfig {
             ("raft.command_bytes_max", raft.command_bytes_max, bytes_max - Entry::OVERHEAD_BYTES),
         ];
         match bounds.into_iter().find(|(_, bound, max)| bound > max) {
-            Some((field, _, max)) => Err(ServerConfigError::AboveWire { field, max }),
+            Some((field, bound, max)) => Err(ServerConfigError::AboveWire { field, bound, max }),
             None => Ok(()),
         }
     }
@@ -485,13 +499,13 @@ const RECORDING_BYTES_MIN: u64 = 1 << 20;
 /// The room for the fields of a message other than its entries, in bytes.
 const MESSAGE_FIELDS_BYTES: usize = 1 << 10;
 
-/// Returns the name of a duration of more than a year, if there is one. The end of such a time
+/// Returns a duration of more than a year and its name, if there is one. The end of such a time
 /// might be beyond the range of the clock.
 pub(super) fn too_long(
     durations: impl IntoIterator<Item = (&'static str, Duration)>,
-) -> Option<&'static str> {
+) -> Option<(&'static str, Duration)> {
     const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
-    durations.into_iter().find(|(_, duration)| *duration > YEAR).map(|(field, _)| field)
+    durations.into_iter().find(|(_, duration)| *duration > YEAR)
 }
 
 fn to_address(address: SocketAddr) -> Address {
@@ -524,6 +538,33 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_path_of_the_field_its_value_and_its_bound() {
+        let changes: [(fn(&mut ServerConfig), [&str; 3]); 6] = [
+            (|it| it.replica.raft.reads_max = 17, ["raft.reads_max is 17,", " are ", "21504"]),
+            (|it| it.network.retry_max = Duration::ZERO, ["network.retry_max is zero", "", ""]),
+            (
+                |it| it.network.retry_max = Duration::from_millis(7),
+                ["network.retry_max is 7ms:", "network.retry_min", "20ms"],
+            ),
+            (
+                |it| it.network.keepalive_timeout = Duration::from_millis(7),
+                ["network.keepalive_timeout is 7ms:", "network.keepalive_interval", "500ms"],
+            ),
+            (|it| it.recording_bytes = 7, ["recording_bytes is 7:", "at least ", "1048576"]),
+            (
+                |it| it.service.requests_kib_max = 7,
+                ["service.requests_kib_max is 7,", "1024 KiB", "raft.command_bytes_max"],
+            ),
+        ];
+        for (change, parts) in changes {
+            let mut config = new();
+            change(&mut config);
+            let error = config.check().expect_err("it is out of its bounds").to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
     fn the_service_has_room_for_the_longest_command() {
         let with = |all, origin, forwards| {
             let mut config = new();
@@ -536,14 +577,11 @@ mod tests {
         assert_eq!(with(4 << 10, 4 << 10, true), Ok(()));
         let kib = 1 << 10;
         let field = "service.requests_kib_max";
-        assert_eq!(
-            with(1023, kib as u32, false),
-            Err(ServerConfigError::BelowCommand { field, kib })
-        );
+        let below = |field, bound, kib| Err(ServerConfigError::BelowCommand { field, bound, kib });
+        assert_eq!(with(1023, kib as u32, false), below(field, 1023, kib));
         let field = "service.requests_kib_per_origin_max";
-        assert_eq!(with(4096, 1023, false), Err(ServerConfigError::BelowCommand { field, kib }));
-        let kib = 4 << 10;
-        assert_eq!(with(4096, 4095, true), Err(ServerConfigError::BelowCommand { field, kib }));
+        assert_eq!(with(4096, 1023, false), below(field, 1023, kib));
+        assert_eq!(with(4096, 4095, true), below(field, 4095, 4 << 10));
     }
 
     #[test]
@@ -557,7 +595,13 @@ mod tests {
             config.replica.storage.flush_bytes_max = 16 << 20;
             config.replica.storage.read_bytes_max = 16 << 20;
             change(&mut config);
-            assert_eq!(config.check(), Err(ServerConfigError::AboveWire { field, max }));
+            match config.check() {
+                Err(ServerConfigError::AboveWire { field: named, bound, max: found }) => {
+                    assert_eq!((named, found), (field, max));
+                    assert!(bound > max);
+                }
+                other => panic!("{other:?}"),
+            }
         };
         rejected("raft.message_entries_max", 4096, |config| {
             config.replica.raft.message_entries_max = 4097;
@@ -590,7 +634,7 @@ mod tests {
             let mut config = new();
             change(&mut config);
             let result = config.check();
-            assert!(matches!(result, Err(ServerConfigError::TooLong(_))), "{number}: {result:?}");
+            assert!(matches!(result, Err(ServerConfigError::TooLong(..))), "{number}: {result:?}");
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::types::NodeId;
 
-/// The reasons for which a [`ServerConfig`](crate::runtime::ServerConfig) is invalid.
+/// The reasons for which a [`ServerConfig`](crate::runtime::ServerConfig) is invalid. Their texts
+/// name fields by their paths; `raft` stands for `replica.raft`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerConfigError {
@@ -24,28 +25,35 @@ pub enum ServerConfigError {
     /// The shortest and the longest election timeout are equal, so nodes may campaign at the
     /// same time without end.
     #[error(
-        "election_timeout_min and election_timeout_max are both {0:?}: raise the latter, for \
-        example to twice the former"
+        "raft.election_timeout_min and raft.election_timeout_max are both {0:?}: raise the latter, \
+        for example to twice the former"
     )]
     FixedElectionTimeout(Duration),
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
-    /// `recording_bytes` is not 0, and less than this number of bytes.
-    #[error("recording_bytes must be 0, for no recording, or at least {0} bytes")]
-    RecordingTooSmall(u64),
+    /// `recording_bytes` is not 0, and less than `min`.
+    #[error("recording_bytes is {bytes}: it must be 0, for no recording, or at least {min} bytes")]
+    RecordingTooSmall {
+        /// The configured number of bytes.
+        bytes: u64,
+        /// The least number of bytes of a recording.
+        min: u64,
+    },
     /// The named field is longer than a year.
-    #[error("{0} is longer than a year: lower it")]
-    TooLong(&'static str),
+    #[error("{0} is {1:?}, longer than a year: lower it")]
+    TooLong(&'static str, Duration),
     /// The named bound of `raft` is less than the requests that the service and the handle admit,
     /// so some clients, or the program, could take all of it.
     #[error(
-        "{field} is less than requests_max, service.requests_max and service.requests_reserved \
-        together, which are {requests}: raise it"
+        "{field} is {bound}, less than requests_max, service.requests_max and \
+        service.requests_reserved together, which are {requests}: raise it"
     )]
     BelowRequests {
         /// The name of the bound.
         field: &'static str,
+        /// The value of the bound.
+        bound: usize,
         /// The least value of the bound.
         requests: usize,
     },
@@ -53,29 +61,49 @@ pub enum ServerConfigError {
     /// with `service.forwards`, than four of them: such a command would always be rejected as
     /// overload.
     #[error(
-        "{field} is less than {kib} KiB, which the longest command needs (four of them with \
-        service.forwards): raise it, or lower command_bytes_max"
+        "{field} is {bound}, less than the {kib} KiB that the longest command needs (four of them \
+        with service.forwards): raise it, or lower raft.command_bytes_max"
     )]
     BelowCommand {
         /// The name of the bound.
         field: &'static str,
+        /// The value of the bound, in KiB.
+        bound: u32,
         /// The least value of the bound, in KiB.
         kib: usize,
     },
     /// The named bound is more than one message between nodes can carry.
     #[error(
-        "{field} is more than {max}, the most that one message between nodes can carry: lower it"
+        "{field} is {bound}, more than the {max} that one message between nodes can carry: lower it"
     )]
     AboveWire {
         /// The name of the bound.
         field: &'static str,
+        /// The value of the bound.
+        bound: usize,
         /// The highest value of the bound.
         max: usize,
     },
-    /// `keepalive_timeout` is less than two keepalive intervals.
-    #[error("keepalive_timeout must be at least twice keepalive_interval")]
-    KeepaliveTimeoutTooShort,
-    /// `retry_max` is less than `retry_min`.
-    #[error("retry_max must be at least retry_min")]
-    RetryMaxBelowMin,
+    /// `network.keepalive_timeout` is less than two keepalive intervals.
+    #[error(
+        "network.keepalive_timeout is {keepalive_timeout:?}: it must be at least twice \
+        network.keepalive_interval, which is {keepalive_interval:?}"
+    )]
+    KeepaliveTimeoutTooShort {
+        /// The configured timeout.
+        keepalive_timeout: Duration,
+        /// The configured interval.
+        keepalive_interval: Duration,
+    },
+    /// `network.retry_max` is less than `network.retry_min`.
+    #[error(
+        "network.retry_max is {retry_max:?}: it must be at least network.retry_min, which is \
+        {retry_min:?}"
+    )]
+    RetryMaxBelowMin {
+        /// The configured longest wait.
+        retry_max: Duration,
+        /// The configured first wait.
+        retry_min: Duration,
+    },
 }

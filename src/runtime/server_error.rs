@@ -47,7 +47,7 @@ pub enum ServerError {
     #[error(
         "the node may need {needed} open files, but this process may open {limit}: raise the limit \
          (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
-         connections_max"
+         network.connections_max"
     )]
     OpenFiles {
         /// The number of open files that the configuration permits.

@@ -118,16 +118,20 @@ mod tests {
         assert!(error_after(|c| c.flush_bytes_max = 1 << 20).starts_with("flush_bytes_max"));
         assert!(error_after(|c| c.command_bytes_max = usize::MAX).starts_with("flush_bytes_max"));
         assert!(error_after(|c| c.read_bytes_max = 1 << 20).starts_with("read_bytes_max"));
-        assert!(error_after(|c| c.snapshots.chunk_bytes = 511).starts_with("chunk_bytes"));
         assert!(
-            error_after(|c| c.snapshots.chunk_bytes = (1 << 20) + 1).starts_with("chunk_bytes")
+            error_after(|c| c.snapshots.chunk_bytes = 511).starts_with("snapshots.chunk_bytes")
         );
         assert!(
-            error_after(|c| c.snapshots.manifest_bytes_max = 1).starts_with("manifest_bytes_max")
+            error_after(|c| c.snapshots.chunk_bytes = (1 << 20) + 1)
+                .starts_with("snapshots.chunk_bytes")
         );
-        assert!(error_after(|c| c.snapshots.window = 0).starts_with("window"));
-        assert!(error_after(|c| c.snapshots.sync_chunks = 0).starts_with("window"));
-        assert!(error_after(|c| c.snapshots.serving_max = 0).starts_with("window"));
+        assert!(
+            error_after(|c| c.snapshots.manifest_bytes_max = 1)
+                .starts_with("snapshots.manifest_bytes_max")
+        );
+        assert!(error_after(|c| c.snapshots.window = 0).starts_with("snapshots.window"));
+        assert!(error_after(|c| c.snapshots.sync_chunks = 0).starts_with("snapshots.window"));
+        assert!(error_after(|c| c.snapshots.serving_max = 0).starts_with("snapshots.window"));
     }
 
     #[test]

@@ -116,8 +116,14 @@ fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
     let of = |flags: &[&str]| nodes.quorate(&[&serve[..], flags].concat());
     let text = "--segment-size: the size must be at least 4140KiB";
     of(&["--segment-size", "4MiB"]).fails_with(2, text);
-    let text = "--recording-size: recording_bytes must be 0, for no recording, or at least 1048576";
+    let text = "--recording-size: --recording-size is 1: it must be 0, for no recording, or at \
+                least 1048576 bytes";
     of(&["--recording-size", "1"]).fails_with(2, text);
+    let text = "--heartbeat: --election-timeout is 300ms, less than three times --heartbeat, which \
+                is 10s";
+    of(&["--heartbeat", "10s"]).fails_with(2, text);
+    let text = "--election-timeout: twice --election-timeout is 7200s, over an hour";
+    of(&["--election-timeout", "1h"]).fails_with(2, text);
     assert!(!nodes.directory(1).exists(), "nothing was created");
 }
 

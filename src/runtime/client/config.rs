@@ -155,8 +155,8 @@ impl ClientConfig {
         let more = [("keepalive_timeout", self.keepalive_timeout), ("retry_max", self.retry_max)];
         // A call with a longer deadline ends after a year.
         let bounded = durations.into_iter().filter(|(field, _)| *field != "deadline");
-        if let Some(field) = too_long(bounded.chain(more)) {
-            return Err(ClientConfigError::TooLong(field));
+        if let Some((field, duration)) = too_long(bounded.chain(more)) {
+            return Err(ClientConfigError::TooLong(field, duration));
         }
         if self.requests_max == 0 {
             return Err(ClientConfigError::Zero("requests_max"));
@@ -224,8 +224,8 @@ pub enum ClientConfigError {
     #[error("{0} is zero: it must be positive")]
     Zero(&'static str),
     /// The named field is longer than a year.
-    #[error("{0} is longer than a year: lower it")]
-    TooLong(&'static str),
+    #[error("{0} is {1:?}, longer than a year: lower it")]
+    TooLong(&'static str, Duration),
     /// `keepalive_timeout` is less than two keepalive intervals.
     #[error("keepalive_timeout must be at least twice keepalive_interval")]
     KeepaliveTimeoutTooShort,
@@ -269,7 +269,7 @@ mod tests {
             let mut config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
             change(&mut config);
             let result = config.check();
-            assert!(matches!(result, Err(ClientConfigError::TooLong(_))), "{number}: {result:?}");
+            assert!(matches!(result, Err(ClientConfigError::TooLong(..))), "{number}: {result:?}");
         }
         let mut config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
         config.deadline = Duration::MAX;

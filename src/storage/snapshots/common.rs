@@ -274,13 +274,13 @@ impl SnapshotConfig {
     /// A text that names the field that is out of its bounds.
     pub fn check(&self) -> Result<(), &'static str> {
         if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
-            return Err("chunk_bytes must be from 512 to 1048576");
+            return Err("snapshots.chunk_bytes must be from 512 to 1048576");
         }
         if self.manifest_bytes_max < self.chunk_bytes.max(MANIFEST_BYTES_MIN) {
-            return Err("manifest_bytes_max must be at least 4096 and at least chunk_bytes");
+            return Err("snapshots.manifest_bytes_max must be at least 4096 and chunk_bytes");
         }
         if self.window == 0 || self.sync_chunks == 0 || self.serving_max == 0 {
-            return Err("window, sync_chunks and serving_max must be at least 1");
+            return Err("snapshots.window, sync_chunks and serving_max must be at least 1");
         }
         Ok(())
     }

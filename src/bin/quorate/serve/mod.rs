@@ -129,7 +129,9 @@ async fn serve(
         ServerError::Open(OpenError::Storage(error @ storage::OpenError::NoSuperblock(_))) => {
             CommandError::invalid_input(format!("{}: {error}", directory.display()))
         }
-        error @ ServerError::OpenFiles { .. } => sources.error("connections_max", error),
+        error @ ServerError::OpenFiles { .. } => {
+            sources.error("connections_max", server_config::with_flags(&error))
+        }
         error if error.is_transient() => CommandError::invalid_input(error).into_transient(),
         error => CommandError::invalid_input(error),
     })?;

@@ -65,7 +65,7 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
     storage.segment_bytes = settings.segment_size.map_or(storage.segment_bytes, |size| size.0);
     storage.spare_segments = settings.spare_segments.unwrap_or(storage.spare_segments);
     let error = |setting: Option<&str>, text: &dyn std::fmt::Display| match setting {
-        Some(setting) => sources.error(setting, text),
+        Some(setting) => sources.error(setting, with_flags(text)),
         None => CommandError::invalid_input(text),
     };
     config.replica.check().map_err(|found| match found {
@@ -248,14 +248,33 @@ pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> Comma
     CommandError::invalid_input(format!("{at}: {damage}; next: quorate inspect {at}"))
 }
 
+/// Returns the text of an error about settings, with their flags in place of the fields that they
+/// set.
+pub(super) fn with_flags(error: &dyn std::fmt::Display) -> String {
+    let flags = [
+        ("raft: ", ""),
+        ("storage: ", ""),
+        ("election_timeout_min", "--election-timeout"),
+        ("election_timeout_max", "twice --election-timeout"),
+        ("heartbeat_interval", "--heartbeat"),
+        ("network.connections_max", "--connections-max"),
+        ("recording_bytes", "--recording-size"),
+        ("snapshot_entries", "--snapshot-entries"),
+        ("scrub_period", "--scrub-period"),
+        ("spare_segments", "--spare-segments"),
+        ("segment_bytes", "--segment-size"),
+    ];
+    flags.into_iter().fold(error.to_string(), |text, (field, flag)| text.replace(field, flag))
+}
+
 /// Returns the setting that causes the error; `None` if no setting can.
 fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
     match error {
         ServerConfigError::NotMember(_) => Some("id"),
         ServerConfigError::DuplicateMember(_) => Some("members"),
         ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),
-        ServerConfigError::Zero("connections_max") => Some("connections_max"),
-        ServerConfigError::RecordingTooSmall(_) => Some("recording_size"),
+        ServerConfigError::Zero("network.connections_max") => Some("connections_max"),
+        ServerConfigError::RecordingTooSmall { .. } => Some("recording_size"),
         _ => None,
     }
 }
