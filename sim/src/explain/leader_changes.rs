@@ -122,26 +122,21 @@ impl<'a> Evidence<'a> {
 
     fn explain(&self, change: Change<'_>) -> LeaderChange {
         let Change { new, old, .. } = change;
-        let (node, term, from) = (new.node, new.term, new.from);
+        let (node, term, leads) = (new.node, new.term, leads_from(new));
         let finding = match (self.unrecorded_leader(change), old) {
-            (Some((leader, led)), _) => format!(
-                "{node} leads {term} from {from} s, after {leader}, whose leadership of {led} is \
-                 not recorded"
+            (Some((leader, led)), _) => {
+                format!("{node} {leads}, after {leader}, whose leadership of {led} is not recorded")
+            }
+            (None, None) => format!("{node} {leads}, the first leader in the recordings"),
+            (None, Some(old)) => format!(
+                "the leadership moves from {}, which {}, to {node}, which {leads}",
+                old.node,
+                led_until(old)
             ),
-            (None, None) => {
-                format!("{node} leads {term} from {from} s, the first leader in the recordings")
-            }
-            (None, Some(old)) => {
-                let to = old.to.map_or(String::new(), |to| format!(" until {to} s"));
-                format!(
-                    "the leadership moves from {}, which leads {}{to}, to {node}, which leads \
-                     {term} from {from} s",
-                    old.node, old.term
-                )
-            }
         };
-        let cause = self.cause(change).words(node, term);
-        LeaderChange { finding, facts: self.facts(change), cause }
+        let cause = self.cause(change);
+        let facts = self.facts(change, &cause);
+        LeaderChange { finding, facts, cause: cause.words(node, term) }
     }
 
     /// The last leader between the two leaderships, as another node names it: every leadership that
@@ -175,15 +170,19 @@ impl<'a> Evidence<'a> {
 
     /// The steps of the election, the end of the old leadership, and the silences before the
     /// campaign; the latest of them.
-    fn facts(&self, change: Change<'_>) -> Vec<StepFact> {
+    fn facts(&self, change: Change<'_>, cause: &Cause) -> Vec<StepFact> {
         let mut facts: Vec<(Place, StepFact)> = Vec::new();
         if let Some(election) = change.election {
             facts.extend(election_facts(election));
-            let campaign = election.campaign.as_ref();
-            let silent = campaign.zip(change.old).map_or([None; 2], |(campaign, old)| {
-                self.silences.lines_of(election.node, campaign, old.node)
-            });
-            facts.extend(silent.into_iter().flatten().map(|place| self.fact_of(place)));
+            let campaign = election.campaign.as_ref().filter(|_| change.old.is_some());
+            let paused = campaign.and_then(|it| self.silences.own_pause_line(election.node, it));
+            let silent = match cause {
+                Cause::Silence(at, from, Silence::Lost { .. }) => {
+                    self.silences.silent_link(election.node, *from, *at)
+                }
+                _ => None,
+            };
+            facts.extend(paused.into_iter().chain(silent).map(|place| self.fact_of(place)));
         }
         if let Some(old) = change.old {
             facts.extend(self.end_of(old, change.new));
@@ -225,6 +224,25 @@ impl<'a> Evidence<'a> {
         // A pause ends, and a silence with it, before what the step decides.
         let is_change = matches!(note, Note::ChangesRole { .. });
         ((place, is_change), StepFact { at: *at, record: *record, sentence })
+    }
+}
+
+/// Describes the beginning of a leadership, or of its recording, as a verb phrase.
+fn leads_from(new: &Leadership) -> String {
+    let Leadership { term, from, .. } = new;
+    match new.has_beginning {
+        true => format!("leads {term} from {from} s"),
+        false => format!("already leads {term} when its recording begins at {from} s"),
+    }
+}
+
+/// Describes the end of a leadership, or of its recording, as a verb phrase.
+fn led_until(old: &Leadership) -> String {
+    let term = old.term;
+    match (old.to, old.end) {
+        (Some(to), Some(_)) => format!("leads {term} until {to} s"),
+        (Some(to), None) => format!("still leads {term} when its recording stops at {to} s"),
+        (None, _) => format!("leads {term}"),
     }
 }
 
@@ -275,5 +293,45 @@ impl fmt::Display for LeaderChange {
         }
         writeln!(f)?;
         writeln!(f, "cause: {}", self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_recording_are_not_those_of_a_leadership() {
+        let line = |at: u64, node, term, note| {
+            let (at, node, term) = (SimTime(at * 1_000_000_000), NodeId(node), Term(term));
+            AccountLine { at, until: at, node, term, record: None, count: 1, note }
+        };
+        let (role, cause) = (RoleName::Leader, RoleCause::VotesGranted);
+        let begins = || Note::Begins { role, leader: None };
+        let wins = || Note::ChangesRole { role, leader: None, cause };
+        let stops = Note::ChangesRole {
+            role: RoleName::Follower,
+            leader: None,
+            cause: RoleCause::QuorumLost,
+        };
+        let findings = |lines: &[AccountLine]| {
+            let changes = leader_changes(lines, &[], &[]).into_iter();
+            changes.map(|change| change.finding).collect::<Vec<_>>()
+        };
+        let lines = [line(1, 1, 1, begins()), line(5, 1, 1, Note::Ends), line(9, 2, 2, begins())];
+        let recorded = [
+            "n1 already leads t1 when its recording begins at 1.000000 s, the first leader in the \
+             recordings",
+            "the leadership moves from n1, which still leads t1 when its recording stops at \
+             5.000000 s, to n2, which already leads t2 when its recording begins at 9.000000 s",
+        ];
+        assert_eq!(findings(&lines), recorded);
+        let lines = [line(1, 1, 1, wins()), line(5, 1, 2, stops), line(9, 2, 2, wins())];
+        let certain = [
+            "n1 leads t1 from 1.000000 s, the first leader in the recordings",
+            "the leadership moves from n1, which leads t1 until 5.000000 s, to n2, which leads t2 \
+             from 9.000000 s",
+        ];
+        assert_eq!(findings(&lines), certain);
     }
 }

@@ -21,12 +21,13 @@ pub(super) enum Silence {
     Stopped { at: SimTime, cause: RoleCause },
     /// The leader took no step for most of the silence.
     Paused { since: SimTime, until: SimTime },
-    /// The recording of the leader's start ends, and the next start is at `restart`.
-    Ended { at: SimTime, restart: Option<SimTime> },
+    /// The recording of the leader's start ends, and the next start is at `restart`. The process
+    /// certainly ended during the silence if it also started again during the silence.
+    Ended { at: SimTime, restart: Option<SimTime>, has_ended: bool },
     /// The steps of the leader are missing from this time on.
     Missing { at: SimTime },
-    /// The leader sent messages, and none of them arrived. The last one before arrived at `since`,
-    /// by the clock of the receiver.
+    /// The leader sent a message that never arrived. The last one before arrived at `since`, by the
+    /// clock of the receiver.
     Lost { since: Option<SimTime> },
     /// The node itself took no step before its election timeout passed.
     OwnPause { pause: Duration },
@@ -44,6 +45,8 @@ pub(super) struct SilenceEvidence<'a> {
     clocks: &'a [ClockOffset],
     /// The pauses of each node, in order: the places of their lines.
     pauses: BTreeMap<NodeId, Vec<usize>>,
+    /// The beginnings of each node's recordings, in order: the places of their lines.
+    begins: BTreeMap<NodeId, Vec<usize>>,
     /// The silent links by receiver and sender, in order: the places of their lines.
     links: BTreeMap<(NodeId, NodeId), Vec<usize>>,
 }
@@ -58,11 +61,15 @@ struct Window {
 
 impl<'a> SilenceEvidence<'a> {
     pub(super) fn new(lines: &'a [AccountLine], clocks: &'a [ClockOffset]) -> SilenceEvidence<'a> {
-        let (mut pauses, mut links) = (BTreeMap::new(), BTreeMap::new());
+        let (mut pauses, mut begins) = (BTreeMap::new(), BTreeMap::new());
+        let mut links = BTreeMap::new();
         for (place, line) in lines.iter().enumerate() {
             match line.note {
                 Note::TookNoStep { .. } => {
                     pauses.entry(line.node).or_insert_with(Vec::new).push(place);
+                }
+                Note::Starts | Note::Begins { .. } => {
+                    begins.entry(line.node).or_insert_with(Vec::new).push(place);
                 }
                 Note::HeardNothing { from, .. } => {
                     links.entry((line.node, from)).or_insert_with(Vec::new).push(place);
@@ -70,7 +77,7 @@ impl<'a> SilenceEvidence<'a> {
                 _ => {}
             }
         }
-        SilenceEvidence { lines, clocks, pauses, links }
+        SilenceEvidence { lines, clocks, pauses, begins, links }
     }
 
     /// Returns why `node`, which then campaigned, had heard nothing from the leader `old`.
@@ -85,7 +92,8 @@ impl<'a> SilenceEvidence<'a> {
                 None => Silence::Incomparable,
             };
         };
-        let window = Window { from: since.unwrap_or_default().min(to), to, lead };
+        let from = since.or_else(|| self.recorded_since(node, campaign)).unwrap_or_default();
+        let window = Window { from: from.min(to), to, lead };
         let stopped = old.end.zip(old.to).filter(|(_, at)| window.ends_after(*at) == Some(true));
         if let Some((cause, at)) = stopped {
             return Silence::Stopped { at, cause };
@@ -95,8 +103,7 @@ impl<'a> SilenceEvidence<'a> {
         // one explains it only if the node itself made no pause, and no message was lost.
         let (most, part): (Vec<_>, Vec<_>) =
             [paused, ended].into_iter().flatten().partition(|(_, is_most)| *is_most);
-        let is_lost = heard.is_some_and(|heard| window.has_lost(heard))
-            || self.silent_link(node, old.node, to).is_some();
+        let is_lost = heard.is_some_and(|heard| window.has_lost(heard));
         let candidates = [
             most.first().map(|(silence, _)| *silence),
             own_pause.map(|pause| Silence::OwnPause { pause }),
@@ -108,16 +115,16 @@ impl<'a> SilenceEvidence<'a> {
         found.unwrap_or(Silence::Unexplained { since })
     }
 
-    /// The places of the lines that show the silences of a node before its campaign: its own pause,
-    /// and its silent link from the leader.
-    pub(super) fn lines_of(
-        &self,
-        node: NodeId,
-        campaign: &Campaign,
-        old: NodeId,
-    ) -> [Option<usize>; 2] {
-        let own = self.own_pause(node, campaign).map(|_| campaign.begun.line);
-        [own, self.silent_link(node, old, campaign.begun.at)]
+    /// The place of the line that shows the node's own pause before its campaign.
+    pub(super) fn own_pause_line(&self, node: NodeId, campaign: &Campaign) -> Option<usize> {
+        self.own_pause(node, campaign).map(|_| campaign.begun.line)
+    }
+
+    /// When the recording of the node began that has the campaign.
+    fn recorded_since(&self, node: NodeId, campaign: &Campaign) -> Option<SimTime> {
+        let places = self.begins.get(&node)?;
+        let before = places.partition_point(|place| *place < campaign.begun.line);
+        places[..before].last().map(|place| self.lines[*place].at)
     }
 
     /// The time for which the node took no step before the one with which the campaign began.
@@ -129,8 +136,9 @@ impl<'a> SilenceEvidence<'a> {
         }
     }
 
-    /// The line about the messages of `from` that did not arrive at the node at this time.
-    fn silent_link(&self, node: NodeId, from: NodeId, at: SimTime) -> Option<usize> {
+    /// The line about the messages of `from` that did not arrive at the node at this time. They may
+    /// have been sent later, or be under way when the recording ends.
+    pub(super) fn silent_link(&self, node: NodeId, from: NodeId, at: SimTime) -> Option<usize> {
         let places = self.links.get(&(node, from))?;
         let place = places.partition_point(|place| self.lines[*place].at < at);
         let place = *places.get(place)?;
@@ -166,7 +174,11 @@ impl<'a> SilenceEvidence<'a> {
         let is_gap = end.is_some_and(|line| line.note == Note::Lacks);
         let silence = match is_gap {
             true => Silence::Missing { at: to },
-            false => Silence::Ended { at: to, restart: old.restart },
+            false => {
+                let restart = old.restart;
+                let has_ended = restart.is_some_and(|at| window.ends_after(at) == Some(true));
+                Silence::Ended { at: to, restart, has_ended }
+            }
         };
         Some((silence, window.is_most(window.overlap(to, SimTime(u64::MAX)))))
     }
@@ -199,9 +211,9 @@ impl Window {
         2 * overlap > i128::from(self.to.0 - self.from.0)
     }
 
-    /// Whether the leader had sent a message before the window ended that has not arrived.
+    /// Whether the leader had sent a message before the window ended that never arrived.
     fn has_lost(&self, heard: &LastHeard) -> bool {
-        heard.next_sent.is_some_and(|next| self.ends_after(next) == Some(true))
+        heard.lost.is_some_and(|sent| self.ends_after(sent) == Some(true))
     }
 
     /// Whether the clocks are known so badly that the window may have been anywhere.
@@ -217,7 +229,7 @@ impl Silence {
         let passed = format!("at {campaigned} s {node}'s election timeout passed");
         let last = |since: &Option<SimTime>| match since {
             Some(since) => format!("after {since} s"),
-            None => "since its recording began".to_owned(),
+            None => format!("since the recording of {node} began"),
         };
         match self {
             Silence::Stopped { at, cause } => {
@@ -227,11 +239,15 @@ impl Silence {
                 "{old} took no step from {since} to {until} s; {passed}, because no heartbeat \
                  arrived meanwhile"
             ),
-            Silence::Ended { at, restart } => {
+            Silence::Ended { at, restart, has_ended } => {
                 let then = match restart {
-                    Some(again) => {
+                    Some(again) if *has_ended => {
                         format!("its process ended after that, and started again at {again} s")
                     }
+                    Some(again) => format!(
+                        "its process ended before it started again at {again} s, and whether it \
+                         still ran meanwhile is undecided"
+                    ),
                     None => "whether it still ran is undecided".to_owned(),
                 };
                 format!("the recording of {old} ends at {at} s: {then}; {passed}")
@@ -242,7 +258,10 @@ impl Silence {
             ),
             Silence::Lost { since } => {
                 let last = last(since);
-                format!("nothing that {old} sent {last} arrived at {node}: {passed}")
+                format!(
+                    "no message of {old} arrived at {node} {last}, and at least one that {old} \
+                     sent is lost: {passed}"
+                )
             }
             Silence::OwnPause { pause } => {
                 let pause = Seconds(*pause);
@@ -260,5 +279,106 @@ impl Silence {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::raft::RoleName;
+    use quorate::types::Term;
+
+    use super::*;
+    use crate::recordings::StepPlace;
+
+    const ONE: NodeId = NodeId(1);
+    const TWO: NodeId = NodeId(2);
+
+    /// A line of an account, whose time is in milliseconds.
+    fn line(at: u64, node: NodeId, note: Note) -> AccountLine {
+        let at = millis(at);
+        AccountLine { at, until: at, node, term: Term(1), record: None, count: 1, note }
+    }
+
+    fn millis(time: u64) -> SimTime {
+        SimTime(time * 1_000_000)
+    }
+
+    /// The leadership of n1, the recording of which ends at the line at this place.
+    fn recorded_up_to(lines: &[AccountLine], end: usize, restart: Option<u64>) -> Leadership {
+        Leadership {
+            node: ONE,
+            term: Term(1),
+            from: SimTime(0),
+            has_beginning: true,
+            to: lines.get(end).map(|line| line.at),
+            campaign: None,
+            end: None,
+            restart: restart.map(millis),
+            pause: None,
+            lines: (0, Some(end)),
+        }
+    }
+
+    /// Why n2 had heard nothing from n1 when it campaigned at 1.5 s, by clocks that are equal.
+    fn silence(lines: &[AccountLine], old: &Leadership, heard: LastHeard) -> Silence {
+        let begun = StepPlace { line: lines.len(), at: millis(1_500), record: 0 };
+        let campaign = Campaign { begun, cause: RoleCause::ElectionTimeout, heard: vec![heard] };
+        let clocks = [ClockOffset { one: ONE, other: TWO, min: 0, max: 0 }];
+        SilenceEvidence::new(lines, &clocks).of(TWO, &campaign, old)
+    }
+
+    fn heard(last: Option<u64>, lost: Option<u64>) -> LastHeard {
+        LastHeard { from: ONE, last: last.map(millis), lost: lost.map(millis) }
+    }
+
+    #[test]
+    fn a_message_explains_a_silence_only_if_it_is_lost_and_was_sent_before_its_end() {
+        let lines = [line(0, ONE, Note::Starts), line(0, TWO, Note::Starts)];
+        let old = recorded_up_to(&lines, 9, None);
+        let since = Some(millis(1_000));
+        let unexplained = Silence::Unexplained { since };
+        assert_eq!(silence(&lines, &old, heard(Some(1_000), None)), unexplained);
+        assert_eq!(silence(&lines, &old, heard(Some(1_000), Some(1_600))), unexplained);
+        let lost = Silence::Lost { since };
+        assert_eq!(silence(&lines, &old, heard(Some(1_000), Some(1_400))), lost);
+    }
+
+    /// n2 hears nothing from n1 up to 9 s, because n1 sends messages after 1.5 s that are lost.
+    #[test]
+    fn messages_that_are_lost_after_a_campaign_do_not_explain_it() {
+        let note = Note::HeardNothing { from: ONE, since: millis(1_000), sent: 9 };
+        let lines =
+            [line(0, ONE, Note::Starts), line(0, TWO, Note::Starts), line(9_000, TWO, note)];
+        let old = recorded_up_to(&lines, 9, None);
+        let found = silence(&lines, &old, heard(Some(1_000), Some(1_700)));
+        assert_eq!(found, Silence::Unexplained { since: Some(millis(1_000)) });
+    }
+
+    #[test]
+    fn a_process_has_ended_during_a_silence_only_if_it_started_again_during_it() {
+        let lines = [line(0, ONE, Note::Starts), line(1_000, ONE, Note::Ends)];
+        let words = |restart| {
+            let old = recorded_up_to(&lines, 1, restart);
+            silence(&lines, &old, heard(Some(990), None)).words(TWO, millis(1_500), ONE)
+        };
+        let ended = "its process ended after that, and started again at 1.400000 s; at ";
+        assert!(words(Some(1_400)).contains(ended), "{}", words(Some(1_400)));
+        for restart in [Some(9_000), None] {
+            assert!(words(restart).contains(" is undecided; at "), "{}", words(restart));
+        }
+    }
+
+    /// n2 may have heard from n1 before its own recording begins at 1.2 s.
+    #[test]
+    fn a_silence_begins_with_the_recording_of_the_node() {
+        let begins = Note::Begins { role: RoleName::Follower, leader: Some(ONE) };
+        let pause = Duration::from_millis(900);
+        let lines = [
+            line(0, ONE, Note::Starts),
+            line(1_000, ONE, Note::TookNoStep { pause, late: pause }),
+            line(1_200, TWO, begins),
+        ];
+        let old = recorded_up_to(&lines, 9, None);
+        assert_eq!(silence(&lines, &old, heard(None, None)), Silence::Unexplained { since: None });
     }
 }

@@ -8,6 +8,7 @@ use quorate::recording::Step;
 use quorate::types::{Body, EntryId, Membership, Message, NodeId, Term};
 
 use crate::recordings::event::{CoreState, Event, EventKind};
+use crate::recordings::messages::is_sent_once;
 use crate::recordings::silences::Unheard;
 use crate::values::time::SimTime;
 
@@ -52,7 +53,7 @@ pub struct Campaign {
     pub heard: Vec<LastHeard>,
 }
 
-/// The last message from another node that has arrived at a node, and the first that has not.
+/// The last message from another node that has arrived at a node, and whether a later one is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastHeard {
     /// The node that sent the messages.
@@ -60,9 +61,10 @@ pub struct LastHeard {
     /// When the last message arrived, by the receiver's clock; `None` if none did since the
     /// recording of the receiver began.
     pub last: Option<SimTime>,
-    /// When the other node sent its next message, by its own clock, after the last one that had
-    /// arrived; `None` if it sent none before it or the node started again.
-    pub next_sent: Option<SimTime>,
+    /// When the other node sent the next message after the last one that had arrived, by its own
+    /// clock, if that message certainly never arrived: a later one did, or the recording of the
+    /// receiver continues for an election timeout without it. It may be later than the campaign.
+    pub lost: Option<SimTime>,
 }
 
 /// The messages from one node to another.
@@ -70,9 +72,20 @@ pub struct LastHeard {
 struct Link {
     last: Option<SimTime>,
     unheard: Unheard,
-    /// The campaigns at which every message had arrived that is sent in the merged order up to now,
-    /// and the place of the sender in what each had heard.
-    waiting: Vec<(usize, usize)>,
+    /// For campaigns of the receiver, the next message of the sender, until its outcome is known.
+    open: Vec<NextMessage>,
+}
+
+/// The first message that had not arrived at a node when it began a campaign.
+#[derive(Clone, Copy, Debug)]
+struct NextMessage {
+    campaign: usize,
+    /// The place of the sender in the nodes that the campaign had heard from.
+    sender: usize,
+    /// When it was sent; `None` if that is yet to come in the merged order.
+    sent: Option<SimTime>,
+    /// The time of the receiver from which on a message that was sent before the campaign is lost.
+    deadline: SimTime,
 }
 
 /// Collects the elections of recorded nodes.
@@ -84,7 +97,10 @@ pub(super) struct Elections {
     links: BTreeMap<(NodeId, NodeId), Link>,
     /// The nodes that are recorded now.
     recorded: BTreeSet<NodeId>,
-    campaigns: Vec<Campaign>,
+    /// The campaigns that were not lost, by number.
+    campaigns: BTreeMap<usize, Campaign>,
+    /// The number of campaigns so far.
+    begun: usize,
     /// The elections that were won, each with the place of its campaign.
     won: Vec<(Election, Option<usize>)>,
 }
@@ -93,7 +109,7 @@ pub(super) struct Elections {
 struct OpenCampaign {
     /// The term in which the node is a candidate; 0 before that.
     term: Term,
-    /// The place of the campaign among all.
+    /// The number of the campaign.
     campaign: Option<usize>,
     candidacy: Option<(StepPlace, EntryId)>,
     votes: Vec<(NodeId, StepPlace)>,
@@ -104,16 +120,17 @@ impl Elections {
     pub(super) fn observe(&mut self, event: &Event<'_>, line: usize) {
         match event.kind {
             EventKind::Begins { continues: false, .. } => {
-                self.open.remove(&event.node);
+                self.lose(event.node);
                 // The node has forgotten what it heard, and its clock may have changed.
                 self.links.retain(|(to, _), _| *to != event.node);
                 let from_it = self.links.iter_mut().filter(|((_, from), _)| *from == event.node);
                 from_it.for_each(|(_, link)| {
-                    *link = Link { last: link.last, ..Link::default() };
+                    link.unheard = Unheard::default();
+                    link.open.retain(|next| next.sent.is_some());
                 });
                 self.recorded.insert(event.node);
             }
-            EventKind::Ends => _ = self.recorded.remove(&event.node),
+            EventKind::Ends => self.ends(event.node, event.at),
             EventKind::Steps { step, state, .. } => {
                 let place = StepPlace { line, at: event.at, record: step.record };
                 self.steps(event, place, step, state);
@@ -123,9 +140,9 @@ impl Elections {
     }
 
     pub(super) fn finish(self) -> Vec<Election> {
-        let Elections { won, campaigns, .. } = self;
-        let with_campaign = |(election, place): (Election, Option<usize>)| {
-            let campaign = place.map(|place| campaigns[place].clone());
+        let Elections { won, mut campaigns, .. } = self;
+        let with_campaign = |(election, number): (Election, Option<usize>)| {
+            let campaign = number.and_then(|number| campaigns.remove(&number));
             Election { campaign, ..election }
         };
         won.into_iter().map(with_campaign).collect()
@@ -137,6 +154,8 @@ impl Elections {
             let link = self.links.entry((node, message.from)).or_default();
             link.last = Some(place.at);
             link.unheard.arrived(message, event.sent_at());
+            let lost = event.sent_at().map(|sent| link.overtaken(message, sent));
+            self.note_lost(&lost.unwrap_or_default());
             self.takes(node, place, message);
         }
         for action in &step.actions {
@@ -156,8 +175,44 @@ impl Elections {
             self.links.entry((to, node)).or_default().unheard.sent(at);
         }
         let Some(link) = self.links.get_mut(&(to, node)) else { return };
-        for (campaign, sender) in link.waiting.drain(..) {
-            self.campaigns[campaign].heard[sender].next_sent = Some(at);
+        link.open.iter_mut().for_each(|next| _ = next.sent.get_or_insert(at));
+        if !is_recorded {
+            // The receiver is recorded beyond the deadline, and nothing more arrives there.
+            let lost = std::mem::take(&mut link.open);
+            self.note_lost(&lost);
+        }
+    }
+
+    /// Ends the recording of a node: the messages are lost whose deadline has passed, and nothing
+    /// is known of the others.
+    fn ends(&mut self, node: NodeId, at: SimTime) {
+        self.recorded.remove(&node);
+        let mut lost = Vec::new();
+        for (_, link) in self.links.range_mut((node, NodeId(0))..=(node, NodeId(u64::MAX))) {
+            link.open.retain(|next| next.deadline <= at);
+            lost.extend(link.open.extract_if(.., |next| next.sent.is_some()));
+        }
+        self.note_lost(&lost);
+    }
+
+    fn note_lost(&mut self, messages: &[NextMessage]) {
+        for NextMessage { campaign, sender, sent, .. } in messages {
+            if let Some(campaign) = self.campaigns.get_mut(campaign) {
+                campaign.heard[*sender].lost = *sent;
+            }
+        }
+    }
+
+    /// Forgets the campaign that the node has begun and neither won nor lost.
+    fn lose(&mut self, node: NodeId) {
+        let Some(open) = self.open.remove(&node) else { return };
+        open.campaign.into_iter().for_each(|number| self.forget(node, number));
+    }
+
+    fn forget(&mut self, node: NodeId, number: usize) {
+        self.campaigns.remove(&number);
+        for (_, link) in self.links.range_mut((node, NodeId(0))..=(node, NodeId(u64::MAX))) {
+            link.open.retain(|next| next.campaign != number);
         }
     }
 
@@ -180,7 +235,7 @@ impl Elections {
         state: CoreState<'_>,
     ) {
         match role {
-            RoleName::Follower => _ = self.open.remove(&node),
+            RoleName::Follower => self.lose(node),
             RoleName::Leader => {
                 let OpenCampaign { campaign: begun, candidacy, votes, .. } =
                     self.open.remove(&node).unwrap_or_default();
@@ -190,10 +245,15 @@ impl Elections {
                 self.won.push((election, begun));
             }
             RoleName::PreCandidate | RoleName::Candidate => {
-                let begun =
-                    (cause != RoleCause::PreVotesGranted).then(|| self.begin(node, place, cause));
+                if cause != RoleCause::PreVotesGranted {
+                    self.lose(node);
+                    let begun = self.begin(node, place, cause, state);
+                    self.open.insert(
+                        node,
+                        OpenCampaign { campaign: Some(begun), ..OpenCampaign::default() },
+                    );
+                }
                 let open = self.open.entry(node).or_default();
-                open.campaign = begun.or(open.campaign);
                 open.votes.clear();
                 (open.term, open.candidacy) = match role {
                     RoleName::Candidate => (term, Some((place, state.status.last))),
@@ -203,20 +263,170 @@ impl Elections {
         }
     }
 
-    /// Adds a campaign, and returns its place.
-    fn begin(&mut self, node: NodeId, begun: StepPlace, cause: RoleCause) -> usize {
-        let campaign = self.campaigns.len();
+    /// Adds a campaign, and returns its number.
+    fn begin(
+        &mut self,
+        node: NodeId,
+        begun: StepPlace,
+        cause: RoleCause,
+        state: CoreState<'_>,
+    ) -> usize {
+        let campaign = self.begun;
+        self.begun += 1;
+        let deadline = begun.at.after(state.config.election_timeout_max);
         let mut heard = Vec::new();
         let links = self.links.range_mut((node, NodeId(0))..=(node, NodeId(u64::MAX)));
         for ((_, from), link) in links {
-            let next_sent = link.unheard.first();
-            if next_sent.is_none() {
-                // If the sender's clock is ahead, what it has sent is yet to come.
-                link.waiting.push((campaign, heard.len()));
-            }
-            heard.push(LastHeard { from: *from, last: link.last, next_sent });
+            // If the sender's clock is ahead, what it has sent is yet to come.
+            let sent = link.unheard.first();
+            link.open.push(NextMessage { campaign, sender: heard.len(), sent, deadline });
+            heard.push(LastHeard { from: *from, last: link.last, lost: None });
         }
-        self.campaigns.push(Campaign { begun, cause, heard });
+        self.campaigns.insert(campaign, Campaign { begun, cause, heard });
         campaign
+    }
+}
+
+impl Link {
+    /// Removes the messages whose outcome the arrival of another one decides, which was first sent
+    /// at `first_sent`, and returns those that are lost: they were sent before it.
+    fn overtaken(&mut self, message: &Message, first_sent: SimTime) -> Vec<NextMessage> {
+        let is_lost = |next: &mut NextMessage| next.sent.is_some_and(|sent| sent < first_sent);
+        let lost = self.open.extract_if(.., is_lost).collect();
+        // It may be the message itself, also as a repetition of an earlier one.
+        let is_other = |sent| is_sent_once(message) && sent != first_sent;
+        self.open.retain(|next| next.sent.is_none_or(is_other));
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::raft::{Config, Raft};
+    use quorate::types::{Heartbeat, Incarnation, Instant, Restored};
+
+    use super::*;
+
+    const ONE: NodeId = NodeId(1);
+    const TWO: NodeId = NodeId(2);
+
+    /// The steps of n1 and n2, whose times are in milliseconds. n1 leads, and n2 campaigns.
+    struct Steps {
+        raft: Raft,
+        elections: Elections,
+    }
+
+    impl Steps {
+        fn new() -> Steps {
+            let restored = Restored::fresh(Membership::new([ONE, TWO]));
+            let raft = Raft::new(Config::new(TWO), restored, 7, Instant(0)).expect("it is valid");
+            let mut elections = Elections::default();
+            elections.recorded.extend([ONE, TWO]);
+            Steps { raft, elections }
+        }
+
+        fn step(&mut self, node: NodeId, at: u64, input: Input, action: Option<Action>) {
+            let sent_at = match &input {
+                Input::Message(message) => Some(millis(message.term.0)),
+                _ => None,
+            };
+            let (now, actions) = (Instant(0), action.into_iter().collect());
+            let step = Step { record: 0, now, input, actions };
+            let status = self.raft.status();
+            let state = CoreState::of(&self.raft, &status);
+            let kind = EventKind::Steps { step: &step, before: &status, due: now, sent_at, state };
+            self.elections.observe(&Event { at: millis(at), node, kind }, 0);
+        }
+
+        fn sends(&mut self, at: u64) {
+            self.step(ONE, at, Input::Timeout, Some(Action::Send(heartbeat(at))));
+        }
+
+        fn receives(&mut self, at: u64, sent: u64) {
+            self.step(TWO, at, Input::Message(heartbeat(sent)), None);
+        }
+
+        fn becomes(&mut self, at: u64, role: RoleName, cause: RoleCause) {
+            let change = Action::RoleChanged { role, term: Term(2), leader: None, cause };
+            self.step(TWO, at, Input::Timeout, Some(change));
+        }
+
+        fn campaigns(&mut self, at: u64) {
+            self.becomes(at, RoleName::PreCandidate, RoleCause::ElectionTimeout);
+        }
+
+        fn ends(&mut self, at: u64) {
+            let event = Event { at: millis(at), node: TWO, kind: EventKind::Ends };
+            self.elections.observe(&event, 0);
+        }
+
+        /// n2 wins; returns when n1 sent the first message that is lost.
+        fn lost(mut self, won: u64) -> Option<SimTime> {
+            self.becomes(won, RoleName::Leader, RoleCause::VotesGranted);
+            self.ends(won + 10_000);
+            let election = self.elections.finish().pop().expect("n2 has won");
+            election.campaign.expect("it is recorded").heard[0].lost
+        }
+    }
+
+    fn millis(time: u64) -> SimTime {
+        SimTime(time * 1_000_000)
+    }
+
+    /// A heartbeat whose term is the time at which it is sent.
+    fn heartbeat(sent: u64) -> Message {
+        let body = Body::Heartbeat(Heartbeat::default());
+        Message { from: ONE, incarnation: Incarnation(7), to: TWO, term: Term(sent), body }
+    }
+
+    #[test]
+    fn a_message_that_arrives_after_the_campaign_is_not_lost() {
+        let campaign = || {
+            let mut steps = Steps::new();
+            steps.sends(10);
+            steps.receives(11, 10);
+            steps.sends(990);
+            steps.campaigns(1_000);
+            steps
+        };
+        assert_eq!(campaign().lost(2_000), Some(millis(990)), "it never arrives");
+        let mut late = campaign();
+        late.receives(1_001, 990);
+        assert_eq!(late.lost(2_000), None);
+        let mut overtaken = campaign();
+        overtaken.sends(1_010);
+        overtaken.receives(1_011, 1_010);
+        assert_eq!(overtaken.lost(1_020), Some(millis(990)));
+    }
+
+    #[test]
+    fn a_message_under_way_at_the_end_of_the_recording_is_not_lost() {
+        let lost = |end: u64| {
+            let mut steps = Steps::new();
+            steps.sends(990);
+            steps.campaigns(1_000);
+            steps.becomes(1_005, RoleName::Leader, RoleCause::VotesGranted);
+            steps.ends(end);
+            steps.sends(9_000);
+            let election = steps.elections.finish().pop().expect("n2 has won");
+            election.campaign.expect("it is recorded").heard[0].lost
+        };
+        let timeout = Config::new(TWO).election_timeout_max.as_millis() as u64;
+        assert_eq!(lost(999 + timeout), None);
+        assert_eq!(lost(1_000 + timeout), Some(millis(990)));
+    }
+
+    #[test]
+    fn only_the_campaign_under_way_is_kept_of_those_without_a_victory() {
+        let mut steps = Steps::new();
+        steps.sends(1);
+        for at in (10..1_000).step_by(10) {
+            steps.campaigns(at);
+            if at % 20 == 0 {
+                steps.becomes(at + 1, RoleName::Follower, RoleCause::QuorumLost);
+            }
+        }
+        let Elections { campaigns, links, .. } = &steps.elections;
+        assert_eq!((campaigns.len(), links[&(TWO, ONE)].open.len()), (1, 1));
     }
 }

@@ -16,15 +16,18 @@ pub struct Leadership {
     pub node: NodeId,
     /// The term that it led.
     pub term: Term,
-    /// When the leadership began, or when its recording did.
+    /// When the leadership began or, if the recording lacks that, when the recording began.
     pub from: SimTime,
-    /// When it ended, or when its recording did.
+    /// Whether the recording has the beginning of the leadership.
+    pub has_beginning: bool,
+    /// When it ended or, if `end` is `None`, when the recording ended.
     pub to: Option<SimTime>,
     /// Why the node last campaigned before; `None` if no campaign of it is recorded.
     pub campaign: Option<RoleCause>,
     /// Why the leadership ended; `None` if the recording ended first.
     pub end: Option<RoleCause>,
-    /// When the node started again after its recording ended.
+    /// When the node started again after its recording ended. When its process ended before that is
+    /// not recorded.
     pub restart: Option<SimTime>,
     /// The time without a step right before the leadership ended: after the pause, the node
     /// committed nothing and led no longer than the pause was.
@@ -103,6 +106,7 @@ impl Collector {
             node: line.node,
             term: line.term,
             from: line.at,
+            has_beginning: !matches!(line.note, Note::Begins { .. }),
             to: None,
             campaign,
             end: None,
@@ -173,5 +177,12 @@ mod tests {
         let begins = Note::Begins { role: RoleName::Candidate, leader: None };
         assert_eq!(campaign_of(vec![campaigns(), Note::Lacks, begins, wins()]), None);
         assert_eq!(campaign_of(vec![campaigns(), wins()]), Some(RoleCause::ElectionTimeout));
+    }
+
+    #[test]
+    fn a_leadership_that_a_recording_begins_with_may_have_begun_before() {
+        let has_beginning = |note| Leadership::all(&lines(vec![note]))[0].has_beginning;
+        assert!(!has_beginning(Note::Begins { role: RoleName::Leader, leader: Some(ONE) }));
+        assert!(has_beginning(becomes(RoleName::Leader, RoleCause::VotesGranted)));
     }
 }

@@ -73,6 +73,7 @@ fn leader(of: &Leadership) -> Value {
         "node": of.node.0,
         "term": of.term.0,
         "from": seconds(of.from),
+        "began_before": !of.has_beginning,
         "to": of.to.map(seconds),
         "campaigned": of.campaign.map(|cause| cause.to_string()),
         "stopped": of.end.map(|cause| cause.to_string()),

@@ -202,10 +202,11 @@ fn leader_text(clock: &Clock, leader: &Leadership) -> String {
 
 /// Why a leadership began, and why it ended.
 pub(crate) fn leader_causes(leader: &Leadership) -> (String, String) {
-    let Leadership { campaign, end, restart, pause, .. } = leader;
+    let Leadership { has_beginning, campaign, end, restart, pause, .. } = leader;
     let began = match campaign {
         Some(cause) => format!("it campaigned: {cause}"),
-        None => "its election is not recorded".to_owned(),
+        None if *has_beginning => "its campaign is not recorded".to_owned(),
+        None => "it led before its recording begins there".to_owned(),
     };
     let pause =
         pause.map_or(String::new(), |pause| format!("it took no step for {}; ", duration(pause)));
