@@ -8,8 +8,8 @@ use quorate::log::Log;
 use quorate::raft::{Action, Input, RoleName, Status};
 use quorate::recording::{Contents, Step};
 use quorate::types::{
-    Body, Entry, EntryId, Freshness, Index, Message, NodeId, Payload, ReadLevel, Restored, Tag,
-    Term,
+    Body, Entry, EntryId, Freshness, Incarnation, Index, Message, NodeId, Payload, ReadLevel,
+    Restored, Tag, Term,
 };
 use quorate_sim::recordings::{
     ClockOffset, CoreState, Event, EventKind, Merged, NodeRecording, RecordingChecks, merge,
@@ -53,35 +53,91 @@ fn recordings_with_a_restart() -> Vec<NodeRecording> {
     cluster.propose(ONE, "one command");
     cluster.pass(Duration::from_secs(1));
     cluster.crash(THREE);
+    cluster.pass(Duration::from_secs(1));
     cluster.restart(THREE);
     cluster.pass(Duration::from_secs(1));
     [ONE, TWO, THREE].map(|id| surveyed(cluster.node_mut(id).finish_recording())).into()
 }
 
-/// Returns the ids of the checks that notice the forged status with which n3 starts again.
-fn noticed_at_a_restart(forge: impl Fn(&mut Status)) -> Vec<&'static str> {
-    let recordings = recordings_with_a_restart();
-    let checks = RefCell::new(RecordingChecks::new(&[ONE, TWO, THREE]));
-    let starts = RefCell::new(0);
-    let merged = merge(&recordings, |event| {
-        let EventKind::Begins { header, continues, state } = event.kind else {
-            return checks.borrow_mut().observe(event);
-        };
-        let mut status = *state.status;
-        if event.node == THREE && header.first_record == 0 {
-            *starts.borrow_mut() += 1;
-            if *starts.borrow() == 2 {
-                forge(&mut status);
+/// The facts about the second start of n3, apart from the status.
+struct Restart {
+    /// The number of nodes that are recorded, from n3 downwards.
+    recorded: usize,
+    /// The disks of the two starts.
+    incarnations: [u128; 2],
+    /// Whether both starts are in one file.
+    is_later: bool,
+    /// Whether a node receives a request of n3 for the end of the log in between.
+    asks: bool,
+}
+
+impl Default for Restart {
+    fn default() -> Restart {
+        Restart { recorded: 3, incarnations: [7, 7], is_later: true, asks: false }
+    }
+}
+
+impl Restart {
+    /// The ids of the checks that notice the forged status with which n3 starts again, and the
+    /// number of facts of S7 and S17 that the checks of an honest start decide, and these do not.
+    fn noticed(&self, forge: impl Fn(&mut Status)) -> (Vec<&'static str>, u64) {
+        let recordings = recordings_with_a_restart();
+        let recorded = &recordings[3 - self.recorded..];
+        let ids: Vec<NodeId> = recorded.iter().map(|recording| recording.node).collect();
+        let mut checks = RecordingChecks::new(&ids);
+        let mut starts = 0;
+        let merged = merge(recorded, |event| {
+            if matches!(event.kind, EventKind::Begins { .. }) && event.node == THREE {
+                starts += 1;
             }
+            self.observe(&mut checks, event, starts, &forge);
+        });
+        assert_eq!(starts, 2);
+        let results = checks.finish(&merged);
+        let starts = results.iter().filter(|checked| ["S7", "S17"].contains(&checked.check.id));
+        let undecided = starts.flat_map(|checked| checked.undecided.values()).sum();
+        let violated = results.iter().filter(|checked| checked.violation.is_some());
+        (violated.map(|checked| checked.check.id).collect(), undecided)
+    }
+
+    fn observe(
+        &self,
+        checks: &mut RecordingChecks,
+        event: &Event<'_>,
+        starts: usize,
+        forge: &impl Fn(&mut Status),
+    ) {
+        let is_third = event.node == THREE;
+        match event.kind {
+            EventKind::Begins { header, continues, state, .. } if is_third && starts == 2 => {
+                let mut status = *state.status;
+                forge(&mut status);
+                let (is_later, state) = (self.is_later, CoreState { status: &status, ..state });
+                let kind = EventKind::Begins { header, continues, is_later, state };
+                checks.observe(&Event { kind, ..*event });
+            }
+            EventKind::Steps { step, before, due, sent_at, state } => {
+                let mut step = step.clone();
+                for action in &mut step.actions {
+                    if let Action::Send(message) = action
+                        && is_third
+                    {
+                        message.incarnation = Incarnation(self.incarnations[starts - 1]);
+                    }
+                }
+                // The last of these steps are after the crash of n3.
+                if self.asks && event.node == ONE && starts == 1 && step.input == Input::Timeout {
+                    let body = Body::RequestLogEnd { start_id: 7 };
+                    let (from, incarnation, term) = (THREE, Incarnation(7), Term(1));
+                    let message = Message { from, incarnation, to: ONE, term, body };
+                    step.input = Input::Message(message);
+                }
+                let kind = EventKind::Steps { step: &step, before, due, sent_at, state };
+                checks.observe(&Event { kind, ..*event });
+            }
+            _ => checks.observe(event),
         }
-        let kind =
-            EventKind::Begins { header, continues, state: CoreState { status: &status, ..state } };
-        checks.borrow_mut().observe(&Event { kind, ..*event });
-    });
-    assert_eq!(starts.into_inner(), 2);
-    let results = checks.into_inner().finish(&merged);
-    let violated = results.into_iter().filter(|checked| checked.violation.is_some());
-    violated.map(|checked| checked.check.id).collect()
+    }
 }
 
 /// Returns the ids of the checks that notice the forgery.
@@ -238,21 +294,42 @@ fn a_term_that_decreases_violates_s7() {
 
 #[test]
 fn a_start_without_what_was_durable_violates_s7_or_s17() {
-    assert_eq!(noticed_at_a_restart(|_| {}), [""; 0]);
+    let noticed = |forge: &dyn Fn(&mut Status)| Restart::default().noticed(forge).0;
+    assert_eq!(noticed(&|_| {}), [""; 0]);
     // An emptied disk may lack all of them; the replies of the run itself are of term 1.
-    assert_eq!(noticed_at_a_restart(|status| status.term = Term(0)), ["S5"]);
-    assert_eq!(noticed_at_a_restart(|status| status.vote = None), ["S17"]);
-    assert_eq!(noticed_at_a_restart(|status| status.vote = Some(TWO)), ["S17"]);
+    assert_eq!(noticed(&|status| status.term = Term(0)), ["S5"]);
+    assert_eq!(noticed(&|status| status.vote = None), ["S17"]);
+    assert_eq!(noticed(&|status| status.vote = Some(TWO)), ["S17"]);
     let shorter = |status: &mut Status| status.last = EntryId::new(Term(1), Index(1));
-    assert_eq!(noticed_at_a_restart(shorter), ["S17"]);
-    assert_eq!(
-        noticed_at_a_restart(|status| {
-            shorter(status);
-            status.is_uncertain = true;
-        }),
-        [""; 0],
-        "an uncertain node asks its peers for what it lacks"
-    );
+    assert_eq!(noticed(&shorter), ["S17"]);
+    let uncertain = |status: &mut Status| {
+        shorter(status);
+        status.is_uncertain = true;
+    };
+    assert_eq!(noticed(&uncertain), [""; 0], "an uncertain node asks its peers for what it lacks");
+}
+
+#[test]
+fn a_start_without_what_was_durable_is_undecided_if_the_recordings_allow_it() {
+    let undecided = |restart: Restart| {
+        let honest = restart.noticed(|_| {});
+        assert_eq!(honest.0, [""; 0]);
+        let (violated, undecided) = restart.noticed(|status| status.vote = None);
+        (violated, undecided - honest.1)
+    };
+    let certain = Restart::default;
+    assert_eq!(undecided(certain()), (vec!["S17"], 0));
+    let doubts = [
+        (Restart { recorded: 1, ..certain() }, "it may have been restored, and n1 have led"),
+        (Restart { recorded: 2, ..certain() }, "n1 may have led"),
+        (Restart { asks: true, ..certain() }, "only an uncertain node asks"),
+        (Restart { is_later: false, ..certain() }, "its clock may have been set back"),
+        (Restart { incarnations: [0, 0], ..certain() }, "its disk has no known identity"),
+        (Restart { incarnations: [7, 8], ..certain() }, "it has another disk"),
+    ];
+    for (restart, why) in doubts {
+        assert_eq!(undecided(restart), (vec![], 1), "{why}");
+    }
 }
 
 #[test]

@@ -204,7 +204,7 @@ impl RecordBuilder {
 
     fn add(&mut self, event: &Event<'_>) {
         match event.kind {
-            RecordingEvent::Begins { header, continues: false, state } => {
+            RecordingEvent::Begins { header, continues: false, state, .. } => {
                 self.begins(event.node, header, state);
             }
             RecordingEvent::Begins { .. } | RecordingEvent::IsAhead => {}

@@ -141,7 +141,7 @@ impl Account {
         }
         self.elections.observe(event, self.lines.len());
         match event.kind {
-            EventKind::Begins { header, continues: false, state } => {
+            EventKind::Begins { header, continues: false, state, .. } => {
                 self.begins(event, header, state);
             }
             EventKind::Begins { .. } | EventKind::IsAhead => {}

@@ -29,6 +29,9 @@ pub enum EventKind<'a> {
         header: &'a Header,
         /// Whether nothing is missing between this segment and the node's last step.
         continues: bool,
+        /// Whether the files show that this segment is later than the node's last one: both are in
+        /// one file, or in files of one ring. Otherwise only the wall clock of the node shows it.
+        is_later: bool,
         /// The state of the checkpoint.
         state: CoreState<'a>,
     },

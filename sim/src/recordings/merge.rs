@@ -254,7 +254,8 @@ impl<'a> Lane<'a> {
         let state = raft.zip(status.as_ref()).map(|(raft, status)| CoreState::of(raft, status));
         let kind = match (&self.next, state, &self.before) {
             (Some(Next::Begins { header, continues }), Some(state), _) => {
-                EventKind::Begins { header, continues: *continues, state }
+                let is_later = self.playback.is_later();
+                EventKind::Begins { header, continues: *continues, is_later, state }
             }
             (Some(Next::Steps(step)), Some(state), Some((before, due))) => {
                 let sent_at = match sending {

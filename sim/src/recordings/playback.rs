@@ -16,6 +16,10 @@ use crate::recordings::source::Source;
 pub struct Playback<'a> {
     sources: slice::Iter<'a, Source>,
     current: Option<&'a Source>,
+    /// The file of the last segment, and whether the files show that it is later than the one
+    /// before.
+    last: Option<&'a Source>,
+    is_later: bool,
     replay: Replay<Box<dyn Read>>,
     /// The header of the current segment.
     header: Option<Header>,
@@ -46,6 +50,8 @@ impl<'a> Playback<'a> {
         Playback {
             sources: sources.iter(),
             current: None,
+            last: None,
+            is_later: true,
             replay: Replay::new(Box::new(empty())),
             header: None,
             starts: BTreeMap::new(),
@@ -58,6 +64,20 @@ impl<'a> Playback<'a> {
     #[must_use]
     pub fn raft(&self) -> Option<&Raft> {
         self.replay.raft()
+    }
+
+    /// Whether the files show that the last segment is later than the one before it.
+    pub(super) fn is_later(&self) -> bool {
+        self.is_later
+    }
+
+    /// Records the file of a new part.
+    fn note_file(&mut self, part: &Replayed) {
+        if let Replayed::Segment { .. } = part {
+            let last = std::mem::replace(&mut self.last, self.current);
+            let files = last.zip(self.current);
+            self.is_later = files.is_none_or(|(last, current)| current.is_later_than(last));
+        }
     }
 
     /// Records a part. Returns whether it is new, and an error if it cannot follow the last one.
@@ -121,7 +141,10 @@ impl Iterator for Playback<'_> {
         while !self.is_over {
             match self.replay.next() {
                 Some(Ok(part)) => match self.admit(&part) {
-                    Ok(true) => return Some(Ok(part)),
+                    Ok(true) => {
+                        self.note_file(&part);
+                        return Some(Ok(part));
+                    }
                     Ok(false) => continue,
                     Err(reason) => return Some(Err(self.reject(reason))),
                 },

@@ -50,6 +50,20 @@ impl Source {
         Ok(found)
     }
 
+    /// Whether the content is later than that of a file that was read before: the two are one file,
+    /// or files of one ring, which are numbered.
+    pub(super) fn is_later_than(&self, earlier: &Source) -> bool {
+        match (self, earlier) {
+            (Source::File(file, _), Source::File(earlier, _)) => {
+                let numbers = ring_number(file).zip(ring_number(earlier));
+                let is_after = numbers.is_some_and(|(number, earlier)| number > earlier);
+                file == earlier || file.parent() == earlier.parent() && is_after
+            }
+            (Source::Memory(name, _), Source::Memory(earlier, _)) => name == earlier,
+            _ => false,
+        }
+    }
+
     /// Opens the file for reading.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read>> {
         Ok(match self {
@@ -57,6 +71,13 @@ impl Source {
             Source::Memory(_, bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
         })
     }
+}
+
+/// The number in the name of a file of a ring; `None` for any other file.
+fn ring_number(file: &Path) -> Option<u64> {
+    let name = file.file_stem()?.to_str()?;
+    let is_number = name.len() == 10 && name.bytes().all(|byte| byte.is_ascii_digit());
+    name.parse().ok().filter(|_| is_number)
 }
 
 impl fmt::Display for Source {

@@ -42,7 +42,8 @@ impl SimulatedCores {
                 let header = header(node, self.starts);
                 let status = raft.status();
                 let state = CoreState::of(raft, &status);
-                let kind = EventKind::Begins { header: &header, continues: false, state };
+                let kind =
+                    EventKind::Begins { header: &header, continues: false, is_later: true, state };
                 each(&Event { at, node, kind });
                 self.cores.insert(node, Copied { raft: raft.clone(), steps: 0 });
             }

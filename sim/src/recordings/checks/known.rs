@@ -74,6 +74,17 @@ impl Known {
         self.nodes.get(&id)
     }
 
+    /// Whether every step of the node is recorded now.
+    pub(super) fn is_recorded(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(|node| node.is_recorded)
+    }
+
+    /// The other voters in the membership of the node, and in those of the recorded nodes.
+    pub(super) fn voters_seen_by(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let nodes = self.nodes.values().filter(move |node| node.is_recorded || node.id == id);
+        nodes.flat_map(|node| node.membership.voters()).filter(move |voter| *voter != id)
+    }
+
     fn of_mut(&mut self, id: NodeId) -> &mut KnownNode {
         self.nodes.get_mut(&id).expect("every recorded node is listed")
     }

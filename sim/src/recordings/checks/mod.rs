@@ -79,11 +79,11 @@ impl RecordingChecks {
             leases,
         } = self;
         match event.kind {
-            EventKind::Begins { header, continues, state } => {
+            EventKind::Begins { header, continues, state, .. } => {
                 ledger.at = event.at;
                 terms.begins(ledger, event.node, state);
                 if !continues {
-                    starts.begins(ledger, known.of(event.node), header, state);
+                    starts.begins(ledger, known, event);
                     known.begin(event.node, header, state);
                     votes.begins(ledger, known.of(event.node), state);
                     commits.begins(ledger, event, state);
@@ -114,11 +114,16 @@ impl RecordingChecks {
                 disks.stepped(ledger, known.of(event.node), state);
                 commits.stepped(ledger, known, event, before, state);
                 leases.stepped(event, before, step, state);
+                starts.stepped(known, step, state);
                 known.finish_step(event.node, state);
             }
-            EventKind::IsAhead => known.end(event.node),
+            EventKind::IsAhead => {
+                known.end(event.node);
+                starts.ends(known, event.node);
+            }
             EventKind::Ends => {
                 known.end(event.node);
+                starts.ends(known, event.node);
                 commits.ends(event.node);
             }
         }
@@ -135,6 +140,7 @@ impl RecordingChecks {
     #[must_use]
     pub fn finish(mut self, merged: &Merged) -> Vec<CheckedRecordings> {
         self.leases.decide(&mut self.ledger, merged);
+        self.starts.finish(&mut self.ledger);
         let mut ledger = self.ledger;
         CHECKS.iter().filter(|check| check.id.starts_with('S')).map(|it| ledger.take(it)).collect()
     }
