@@ -90,9 +90,9 @@ pub enum ServerConfigError {
         network.keepalive_interval, which is {keepalive_interval:?}"
     )]
     KeepaliveTimeoutTooShort {
-        /// The configured timeout.
+        /// The time without a received byte after which a connection is closed.
         keepalive_timeout: Duration,
-        /// The configured interval.
+        /// The interval at which an idle side of a connection sends a keepalive.
         keepalive_interval: Duration,
     },
     /// `network.retry_max` is less than `network.retry_min`.
