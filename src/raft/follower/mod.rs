@@ -105,13 +105,15 @@ impl Follower {
         self.leader.is_some() && common.now() < fresh_until
     }
 
-    /// Accepts `from` as the leader of the current term and restarts the election timeout. Rejects
-    /// the message and returns false if the term has another leader.
+    /// Accepts `from` as the leader of the current term and restarts the election timeout. Records
+    /// the commit index that its message names. Rejects the message and returns false if the term
+    /// has another leader.
     #[inline]
     pub(crate) fn accept_leader(
         &mut self,
         common: &mut Common,
         from: NodeId,
+        committed: Index,
         message: &'static str,
     ) -> bool {
         assert!(from != common.id(), "no node follows itself");
@@ -126,6 +128,7 @@ impl Follower {
         self.last_contact = common.now();
         self.deadline = common.election_deadline();
         common.ballot.renew_vote_lease(common.now());
+        common.ballot.record_named_committed(committed);
         common.survival.on_leader_contact(common.now());
         assert!(self.leader == Some(from), "a term has one leader");
         true
@@ -145,10 +148,9 @@ impl Follower {
         let first = entries.first().map(|entry| entry.id.index);
         assert!(first.is_none_or(|first| first == prev.index.next()), "entries follow `prev`");
         assert!(prev.term <= common.term(), "no leader has entries of a later term");
-        if !self.accept_leader(common, from, "AppendEntries") {
+        if !self.accept_leader(common, from, committed, "AppendEntries") {
             return;
         }
-        common.ballot.record_named_committed(committed);
         let check = common.log().check_append(&entries);
         // Different entries are committed at one index only if two groups of survivors have each
         // continued without the other (docs/SURVIVOR.md).
@@ -226,10 +228,9 @@ impl Follower {
             let (span, now) = (heartbeat.vote_lease, common.now());
             common.ballot.request_vote_lease(span, now, &mut common.journal);
         }
-        if !self.accept_leader(common, from, "Heartbeat") {
+        if !self.accept_leader(common, from, heartbeat.committed, "Heartbeat") {
             return;
         }
-        common.ballot.record_named_committed(heartbeat.committed);
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
         // The leader grants a lease to a peer that has acknowledged every committed entry, perhaps
@@ -370,10 +371,9 @@ impl Follower {
     ) {
         assert!(meta.last.index > Index::ZERO, "a snapshot covers entries");
         assert!(meta.last.term <= common.term(), "no leader has entries of a later term");
-        if !self.accept_leader(common, from, "InstallSnapshot") {
+        if !self.accept_leader(common, from, meta.last.index, "InstallSnapshot") {
             return;
         }
-        common.ballot.record_named_committed(meta.last.index);
         if snapshots::is_of_diverged_log(common, meta) {
             return reject_diverged(common, from, "InstallSnapshot");
         }
