@@ -271,12 +271,18 @@ impl ChangeInProgress {
         }
     }
 
-    /// Panics if a request waits for no change, or if a departing node is a member.
+    /// Panics if a request waits for no change, a departing node is a member, or a node with an
+    /// empty disk keeps up.
     pub(crate) fn assert_invariants(&self, common: &Common, peers: &Peers) {
         let membership = common.log().membership();
         for id in self.departing.keys() {
             assert!(!membership.is_member(*id), "only a removed node departs");
             assert!(peers.get(*id).is_some(), "a departing node is still sent the log");
+        }
+        for (id, catch_up) in &self.catching_up {
+            let has_entries = |peer: &Progress| peer.matched() > Index::ZERO || !peer.counts();
+            let has_entries = peers.get(*id).is_none_or(has_entries);
+            assert!(has_entries || !catch_up.keeps_up(), "only the present disk keeps up");
         }
         let is_complete = membership.is_settled() && is_membership_committed(common);
         assert!(self.tag.is_none() || !is_complete, "a complete change is answered");
