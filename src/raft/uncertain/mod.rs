@@ -72,7 +72,7 @@ mod tests {
     };
 
     #[test]
-    fn no_acknowledgement_that_waits_for_the_disk_leaves_an_uncertain_node() {
+    fn a_node_that_becomes_uncertain_acknowledges_nothing_and_does_not_take_over() {
         let (own, leader) = (NodeId(1), NodeId(2));
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::new([own, leader]));
         let state = HardState::new(Term(1), None);
@@ -82,8 +82,10 @@ mod tests {
         let matched = common.append(Payload::Noop).index;
         common.send(leader, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
         assert_eq!(common.journal.outbox().held(), 1, "it waits for the entry");
+        common.survival.allow_takeover();
         on_rolled_back(&mut common, leader);
         assert!(common.ballot.is_uncertain());
         assert_eq!(common.journal.outbox().held(), 0);
+        assert!(!common.survival.may_take_over(), "its log may lack committed entries");
     }
 }
