@@ -27,6 +27,10 @@ const CLUSTER: ClusterId = ClusterId(7);
 pub(crate) struct Tally {
     sum: u64,
     hidden: u64,
+    /// The index of the last command.
+    applied: Index,
+    /// Whether the state counts as durable.
+    is_durable: bool,
     version: u32,
     version_max: u32,
     errors: Errors,
@@ -36,7 +40,8 @@ pub(crate) struct Tally {
 type Errors = Arc<[AtomicU64; 2]>;
 
 impl StateMachine for Tally {
-    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        self.applied = index;
         let [error, hidden_error] = &*self.errors;
         let each = if self.version == 0 { 1 } else { 10 };
         self.sum += each * command.len() as u64 + error.swap(0, Ordering::Relaxed);
@@ -49,11 +54,12 @@ impl StateMachine for Tally {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(io::Cursor::new([self.sum, self.hidden].map(u64::to_le_bytes).concat()))
+        let numbers = [self.sum, self.hidden, self.applied.0];
+        Box::new(io::Cursor::new(numbers.map(u64::to_le_bytes).concat()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        for number in [&mut self.sum, &mut self.hidden] {
+        for number in [&mut self.sum, &mut self.hidden, &mut self.applied.0] {
             let mut bytes = [0; 8];
             snapshot.read_exact(&mut bytes)?;
             *number = u64::from_le_bytes(bytes);
@@ -65,13 +71,17 @@ impl StateMachine for Tally {
         self.version_max
     }
 
-    fn set_version(&mut self, _: Index, version: u32) {
-        self.version = version;
+    fn set_version(&mut self, index: Index, version: u32) {
+        (self.applied, self.version) = (index, version);
     }
 
     fn restore_version(&mut self, version: u32, snapshot: &mut dyn Read) -> io::Result<()> {
         self.version = version;
         self.restore(snapshot)
+    }
+
+    fn applied(&self) -> Option<Index> {
+        self.is_durable.then_some(self.applied)
     }
 }
 
@@ -122,11 +132,18 @@ pub(crate) struct Cluster {
     tags: u64,
     pub(crate) events: Vec<(u64, Event)>,
     configure: fn(&mut ReplicaConfig),
+    /// Whether the states of the state machines count as durable.
+    is_durable: bool,
 }
 
 impl Cluster {
     /// Starts three voters, of which node 1 leads.
     pub(crate) fn new(configure: fn(&mut ReplicaConfig)) -> Cluster {
+        Cluster::with_states(false, configure)
+    }
+
+    /// Starts three voters, of which node 1 leads, whose states count as durable or not.
+    pub(crate) fn with_states(is_durable: bool, configure: fn(&mut ReplicaConfig)) -> Cluster {
         let membership = Membership::new([1, 2, 3].map(NodeId));
         let mut cluster = Cluster {
             hosts: Vec::new(),
@@ -137,6 +154,7 @@ impl Cluster {
             tags: 0,
             events: Vec::new(),
             configure,
+            is_durable,
         };
         for id in 1..=3 {
             let mut disk = SimDisk::default();
@@ -202,14 +220,15 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, id: u64) {
-        let (config, now) = (self.config(id), self.now);
+        let (config, now, is_durable) = (self.config(id), self.now, self.is_durable);
         let host = self.host(id);
         host.starts += 1;
         let (errors, version_max) = (host.errors.clone(), host.version_max);
-        let machine = Tally { errors, version_max, ..Tally::default() };
+        let machine = Tally { errors, version_max, is_durable, ..Tally::default() };
         let seed = id << 32 | host.starts;
         let replica = Replica::open(&mut host.disk, CLUSTER, machine, config, seed, now);
         let Replica { node, worker } = replica.expect("its disk is intact");
+        assert_eq!(node.usage(), worker.machine().usage(), "the memory of the restored state");
         host.running = Some(Running { node, worker, view: None });
         let mut outputs = Vec::new();
         self.host(id).running.as_mut().expect("the node runs").node.start(&mut outputs);

@@ -47,22 +47,24 @@ fn nodes_with_equal_states_are_consistent_and_stop_comparing() {
 
 #[test]
 fn a_diverged_follower_serves_no_reads_until_it_is_rebuilt() {
-    let mut cluster = Cluster::new(|_| {});
-    propose_some(&mut cluster, 3);
-    cluster.inject_error(3, 1000);
-    propose_some(&mut cluster, 1);
-    assert_eq!(cluster.sum(3), 1004);
-    cluster.advance(PERIOD * 2);
-    let results = cluster.results(3);
-    assert!(results.iter().any(is_quarantined), "{results:?}");
-    assert!(results.iter().any(is_rebuilt), "{results:?}");
-    assert_eq!(cluster.verification(3), StateVerification::Consistent);
-    propose_some(&mut cluster, 2);
-    let sum = cluster.sum(1);
-    assert_eq!((cluster.sum(2), cluster.sum(3)), (sum, sum));
-    assert_eq!(cluster.read(3), Some(Event::Answer(sum)));
-    let others = [1, 2].map(|id| cluster.results(id));
-    assert!(!others.iter().flatten().any(is_quarantined));
+    for is_durable in [false, true] {
+        let mut cluster = Cluster::with_states(is_durable, |_| {});
+        propose_some(&mut cluster, 3);
+        cluster.inject_error(3, 1000);
+        propose_some(&mut cluster, 1);
+        assert_eq!(cluster.sum(3), 1004);
+        cluster.advance(PERIOD * 2);
+        let results = cluster.results(3);
+        assert!(results.iter().any(is_quarantined), "{results:?}");
+        assert!(results.iter().any(is_rebuilt), "{results:?}");
+        assert_eq!(cluster.verification(3), StateVerification::Consistent);
+        propose_some(&mut cluster, 2);
+        let sum = cluster.sum(1);
+        assert_eq!((cluster.sum(2), cluster.sum(3)), (sum, sum));
+        assert_eq!(cluster.read(3), Some(Event::Answer(sum)));
+        let others = [1, 2].map(|id| cluster.results(id));
+        assert!(!others.iter().flatten().any(is_quarantined));
+    }
 }
 
 #[test]
