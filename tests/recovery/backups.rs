@@ -52,6 +52,10 @@ fn a_backup_round_trips() {
         let again =
             quorate::recovery::backup(&head(512), &mut &content(bytes)[..], &mut io::sink());
         assert_eq!(root, again.expect("nothing can fail"));
+        let mut buffered = io::BufWriter::with_capacity(1 << 20, Vec::new());
+        let flushed =
+            quorate::recovery::backup(&head(512), &mut &content(bytes)[..], &mut buffered);
+        assert!(flushed.is_ok() && *buffered.get_ref() == backup, "nothing is left to write");
     }
 }
 

@@ -5,7 +5,7 @@
 use quorate::recovery::{
     Consent, DataLoss, DirectoryState, Plan, RecoveryRejectReason, RecoverySource,
 };
-use quorate::storage::{ClusterId, ErrorCause, FileName, StorageError};
+use quorate::storage::{ClusterId, ErrorCause, FileName, Origin, StorageError};
 use quorate::types::{Change, EntryId, Incarnation, Index, Lineage, Membership, NodeId, Term};
 
 use crate::directory_states::{CLUSTER, Log, state, survey};
@@ -312,6 +312,8 @@ fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
         plan(ClusterId(2), Membership::default()),
         Err(RecoveryRejectReason::Membership(None))
     );
+    let in_a_change = joint((0b1, None), (0b111, None)).expect("the change is possible");
+    assert_eq!(plan(ClusterId(2), in_a_change), Err(RecoveryRejectReason::Membership(None)));
     let without_incarnation = Membership::new([NodeId(1)]);
     assert_eq!(
         plan(ClusterId(2), without_incarnation),
@@ -322,6 +324,20 @@ fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
     let same = Membership::new([NodeId(1)]).with_member(member);
     assert_eq!(plan(ClusterId(2), same), Err(RecoveryRejectReason::IncarnationNotNew(NodeId(1))));
     assert_eq!(plan(ClusterId(2), alone(7)), Ok(()), "a new node may be the member");
+    // The ids of other directories are not new either, nor that of a cluster before.
+    let mut other = state(2, &three(), &vec![(1, None)], 1);
+    (other.opened.identity.cluster, other.opened.identity.incarnation) =
+        (ClusterId(3), alone(7).members()[0].incarnation);
+    other.opened.origin = Some(Origin { cluster: ClusterId(4), last: EntryId::ZERO });
+    let survey = crate::directory_states::survey(vec![own, other]);
+    let plan = |cluster| {
+        Plan::new(&survey, Some(CLUSTER), &[], Consent::None, ClusterId(cluster), alone(7))
+            .map(drop)
+    };
+    for used in [3, 4] {
+        assert_eq!(plan(used), Err(RecoveryRejectReason::SameCluster(ClusterId(used))));
+    }
+    assert_eq!(plan(2), Err(RecoveryRejectReason::IncarnationNotNew(NodeId(7))));
 }
 
 #[test]
