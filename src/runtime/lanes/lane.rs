@@ -180,6 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn quick_jobs_run_on_the_callers_thread_again_once_the_slow_ones_have_ended() {
+        let (mut lane, _events_received) = lane();
+        let (thread_sender, threads) = mpsc::channel();
+        let (release, gate) = mpsc::channel();
+        let mut gate = Some(gate);
+        for _ in 0..3 {
+            lane.queue((gate.take(), thread_sender.clone()), JobOrder::InOrder);
+            lane.submit();
+        }
+        release.send(()).expect("the first job waits");
+        let ThreadOrTask::Thread(executor) = &lane.executor else { panic!("it is no simulation") };
+        let is_idle = |_| {
+            thread::sleep(Duration::from_millis(1));
+            executor.is_idle()
+        };
+        assert!((0..10_000).any(is_idle), "every batch has ended");
+        lane.queue_quick((None, thread_sender), JobOrder::InOrder);
+        lane.submit();
+        assert_eq!(threads.try_iter().last(), Some(thread::current().id()));
+    }
+
+    #[test]
     fn a_lane_that_panicked_executes_no_more_jobs() {
         let (mut lane, mut events_received) = lane();
         let (thread_sender, threads) = mpsc::channel();
@@ -254,6 +276,27 @@ mod tests {
         lane.resume();
         let next = events_received.blocking_recv().expect("the events are sent");
         assert_eq!(next.len(), 5, "the thread continues");
+    }
+
+    #[test]
+    fn a_lane_pauses_after_many_queries_so_that_a_command_passes_the_rest() {
+        const COMMAND: u64 = 10_000;
+        let (mut lane, mut events_received) = lane_of(|tag, _| {
+            let (applied, answer) = (Index(1), Vec::new());
+            Event::Input(Input::WorkDone(WorkResult::Answered { tag: Tag(tag), applied, answer }))
+        });
+        (0..COMMAND).for_each(|tag| lane.queue_quick(tag, JobOrder::InTurn(OriginNumber(1))));
+        lane.submit();
+        let events = events_received.try_recv().expect("the events are sent");
+        assert!(matches!(events.last(), Some(Event::Paused)), "{} events", events.len());
+        lane.queue_quick(COMMAND, JobOrder::InOrder);
+        lane.submit();
+        lane.resume();
+        let next = events_received.blocking_recv().expect("the events are sent").remove(0);
+        let Event::Input(Input::WorkDone(WorkResult::Answered { tag, .. })) = next else {
+            panic!("the command is executed");
+        };
+        assert_eq!(tag, Tag(COMMAND));
     }
 
     #[test]

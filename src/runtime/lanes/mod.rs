@@ -239,12 +239,16 @@ fn read_view(view: &mut Option<(FrozenView, ViewToken)>, bytes: usize) -> Input 
 mod tests {
     use std::time::Duration;
 
+    use tempfile::TempDir;
+    use tokio::sync::mpsc::UnboundedReceiver;
+
     use super::*;
     use crate::machine::Machine;
+    use crate::replica::WorkResult;
     use crate::runtime::busy_poll::BusyPoll;
     use crate::runtime::environment::Environment;
     use crate::storage::{ClusterId, FileDisk};
-    use crate::types::{Entry, EntryId, Index, NodeId, Payload, Term};
+    use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
 
     /// A state machine whose state is a text.
     struct Text;
@@ -267,19 +271,39 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_command_is_quick_while_there_is_a_view_of_the_state() {
+    /// Returns inline lanes, and the receiver of their events.
+    fn lanes() -> (Lanes, UnboundedReceiver<Vec<Event>>, TempDir) {
         let directory = tempfile::tempdir().expect("a directory");
         let disk = FileDisk::open(directory.path()).expect("it opens");
         let worker = Worker::new(ClusterId(7), Machine::new(Text), None);
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let (events, mut events_received) = tokio::sync::mpsc::unbounded_channel();
+        let (events, events_received) = tokio::sync::mpsc::unbounded_channel();
         let environment = Environment::System;
         let busy_poll = BusyPoll::new(&environment, Duration::ZERO);
         let work = LaneWork::new(disk, worker, &counts);
         let start = LaneStart { environment, busy_poll, events, counts };
-        let lanes = Lanes::start(work, true, &start);
-        let mut lanes = lanes.expect("the threads start");
+        let lanes = Lanes::start(work, true, &start).expect("the threads start");
+        (lanes, events_received, directory)
+    }
+
+    #[test]
+    fn a_restore_passes_no_query_that_was_queued_before_it() {
+        let (mut lanes, mut events_received, _directory) = lanes();
+        let last = EntryId::new(Term(1), Index(9));
+        let missing = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
+        let query = Work::Query { tag: Tag(1), query: Vec::new() };
+        for work in [query, Work::Restore(missing)] {
+            assert!(lanes.take(Output::Work(work), |_| OriginNumber(1)).is_none());
+        }
+        lanes.submit();
+        let first = events_received.blocking_recv().expect("the events are sent").remove(0);
+        let Event::Input(Input::WorkDone(first)) = first else { panic!("the worker works") };
+        assert!(matches!(first, WorkResult::Answered { .. }), "of the state before the restore");
+    }
+
+    #[test]
+    fn no_command_is_quick_while_there_is_a_view_of_the_state() {
+        let (mut lanes, mut events_received, _directory) = lanes();
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
         let apply = |index| {
             let id = EntryId::new(Term(1), Index(index));
