@@ -477,6 +477,27 @@ async fn an_answer_larger_than_the_limit_is_sent_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_requests_now_and_then_is_kept_and_gets_one_keepalive_in_each_interval() {
+    let (network, config) = (NetworkConfig::default(), ServiceConfig::default());
+    let (mut connection, mut keepalive) = (TestConnection::open(config.clone()).await, Vec::new());
+    encode_keepalive(&mut keepalive);
+    for number in 0..5 {
+        let (mut rest, mut most) = (config.idle_max / 2, keepalive.len());
+        while !rest.is_zero() {
+            sleep(network.keepalive_interval).await;
+            connection.stream.write_all(&keepalive).await.expect("the connection is open");
+            (rest, most) =
+                (rest.saturating_sub(network.keepalive_interval), most + keepalive.len());
+        }
+        let mut bytes = vec![0; 64 << 10];
+        let read_bytes = connection.stream.read(&mut bytes).await.expect("the node is alive");
+        assert!(read_bytes <= most, "{read_bytes} bytes of keepalives");
+        connection.send(number, propose(1)).await;
+        assert!(matches!(connection.receive().await, (_, ReplyBody::Replied { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_request_is_read_but_a_stalled_one_ends_the_connection() {
     let keepalive_timeout = NetworkConfig::default().keepalive_timeout;
     let mut connection = TestConnection::open(ServiceConfig::default()).await;

@@ -146,33 +146,66 @@ impl Transport for Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::runtime::metrics::Counts;
     use crate::runtime::transport::link::Links;
     use crate::storage::ClusterId;
-    use crate::types::{Body, EntryId, Incarnation, Message, Term};
+    use crate::types::{Body, EntryId, Incarnation, Member, Message, Term};
+
+    const FROM: NodeId = NodeId(1);
+    const TO: NodeId = NodeId(2);
+
+    async fn listener() -> (TcpListener, Address) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        (listener, Address::new(&address).expect("it is short"))
+    }
+
+    /// Returns the peers of node 1, which knows this address of node 2.
+    fn peers(address: Address) -> Peers {
+        let (cluster, incarnation) = (ClusterId(7), Incarnation(1));
+        let handshake = Handshake { cluster, origin: None, node: FROM, incarnation, start_id: 1 };
+        let config = NetworkConfig::default();
+        let counts = Arc::new(Counts::new(FROM, cluster));
+        let registry = Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts));
+        Peers::new(handshake, config, 1 << 20, registry, [(TO, address)].into())
+    }
+
+    fn packet() -> Packet {
+        let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
+        let (from, to, incarnation) = (FROM, TO, Incarnation(1));
+        Packet::Message(Message { from, incarnation, to, term: Term(1), body })
+    }
 
     #[tokio::test]
     async fn a_connection_whose_task_has_ended_is_opened_again() {
-        let (from, to) = (NodeId(1), NodeId(2));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        let address = Address::new(&address).expect("it is short");
-        let (cluster, incarnation) = (ClusterId(7), Incarnation(1));
-        let handshake = Handshake { cluster, origin: None, node: from, incarnation, start_id: 1 };
-        let config = NetworkConfig::default();
-        let counts = Arc::new(Counts::new(from, cluster));
-        let registry = Arc::new(ConnectionRegistry::new(Links::for_test(), &config, counts));
-        let mut peers = Peers::new(handshake, config, 1 << 20, registry, [(to, address)].into());
-        let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-        let packet = Packet::Message(Message { from, incarnation, to, term: Term(1), body });
+        let (listener, address) = listener().await;
+        let mut peers = peers(address);
         for _ in 0..2 {
-            peers.send(packet.clone());
+            peers.send(packet());
             listener.accept().await.expect("the peer is called");
-            let Peer { _tasks: tasks, .. } = peers.peers.get_mut(&to).expect("a packet was sent");
+            let Peer { _tasks: tasks, .. } = peers.peers.get_mut(&TO).expect("a packet was sent");
             std::mem::take(tasks).end().await;
         }
+    }
+
+    #[tokio::test]
+    async fn packets_go_to_the_address_that_the_membership_names() {
+        let ((old, old_address), (new, address)) = (listener().await, listener().await);
+        let mut peers = peers(old_address);
+        peers.send(packet());
+        old.accept().await.expect("the peer is called");
+        let mut membership = Membership::new([FROM, TO]);
+        let member = membership.member(TO).expect("it is a member").clone();
+        membership = membership.with_member(Member { address, ..member });
+        peers.update_membership(&membership);
+        peers.send(packet());
+        let called = timeout(Duration::from_secs(60), new.accept()).await;
+        called.expect("the peer is called there").expect("it accepts");
     }
 }
