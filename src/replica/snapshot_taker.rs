@@ -289,6 +289,8 @@ mod tests {
         let mut by_bytes = SnapshotTaker::new(1 << 20, 90, 1_000, second, Index(0));
         by_bytes.count(&entries(3));
         assert!(by_bytes.start(false));
+        by_bytes.end();
+        assert!(!by_bytes.start(false), "the next one waits for as many bytes");
     }
 
     #[test]

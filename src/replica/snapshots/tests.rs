@@ -138,7 +138,13 @@ fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
         None => None,
         other => panic!("{other:?}"),
     };
-    for (seconds, expected) in [(1, Some(AbandonReason::Unreadable)), (2, None)] {
+    let unreadable = Some(AbandonReason::Unreadable);
+    for (seconds, expected) in [(1, unreadable.clone()), (2, None), (3, unreadable)] {
+        if seconds == 3 {
+            let meta = SnapshotMeta::empty(EntryId::ZERO, Membership::default());
+            snapshots.on_event(at(seconds), SnapshotEvent::Taken(meta), 512);
+            snapshots.taker.set_last(Index::ZERO);
+        }
         begin(&mut snapshots, &mut store, at(seconds));
         let mut progress = None;
         store.act(|storage, events| {
@@ -146,9 +152,9 @@ fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
         });
         assert_eq!(reason(progress), expected);
     }
-    begin(&mut snapshots, &mut store, at(3));
+    begin(&mut snapshots, &mut store, at(4));
     let mut reported = Vec::new();
-    for second in 4..200 {
+    for second in 5..200 {
         let bytes = vec![7; CHUNK_BYTES as usize];
         let events = store.act(|storage, events| {
             snapshots.on_viewed(at(second), bytes, storage, events);
@@ -162,7 +168,7 @@ fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
     }
     let (manifest_bytes, manifest_bytes_max) = (4096 + 32, 4096);
     assert_eq!(reported, [AbandonReason::TooLarge { manifest_bytes, manifest_bytes_max }]);
-    assert_eq!(snapshots.counts.take_failed, 3);
+    assert_eq!(snapshots.counts.take_failed, 4);
 }
 
 #[test]

@@ -105,6 +105,24 @@ fn a_restored_state_answers_no_read_before_it_was_compared() {
 }
 
 #[test]
+fn a_quarantined_node_asks_one_voter_after_the_other_for_a_snapshot() {
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let (voters, mut now) = (Membership::new([1, 2, 3].map(NodeId)), Instant::ZERO);
+    let mut validation = Validation::new(&config, 7, Index(9), digest(1, 0), now);
+    validation.quarantine(now);
+    let mut outputs = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(validation.advance(now, &voters, Index(9), &mut outputs), None);
+        now = validation.deadline();
+    }
+    let asked = outputs.iter().filter_map(|output| match output {
+        Output::Send(Packet::Comparison(Comparison { to, .. })) => Some(to.0),
+        _ => None,
+    });
+    assert!(asked.eq([2, 3, 2, 3]), "one of them may be down");
+}
+
+#[test]
 fn a_majority_decides_as_soon_as_it_is_known() {
     assert_eq!(result(3, &[], false), None);
     assert_eq!(result(3, &[(2, 1)], false), CONSISTENT);
