@@ -160,6 +160,22 @@ fn a_disk_found_full_at_opening_is_reported_by_start() {
     assert_eq!(host.events.last(), Some(&Event::Full(false)));
 }
 
+#[test]
+fn a_removed_segment_makes_room_for_a_spare_one() {
+    let mut host = with_sixty();
+    let used: u64 = host.disk.list().expect("it lists").iter().map(|(_, bytes)| bytes).sum();
+    host.disk.set_capacity(Some(used));
+    let mut index = 60;
+    while host.events.last() != Some(&Event::Full(true)) {
+        index += 1;
+        host.events.clear();
+        host.flush_each(index..=index);
+    }
+    host.act(|storage, events| storage.compact(Index(58), events));
+    host.settle();
+    assert_eq!(host.events.last(), Some(&Event::Full(false)), "without a retry");
+}
+
 /// Returns a store with one spare segment that is closed while a write waits for more of them. The
 /// disk has room for `room` more bytes, if that is not `None`.
 fn closed_under_load(room: Option<u64>) -> Host {

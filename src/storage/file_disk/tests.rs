@@ -340,14 +340,32 @@ fn more_files_than_stay_open_can_be_used() {
         let file = FileName::Segment(number);
         disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
         disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 8] }).unwrap();
-        disk.execute(&FileAction::Sync { file }).unwrap();
+        if number > 0 {
+            disk.execute(&FileAction::Sync { file }).unwrap();
+        }
     }
     assert_eq!(disk.files().open.len(), OPEN_MAX);
+    let unsynced = FileName::Segment(0);
+    assert!(disk.files().open.contains_key(&unsynced), "closing it could hide a write error");
     for number in 0..OPEN_MAX as u64 + 10 {
         let file = FileName::Segment(number);
         let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });
         assert_eq!(read.unwrap(), [7; 8]);
     }
+}
+
+#[test]
+fn a_file_takes_the_place_of_one_that_is_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    let (from, to) = (FileName::PartialSnapshot(Index(7)), FileName::Snapshot(Index(7)));
+    let read = FileAction::Read { file: to, offset: 0, bytes: 2048 };
+    for (file, bytes) in [(to, 512), (from, 1024)] {
+        disk.execute(&FileAction::Create { file, bytes }).unwrap();
+        assert_eq!(disk.execute(&read).unwrap().len(), 512);
+    }
+    disk.execute(&FileAction::Rename { from, to }).unwrap();
+    assert_eq!(disk.execute(&read).unwrap().len(), 1024);
 }
 
 #[test]

@@ -252,6 +252,16 @@ fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     assert_eq!(parts, 30 + second_manifest_pieces(&mut other_sender, second.root));
 }
 
+#[test]
+fn received_chunks_are_synced_a_few_at_a_time() {
+    let (mut sender, mut receiver) = (Node::new(), Node::new());
+    let meta = sender.take_current(id(7), &content(512 * 20, 1));
+    assert!(receiver.receive(&mut sender, &meta, &mut 0).is_some());
+    let sync = format!("sync {}", partial(7));
+    let syncs = receiver.disk.actions.iter().filter(|action| **action == sync).count();
+    assert_eq!(syncs, 11, "the manifest, each two chunks but the last ones, and all of it");
+}
+
 fn second_manifest_pieces(node: &mut Node, root: Root) -> usize {
     let is_part = |event: &SnapshotEvent| matches!(event, SnapshotEvent::Part { .. });
     (0..).take_while(|n| is_part(&node.served(root, SnapshotPart::Manifest(*n))[0])).count()
