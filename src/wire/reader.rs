@@ -332,12 +332,15 @@ mod tests {
         let (cluster, versions) = (5, Versions::SUPPORTED);
         let mut bytes = Vec::new();
         ClientHello { versions, cluster, node: None, full: false }.encode(&mut bytes);
+        let mut longest = 0;
         for (number, size) in [(1, 10), (2, 3 << 20), (3, 10)] {
+            let before = bytes.len();
             request(number, size).encode(&mut bytes).expect("it fits in a frame");
+            longest = bytes.len() - before - FRAME_HEADER_BYTES;
         }
         for piece in [1000, bytes.len()] {
             let (mut reader, mut frames) = (FrameReader::new(), Vec::new());
-            reader.limit_requests(1 << 10);
+            reader.limit_requests(longest);
             for mut bytes in bytes.chunks(piece) {
                 while let Some(frame) = reader.read(&mut bytes).expect("the frames are valid") {
                     frames.push(frame);
