@@ -203,6 +203,7 @@ mod tests {
     #[test]
     fn each_violated_rule_is_reported() {
         assert_eq!(broken(&[2, 0, 1]), Some((OrderRule::RealTime, vec![0, 2])));
+        assert_eq!(broken(&[2, 1, 0]), Some((OrderRule::RealTime, vec![0, 2])), "not adjacent");
         assert_eq!(broken(&[0, 1, 2]), Some((OrderRule::Legal, vec![1])));
         assert_eq!(broken(&[0, 2]), Some((OrderRule::Complete, vec![1])));
         assert_eq!(broken(&[0, 2, 2]), Some((OrderRule::Once, vec![2])));
