@@ -504,6 +504,14 @@ fn a_discarded_state_executes_the_commands_after_the_snapshot_again() {
 }
 
 #[test]
+#[should_panic(expected = "the state is invalid until a restore succeeds")]
+fn a_discarded_state_answers_no_query() {
+    let mut machine = Machine::new(Indices::default());
+    machine.discard_state();
+    let _ = machine.query(b"");
+}
+
+#[test]
 fn results_distinguish_outcomes_that_digests_do_not() {
     let (first, _) = after(&[Request::Plain(b"a"), Request::Plain(b"")]);
     let (second, _) = after(&[Request::Plain(b"a"), register(1)]);

@@ -404,6 +404,17 @@ mod tests {
     }
 
     #[test]
+    fn the_delay_after_too_large_snapshots_begins_again_after_one_that_fits() {
+        let mut receiver = receiver(2);
+        let first = receiver.retry_after;
+        (0..3).for_each(|_| receiver.too_large(at(0)));
+        receiver.received();
+        receiver.too_large(at(0));
+        assert!(!receiver.on_offer(at(0), NodeId(1), &meta(5), true));
+        assert!(receiver.on_offer(at(0).after(first), NodeId(1), &meta(5), true));
+    }
+
+    #[test]
     fn a_source_that_serves_every_member_has_time_for_all_their_parts() {
         let mut receiver = receiver(2);
         let membership = Membership::new([1, 2, 3].map(NodeId));
