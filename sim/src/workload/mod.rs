@@ -2,34 +2,33 @@
 //! runs their own state machine by implementing [`Workload`]; [`kv::Kv`] is a built-in one.
 //!
 //! ```
-//! use std::io::{self, Read};
-//!
-//! use quorate::machine::StateMachine;
+//! use quorate::typed::{TypedMachine, decode_reply, decode_request, encode};
 //! use quorate::types::Index;
-//! use quorate_sim::values::choice::Draw;
 //! use quorate_sim::observe::OpId;
-//! use quorate_sim::workload::Workload;
+//! use quorate_sim::values::choice::Draw;
+//! use quorate_sim::workload::{Object, Workload};
+//! use serde::{Deserialize, Serialize};
 //!
-//! /// A counter that adds up bytes; the reply is the sum.
-//! #[derive(Clone, Default)]
+//! /// A counter that adds up numbers; the reply is the sum.
+//! #[derive(Clone, Default, Serialize, Deserialize)]
 //! struct Sum(u64);
 //!
-//! impl StateMachine for Sum {
-//!     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
-//!         self.0 += u64::from(command[0]);
-//!         self.0.to_le_bytes().to_vec()
+//! #[derive(Debug, Serialize, Deserialize)]
+//! enum Command {
+//!     Add(u64),
+//! }
+//!
+//! impl TypedMachine for Sum {
+//!     type Command = Command;
+//!     type Reply = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!     fn apply(&mut self, _: Index, Command::Add(number): Command) -> u64 {
+//!         self.0 += number;
+//!         self.0
 //!     }
-//!     fn query(&self, _: &[u8]) -> Vec<u8> {
-//!         self.0.to_le_bytes().to_vec()
-//!     }
-//!     fn snapshot(&self) -> Box<dyn Read + Send> {
-//!         Box::new(io::Cursor::new(self.0.to_le_bytes()))
-//!     }
-//!     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-//!         let mut bytes = [0; 8];
-//!         snapshot.read_exact(&mut bytes)?;
-//!         self.0 = u64::from_le_bytes(bytes);
-//!         Ok(())
+//!     fn query(&self, (): ()) -> u64 {
+//!         self.0
 //!     }
 //! }
 //!
@@ -42,13 +41,27 @@
 //!         Sum::default()
 //!     }
 //!     fn command(&self, _: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
-//!         vec![draw.below(10) as u8]
+//!         encode(&Command::Add(2 * draw.below(10))).expect("a command is short")
 //!     }
 //!     fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
-//!         Vec::new()
+//!         encode(&()).expect("a query is short")
+//!     }
+//!     fn describe_command(&self, command: &[u8]) -> String {
+//!         decode_request(command).map_or_else(|e| e.to_string(), |c: Command| format!("{c:?}"))
+//!     }
+//!     fn object(&self) -> Option<Object> {
+//!         Some(Object::machine(Sum::default))
+//!     }
+//!     fn check_answer(&self, _: &[u8], answer: &[u8]) -> Result<(), String> {
+//!         let sum: u64 = decode_reply(answer).map_err(|error| error.to_string())?;
+//!         if sum % 2 == 0 { Ok(()) } else { Err(format!("the sum is {sum}")) }
 //!     }
 //! }
+//!
+//! quorate_sim::chaos::run(Adding, 0..2).unwrap_or_else(|failure| panic!("{failure}"));
 //! ```
+//!
+//! A state machine on bytes needs no serde: `examples/own_machine.rs` of quorate has one.
 
 mod contract;
 mod erased;
