@@ -156,7 +156,7 @@ fn trace_of(seed: u64, options: &RunOptions) -> Vec<String> {
 impl fmt::Display for ChaosFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.failure)?;
-        if !self.cause.is_empty() && !self.failure.to_string().ends_with(&self.cause) {
+        if !self.failure.to_string().contains(&self.cause) {
             writeln!(f, "cause, in the smallest run that fails in the same way: {}", self.cause)?;
         }
         let parts = [
