@@ -265,14 +265,12 @@ impl Common {
         if self.journal.outbox().held() == 0 {
             return;
         }
-        let (has_damage, intact) =
-            (self.log().damaged_entries() > 0, self.log().last_before_damage());
         let Common { journal, ballot, output, .. } = self;
         let (log, outbox) = journal.log_and_outbox();
         outbox.release(|mut message| {
-            if has_damage {
+            if log.damaged_entries() > 0 {
                 // Damage may have been found while the message waited (docs/REPAIR.md, R4).
-                message.body.acknowledge_at_most(intact);
+                message.body.acknowledge_at_most(log.last_before_damage());
             }
             assert_may_leave(&message.body, log, ballot.is_uncertain());
             output.push(Action::Send(message));
