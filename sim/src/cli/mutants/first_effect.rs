@@ -7,8 +7,8 @@ use crate::cli::difference::first_difference;
 pub(crate) struct FirstEffect {
     /// The simulated time of the event in seconds, as recordings print it.
     pub(crate) at: String,
-    /// The node of the event; for a client's event, the last node with an event at that time.
-    /// `None` if there is none.
+    /// The node of the event; for a client's event, the last node with an event at that time; for a
+    /// failure, the node that its finding names first. `None` if there is none.
     pub(crate) node: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl FirstEffect {
         let (at, node) = time_and_node(last);
         let at_that_time = earlier.iter().rev().map(|line| time_and_node(line));
         let mut nodes = at_that_time.take_while(|(time, _)| *time == at).map(|(_, node)| node);
-        let node = node.or_else(|| nodes.find_map(|node| node));
+        let node = named_in_failure(last).or(node).or_else(|| nodes.find_map(|node| node));
         Some(FirstEffect { at: at.to_owned(), node: node.map(str::to_owned) })
     }
 
@@ -47,6 +47,16 @@ fn time_and_node(line: &str) -> (&str, Option<&str>) {
     let rest = line.split_once(time).map_or("", |(_, rest)| rest);
     let subject = rest.strip_prefix("  ").filter(|subject| !subject.starts_with(' '));
     (time, subject.and_then(|subject| subject.split_whitespace().next()))
+}
+
+/// The node that the finding of a failure names first, if the line is one. The state in such a line
+/// is of the node of the event before it, which need not be the one that failed.
+fn named_in_failure(line: &str) -> Option<&str> {
+    let (_, finding) = line.split_once("  FAILED: ")?;
+    finding.split(|letter: char| !letter.is_ascii_alphanumeric()).find(|word| {
+        let number = word.strip_prefix('n').unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -78,6 +88,11 @@ mod tests {
         assert_eq!(of("other", 3), effect("0.088030", "n2"));
         let ended = FirstEffect::of(&run[..2], &run).expect("one run is shorter");
         assert_eq!(ended.at, "0.087901", "the last event before the bug ends the run");
+        let failed = "#3        0.088030  n2  follower       t1   0/0/0/0        FAILED: S53 snapshot \
+                      at 0.088030 s: n3 takes a snapshot up to 4@t1, and n1 does not";
+        let failing = [&run[..2], &[failed.to_owned()]].concat();
+        let failure = FirstEffect::of(&failing, &run).expect("the bug fails the run");
+        assert_eq!(failure.node.as_deref(), Some("n3"));
         let client = lines("#1        0.000000                                         the end");
         let alone = FirstEffect::of(&client, &run).expect("they differ");
         assert_eq!(alone.node, None);
