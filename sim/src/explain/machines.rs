@@ -11,6 +11,18 @@ use crate::record::EventKind;
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
     let kind = &history.event(history.failing).kind;
+    last_steps(history, draft, node);
+    if let Some(cause) = cause(history, node) {
+        draft.cause(cause);
+    }
+    if !matches!(kind, EventKind::Applied { .. }) {
+        facts::causal_steps(history, draft, history.failing, 3);
+    }
+}
+
+/// Adds the last steps of a node's state machine, and the starts and faults of the node between
+/// them.
+pub(super) fn last_steps(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let machine = history.events_of(node).rev().filter_map(|(id, event)| {
         Some((
             id,
@@ -42,12 +54,6 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     });
     for (id, sentence) in machine.take(6) {
         draft.fact(id, history.at(id), sentence);
-    }
-    if let Some(cause) = cause(history, node) {
-        draft.cause(cause);
-    }
-    if !matches!(kind, EventKind::Applied { .. }) {
-        facts::causal_steps(history, draft, history.failing, 3);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
+use crate::explain::machines;
 use crate::explain::phrases;
 use crate::explain::progress;
 use crate::record::EventKind;
@@ -25,7 +26,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
         }
         EventKind::Applied { first, last, .. } => {
             let entries = phrases::entries(*first, *last);
-            draft.fact(history.failing, event.at, format!("{node} applies {entries}"));
+            machines::last_steps(history, draft, node);
             draft.cause(format!(
                 "{node}'s state machine panics while it applies {entries}: {words}"
             ));

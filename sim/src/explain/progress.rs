@@ -1,16 +1,28 @@
 //! Explanations of missing progress (L1, L2, L5), and of failures without an explainer of their
 //! own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use quorate::raft::{RoleName, Status};
-use quorate::types::{Membership, NodeId, Payload};
+use quorate::raft::{MessageRejectReason, RoleName, Status};
+use quorate::types::{Body, Membership, NodeId, Payload};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases;
-use crate::record::{EventId, EventKind};
+use crate::explain::votes;
+use crate::record::{Event, EventId, EventKind};
+use crate::values::time::SimTime;
+
+/// The most frequent rejection of a node's messages by another node.
+struct Rejections {
+    by: NodeId,
+    from: NodeId,
+    message: &'static str,
+    why: &'static str,
+    count: u64,
+}
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let stabilized = history.all().rev().find_map(|(id, event)| match &event.kind {
@@ -32,6 +44,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         .iter()
         .map(|node| (*node, history.record().state_of(*node, history.failing)))
         .collect();
+    uncommitted(history, draft, &nodes);
     for (node, _) in &nodes {
         unanswered(history, draft, *node);
     }
@@ -41,13 +54,94 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     if draft.has_cause() {
         return;
     }
+    let mut rejected = Vec::new();
     for (node, now) in &nodes {
         stalled_node(history, draft, *node, *now);
-        rejections(history, draft, *node, since);
+        rejected.extend(rejections(history, draft, *node, since));
         missing_snapshots(history, draft, *node, since);
     }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
-    draft.cause(missing_progress(&nodes, finding));
+    draft.cause(missing_progress(&nodes, finding, &rejected));
+}
+
+/// The time after which a leader has certainly learned that an entry is durable on a node that it
+/// can reach.
+const LEARNED_AFTER: Duration = Duration::from_secs(1);
+
+/// Explains an entry of its own term that the leader does not commit, although it has been durable
+/// on a quorum of the core nodes for a while.
+fn uncommitted(history: &History<'_>, draft: &mut Draft, nodes: &[(NodeId, Option<&Status>)]) {
+    let leads = |now: &&Status| now.role == RoleName::Leader;
+    let up = || nodes.iter().filter_map(|(_, now)| *now);
+    let Some(now) = up().filter(leads).max_by_key(|now| now.term) else { return };
+    let (leader, term, end) = (now.id, now.term, history.at(history.failing));
+    let since = end.before(LEARNED_AFTER);
+    let Some((then, _)) = history.all().rfind(|(_, event)| event.at <= since) else { return };
+    let led = history.record().state_of(leader, then).filter(leads);
+    if led.is_none_or(|led| (led.term, led.committed) != (term, now.committed)) {
+        return;
+    }
+    let membership = history.membership(leader, history.failing);
+    let voters = up().filter(|now| membership.is_voter(now.id) && !now.is_uncertain);
+    let disks: Vec<_> = voters.map(|now| (now.id, history.logs(now.id, then).disk)).collect();
+    let own = history.logs(leader, then);
+    let later = own.memory.values().rev().take_while(|entry| entry.index > now.committed);
+    for entry in later.filter(|entry| entry.term == term) {
+        let has = disks.iter().filter(|(_, disk)| disk.get(&entry.index) == Some(entry));
+        let holders: BTreeSet<NodeId> = has.map(|(node, _)| *node).collect();
+        if votes::is_majority(membership, &holders) {
+            facts::entry(history, draft, leader, *entry);
+            let holders = phrases::listed(holders);
+            return draft.cause(format!(
+                "{leader} leads term {term} and does not commit entry {entry} of its own term, \
+                 although it was durable on {holders}, a quorum of {membership}, at {since} s: its \
+                 commit index stays {}",
+                now.committed
+            ));
+        }
+    }
+    let last = own.last().index;
+    let behind = up().filter(|peer| membership.member(peer.id).is_some() && peer.last.index < last);
+    behind.for_each(|peer| unsent(history, draft, now, peer, since));
+}
+
+/// Explains that a leader has sent neither entries nor a snapshot to a node that lacks entries since
+/// before `since`. A node that fetches a snapshot, from any node, gets no entries meanwhile.
+fn unsent(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: &Status,
+    peer: &Status,
+    since: SimTime,
+) {
+    let to_peer = |event: &Event| match &event.kind {
+        EventKind::Sent(sent) if sent.to == peer.id => match &sent.message {
+            None => true,
+            Some(message) => match &message.body {
+                Body::AppendEntries { entries, .. } => !entries.is_empty(),
+                Body::InstallSnapshot { .. } => true,
+                _ => false,
+            },
+        },
+        _ => false,
+    };
+    let fetches = |(_, event): (EventId, &Event)| {
+        let packet = matches!(&event.kind, EventKind::Sent(sent) if sent.message.is_none());
+        packet && event.at >= since
+    };
+    let mut sent = history.events_of(leader.id).rev();
+    let last = sent.find(|(_, event)| to_peer(event));
+    let Some((id, event)) = last.filter(|(_, event)| event.at < since) else { return };
+    if history.events_of(peer.id).any(fetches) {
+        return;
+    }
+    let (node, to, term) = (leader.id, peer.id, leader.term);
+    draft.fact(id, event.at, format!("{node} sends {to} the last entries or snapshot"));
+    draft.cause(format!(
+        "{node} leads term {term} and has sent {to} neither entries nor a snapshot since {} s, \
+         although {to}'s log ends with {} and {node}'s log with {}",
+        event.at, peer.last, leader.last
+    ));
 }
 
 /// Explains the request that the node should have answered by now, if the finding is about one. A
@@ -71,6 +165,8 @@ fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         .into_iter()
         .find(|(tag, _)| finding.starts_with(&format!("{node} has not answered request {tag} ")));
     let Some((_, (id, client, op))) = named else { return };
+    let reason = finding.split_once(": ").and_then(|(_, reason)| reason.split("; ").next());
+    let waits = reason.map_or(String::new(), |reason| format!(": {reason}"));
     let request = op.map_or("a session request".to_owned(), |op| format!("operation {}", op.0));
     draft.fact(id, history.at(id), format!("client {client} sends {request} to {node}"));
     let then = history.state_after(id).map(|now| (now.role, now.term));
@@ -88,11 +184,13 @@ fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         draft.fact(at, history.at(at), sentence);
         return draft.cause(format!(
             "{node} received {request} as a {role} in term {term}, became a {} in term {} and \
-             never answered, so the client waits forever",
+             never answered, so the client waits forever{waits}",
             now.role, now.term
         ));
     }
-    draft.cause(format!("{node} received {request} as a {role} in term {term} and never answers"));
+    draft.cause(format!(
+        "{node} received {request} as a {role} in term {term} and never answers{waits}"
+    ));
 }
 
 /// Explains a membership change that is committed but not completed.
@@ -175,21 +273,33 @@ fn stalled_node(history: &History<'_>, draft: &mut Draft, node: NodeId, now: Opt
 }
 
 /// Adds the most frequent message rejection of a node since event `since`, if it occurs three
-/// times or more.
-fn rejections(history: &History<'_>, draft: &mut Draft, node: NodeId, since: EventId) {
-    let mut counts: BTreeMap<(NodeId, &str, &str), (u64, EventId)> = BTreeMap::new();
+/// times or more, and returns it.
+fn rejections(
+    history: &History<'_>,
+    draft: &mut Draft,
+    node: NodeId,
+    since: EventId,
+) -> Option<Rejections> {
+    let mut counts: BTreeMap<(NodeId, &'static str, &'static str), (u64, EventId)> =
+        BTreeMap::new();
     for (id, event) in history.events_of(node).filter(|(id, _)| *id > since) {
         if let EventKind::MessageRejected { from, message, reason } = &event.kind {
             let (count, last) =
-                counts.entry((*from, message, phrases::reject_reason(*reason))).or_insert((0, id));
+                counts.entry((*from, *message, phrases::reject_reason(*reason))).or_insert((0, id));
             (*count, *last) = (*count + 1, id);
         }
     }
     let most = counts.into_iter().max_by_key(|(_, (count, _))| *count);
-    if let Some(((from, message, why), (count, id))) = most.filter(|(_, (count, _))| *count > 2) {
-        let sentence =
-            format!("{node} rejects {from}'s {message}, {count} times so far, because {why}");
-        draft.fact(id, history.at(id), sentence);
+    let ((from, message, why), (count, id)) = most.filter(|(_, (count, _))| *count > 2)?;
+    let rejections = Rejections { by: node, from, message, why, count };
+    draft.fact(id, history.at(id), rejections.words());
+    Some(rejections)
+}
+
+impl Rejections {
+    fn words(&self) -> String {
+        let Rejections { by, from, message, why, count } = self;
+        format!("{by} rejects {from}'s {message}, {count} times so far, because {why}")
     }
 }
 
@@ -218,7 +328,11 @@ const GONE: &str = "gone of ";
 
 /// Describes the progress that the core nodes wait for: first that of the node which the finding
 /// names as behind.
-fn missing_progress(nodes: &[(NodeId, Option<&Status>)], finding: &str) -> String {
+fn missing_progress(
+    nodes: &[(NodeId, Option<&Status>)],
+    finding: &str,
+    rejected: &[Rejections],
+) -> String {
     let down = nodes.iter().find(|(_, now)| now.is_none());
     if let Some((node, _)) = down {
         return format!("{node} stays down, and the other nodes wait for it");
@@ -227,16 +341,21 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)], finding: &str) -> Strin
     let leader = up.iter().filter(|now| now.role == RoleName::Leader).max_by_key(|now| now.term);
     let Some(leader) = leader else {
         let highest = up.iter().map(|now| now.term).max().unwrap_or_default();
+        let split = split_votes(&up, rejected).unwrap_or_default();
         return format!(
-            "no node wins an election: the highest term is {highest}, and it has no leader"
+            "no node wins an election: the highest term is {highest}, and it has no leader{split}"
         );
     };
     let (id, term) = (leader.id, leader.term);
     let waits = |behind: &Status| {
+        let rejects = rejected.iter().find(|it| it.by == behind.id && it.from == id);
         format!(
             "{} waits for {id}, the leader of term {term}: its commit index is {}, and the \
-             leader's commit index is {}",
-            behind.id, behind.committed, leader.committed
+             leader's commit index is {}{}",
+            behind.id,
+            behind.committed,
+            leader.committed,
+            rejects.map_or(String::new(), |rejects| format!("; {}", rejects.words()))
         )
     };
     let is_named = |now: &&Status| {
@@ -271,6 +390,19 @@ fn missing_progress(nodes: &[(NodeId, Option<&Status>)], finding: &str) -> Strin
             )
         }
     }
+}
+
+/// Names the nodes, if every one of them most frequently rejects a vote because it has voted for
+/// another node.
+fn split_votes(up: &[&Status], rejected: &[Rejections]) -> Option<String> {
+    let why = phrases::reject_reason(MessageRejectReason::AlreadyVoted);
+    let split = |now: &&Status| rejected.iter().any(|it| it.by == now.id && it.why == why);
+    up.iter().all(split).then(|| {
+        let nodes = phrases::listed(up.iter().map(|now| now.id));
+        format!(
+            ", because {nodes} split the votes: each rejects the requests of others, because {why}"
+        )
+    })
 }
 
 /// Adds the last inputs before a failure that has no explainer of its own, such as a panic, and the

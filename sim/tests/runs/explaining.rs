@@ -532,6 +532,24 @@ fn a_cluster_without_a_leader_is_explained() {
 }
 
 #[test]
+fn a_leader_that_does_not_commit_an_entry_on_a_quorum_is_explained() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    for id in [2, 3] {
+        let submission = stage.writes(id, 1, &[entry(1, 1)]);
+        stage.durable(id, submission, 1);
+    }
+    stage.takes(2, None, InputKind::Disk, |now| now.last = entry(1, 1));
+    // An event takes a millisecond, and the leader learns of the write within a second.
+    (0..1_100).for_each(|_| _ = stage.takes(2, None, InputKind::Timeout, |_| {}));
+    let explanation = stage.explained("L1");
+    let cause = "n2 leads term t1 and does not commit entry 1@t1 of its own term, although it was durable \
+         on n2 and n3, a quorum of {n1 n2 n3}, at ";
+    assert!(explanation.cause.starts_with(cause), "{}", text(&explanation));
+}
+
+#[test]
 fn a_node_that_is_behind_and_its_missing_snapshot_are_explained() {
     let mut stage = Stage::new();
     stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
@@ -588,4 +606,19 @@ fn rejections_are_counted_by_their_reason() {
 #[test]
 fn a_run_that_does_not_fail_needs_no_explanation() {
     assert_eq!(explain(&Stage::new().record), None);
+}
+
+#[test]
+fn a_violation_in_a_step_that_is_not_recorded_is_explained_by_the_node_of_its_finding() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Disk, |_| {});
+    stage.takes(3, None, InputKind::Worker, |_| {});
+    let at = SimTime(9_000_000);
+    let (finding, place) = ("n2 takes a wrong snapshot".to_owned(), "check.rs:7".to_owned());
+    let violation = Violation { id: "S53", check: "check", finding, at, place };
+    stage.push(3, None, EventKind::Failed(Box::new(Failure::Safety(violation))));
+    let explanation = explain(&stage.record).expect("the run failed");
+    let last = explanation.facts.last().expect("the violation is a fact");
+    assert_eq!((last.at, last.sentence.as_str()), (at, "n2 takes a wrong snapshot"));
+    assert!(!text(&explanation).contains("n3"), "{}", text(&explanation));
 }
