@@ -286,7 +286,8 @@ BecomeLeader(n) ==
 SeeLaterTerm(n, from) ==
     /\ Resign /\ role[n] # "Follower" /\ disk[from].hs.term > Term(n)
     /\ Follow(n, disk[from].hs.term, InTerm(n, disk[from].hs.term))
-    /\ UNCHANGED <<log, verified, commit, hears, durable, disk, led, time, ghosts>>
+    /\ verified' = [verified EXCEPT ![n] = 0]
+    /\ UNCHANGED <<log, commit, hears, durable, disk, led, time, ghosts>>
     /\ Leave(n)
 
 (* No leader was heard for the shortest election timeout (Follower::hears_leader). *)

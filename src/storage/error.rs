@@ -97,7 +97,7 @@ impl ErrorCause {
                 "the node has stopped and has used no other directory or file; find out what \
                  changed it, put the node's own back, then restart the node"
             }
-            ErrorCause::Unreadable => "nothing was changed; try again once it can be read",
+            ErrorCause::Unreadable => "nothing was changed; once it can be read, try again",
             ErrorCause::DivergedLog => {
                 "the node has stopped; find out which node's log is correct, then remove the \
                  other nodes and add them again"

@@ -219,7 +219,7 @@ fn a_survey_changes_nothing_and_finds_the_state_of_a_start() {
 #[test]
 fn a_directory_that_cannot_be_read_is_no_node_that_stopped() {
     let error = Inspection::open(&mut Failing(old(), 0), &small()).expect_err("no read succeeds");
-    assert!(error.to_string().ends_with("try again once it can be read"), "{error}");
+    assert!(error.to_string().ends_with("once it can be read, try again"), "{error}");
 }
 
 #[test]

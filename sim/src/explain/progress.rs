@@ -44,7 +44,10 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         .iter()
         .map(|node| (*node, history.record().state_of(*node, history.failing)))
         .collect();
-    uncommitted(history, draft, &nodes);
+    let stuck = StuckLeader::of(history, &nodes);
+    if let Some(stuck) = &stuck {
+        uncommitted(history, draft, &nodes, stuck);
+    }
     for (node, _) in &nodes {
         unanswered(history, draft, *node);
     }
@@ -60,6 +63,12 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         rejected.extend(rejections(history, draft, *node, since));
         missing_snapshots(history, draft, *node, since);
     }
+    if let Some(stuck) = &stuck {
+        unsent(history, draft, &nodes, stuck, &rejected);
+    }
+    if draft.has_cause() {
+        return;
+    }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
     draft.cause(missing_progress(&nodes, finding, &rejected));
 }
@@ -68,21 +77,53 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 /// can reach.
 const LEARNED_AFTER: Duration = Duration::from_secs(1);
 
+/// A leader that has committed nothing for a while.
+struct StuckLeader<'a> {
+    now: &'a Status,
+    /// The last event before that while, and the time at which it begins.
+    then: EventId,
+    since: SimTime,
+}
+
+impl<'a> StuckLeader<'a> {
+    fn of(
+        history: &History<'_>,
+        nodes: &[(NodeId, Option<&'a Status>)],
+    ) -> Option<StuckLeader<'a>> {
+        let leads = |now: &&Status| now.role == RoleName::Leader;
+        let up = nodes.iter().filter_map(|(_, now)| *now);
+        let now = up.filter(leads).max_by_key(|now| now.term)?;
+        let since = history.at(history.failing).before(LEARNED_AFTER);
+        let (then, _) = history.all().rfind(|(_, event)| event.at <= since)?;
+        let led = history.record().state_of(now.id, then).filter(leads)?;
+        let is_stuck = (led.term, led.committed) == (now.term, now.committed);
+        is_stuck.then_some(StuckLeader { now, then, since })
+    }
+}
+
 /// Explains an entry of its own term that the leader does not commit, although it has been durable
-/// on a quorum of the core nodes for a while.
-fn uncommitted(history: &History<'_>, draft: &mut Draft, nodes: &[(NodeId, Option<&Status>)]) {
-    let leads = |now: &&Status| now.role == RoleName::Leader;
-    let up = || nodes.iter().filter_map(|(_, now)| *now);
-    let Some(now) = up().filter(leads).max_by_key(|now| now.term) else { return };
-    let (leader, term, end) = (now.id, now.term, history.at(history.failing));
-    let since = end.before(LEARNED_AFTER);
-    let Some((then, _)) = history.all().rfind(|(_, event)| event.at <= since) else { return };
-    let led = history.record().state_of(leader, then).filter(leads);
-    if led.is_none_or(|led| (led.term, led.committed) != (term, now.committed)) {
+/// on a quorum of the core nodes for a while. With last-survivor takeover a quorum is not enough:
+/// such leaders allow takeovers.
+fn uncommitted(
+    history: &History<'_>,
+    draft: &mut Draft,
+    nodes: &[(NodeId, Option<&Status>)],
+    stuck: &StuckLeader<'_>,
+) {
+    let allows_takeover = |(_, event): (EventId, &Event)| match &event.kind {
+        EventKind::Sent(sent) => {
+            sent.message.as_ref().is_some_and(|it| matches!(it.body, Body::TakeoverAllowed))
+        }
+        _ => false,
+    };
+    if history.all().any(allows_takeover) {
         return;
     }
+    let StuckLeader { now, then, since } = *stuck;
+    let (leader, term) = (now.id, now.term);
     let membership = history.membership(leader, history.failing);
-    let voters = up().filter(|now| membership.is_voter(now.id) && !now.is_uncertain);
+    let up = nodes.iter().filter_map(|(_, now)| *now);
+    let voters = up.filter(|now| membership.is_voter(now.id) && !now.is_uncertain);
     let disks: Vec<_> = voters.map(|now| (now.id, history.logs(now.id, then).disk)).collect();
     let own = history.logs(leader, then);
     let later = own.memory.values().rev().take_while(|entry| entry.index > now.committed);
@@ -100,14 +141,30 @@ fn uncommitted(history: &History<'_>, draft: &mut Draft, nodes: &[(NodeId, Optio
             ));
         }
     }
-    let last = own.last().index;
-    let behind = up().filter(|peer| membership.member(peer.id).is_some() && peer.last.index < last);
-    behind.for_each(|peer| unsent(history, draft, now, peer, since));
+}
+
+/// Explains that the leader has for a while sent neither entries nor a snapshot to nodes that lack
+/// entries. A node that rejects its messages gets only empty ones.
+fn unsent(
+    history: &History<'_>,
+    draft: &mut Draft,
+    nodes: &[(NodeId, Option<&Status>)],
+    stuck: &StuckLeader<'_>,
+    rejected: &[Rejections],
+) {
+    let (leader, last) = (stuck.now, history.logs(stuck.now.id, stuck.then).last().index);
+    let membership = history.membership(leader.id, history.failing);
+    let rejects = |peer: NodeId| rejected.iter().any(|it| (it.by, it.from) == (peer, leader.id));
+    let up = nodes.iter().filter_map(|(_, now)| *now);
+    let lacks = |peer: &&Status| membership.member(peer.id).is_some() && peer.last.index < last;
+    for peer in up.filter(lacks).filter(|peer| !rejects(peer.id)) {
+        unsent_to(history, draft, leader, peer, stuck.since);
+    }
 }
 
 /// Explains that a leader has sent neither entries nor a snapshot to a node that lacks entries since
 /// before `since`. A node that fetches a snapshot, from any node, gets no entries meanwhile.
-fn unsent(
+fn unsent_to(
     history: &History<'_>,
     draft: &mut Draft,
     leader: &Status,

@@ -36,21 +36,25 @@ pub(super) struct Knowledge {
 pub(super) struct LastState {
     term: Term,
     vote: Option<NodeId>,
+    has_vote_lease: bool,
     last: EntryId,
     committed: Index,
 }
 
 impl LastState {
     pub(super) fn new(state: &CoreState<'_>) -> LastState {
-        let Status { term, vote, committed, .. } = *state.status;
-        LastState { term, vote, last: state.log.last(), committed }
+        let Status { term, vote, vote_lease, committed, .. } = *state.status;
+        let has_vote_lease = !vote_lease.is_zero();
+        LastState { term, vote, has_vote_lease, last: state.log.last(), committed }
     }
 
     /// Whether the state of a start has a part that only steps after this state can have made.
     pub(super) fn is_before(self, start: &LastState) -> bool {
         let has_voted = self.term == start.term && self.vote.is_none() && start.vote.is_some();
         let has_appended = (self.last.term, self.last.index) < (start.last.term, start.last.index);
-        self.term < start.term || has_voted || has_appended || self.committed < start.committed
+        let has_vote_lease = !self.has_vote_lease && start.has_vote_lease;
+        let has_hard_state = self.term < start.term || has_voted || has_vote_lease;
+        has_hard_state || has_appended || self.committed < start.committed
     }
 }
 
@@ -113,6 +117,7 @@ mod tests {
         let state = |term, vote: Option<u64>, last, committed| LastState {
             term: Term(term),
             vote: vote.map(NodeId),
+            has_vote_lease: false,
             last,
             committed: Index(committed),
         };
@@ -126,6 +131,7 @@ mod tests {
             state(2, None, id(2, 6), 4),
             state(2, None, id(3, 1), 4),
             state(2, None, id(2, 5), 5),
+            LastState { has_vote_lease: true, ..recorded },
         ];
         for start in later {
             assert!(recorded.is_before(&start), "{start:?}");

@@ -169,6 +169,7 @@ impl TlaTrace {
         if !self.has_one_clock && last.is_some_and(|last| last.is_before(&LastState::new(state))) {
             return Some("starts with a state that its recording does not have".to_owned());
         }
+        self.state.known(node).last = Some(LastState::new(state));
         self.state.known(node).start(state.status.vote_lease);
         let mut line = Line::new("Begin", node).with("s", shown(state.status, state.log));
         line.add("at", format!("\"{}\"", event.at));
