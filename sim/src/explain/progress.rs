@@ -162,8 +162,8 @@ fn unsent(
     }
 }
 
-/// Explains that a leader has sent neither entries nor a snapshot to a node that lacks entries since
-/// before `since`. A node that fetches a snapshot, from any node, gets no entries meanwhile.
+/// Explains that a leader has sent neither entries nor a snapshot since before `since` to a node
+/// that lacks entries. A node that fetches a snapshot, from any node, gets no entries meanwhile.
 fn unsent_to(
     history: &History<'_>,
     draft: &mut Draft,

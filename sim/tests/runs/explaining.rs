@@ -544,8 +544,8 @@ fn a_leader_that_does_not_commit_an_entry_on_a_quorum_is_explained() {
     // An event takes a millisecond, and the leader learns of the write within a second.
     (0..1_100).for_each(|_| _ = stage.takes(2, None, InputKind::Timeout, |_| {}));
     let explanation = stage.explained("L1");
-    let cause = "n2 leads term t1 and does not commit entry 1@t1 of its own term, although it was durable \
-         on n2 and n3, a quorum of {n1 n2 n3}, at ";
+    let cause = "n2 leads term t1 and does not commit entry 1@t1 of its own term, although it was \
+                 durable on n2 and n3, a quorum of {n1 n2 n3}, at ";
     assert!(explanation.cause.starts_with(cause), "{}", text(&explanation));
 }
 

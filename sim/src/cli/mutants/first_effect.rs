@@ -88,8 +88,8 @@ mod tests {
         assert_eq!(of("other", 3), effect("0.088030", "n2"));
         let ended = FirstEffect::of(&run[..2], &run).expect("one run is shorter");
         assert_eq!(ended.at, "0.087901", "the last event before the bug ends the run");
-        let failed = "#3        0.088030  n2  follower       t1   0/0/0/0        FAILED: S53 snapshot \
-                      at 0.088030 s: n3 takes a snapshot up to 4@t1, and n1 does not";
+        let failed = "#3        0.088030  n2  follower       t1   0/0/0/0    FAILED: S53 \
+                      snapshot at 0.088030 s: n3 takes a snapshot up to 4@t1, and n1 does not";
         let failing = [&run[..2], &[failed.to_owned()]].concat();
         let failure = FirstEffect::of(&failing, &run).expect("the bug fails the run");
         assert_eq!(failure.node.as_deref(), Some("n3"));
