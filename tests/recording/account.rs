@@ -133,7 +133,7 @@ fn a_paused_leader_is_the_cause_although_clocks_differ() {
 
 #[test]
 fn lost_messages_are_the_cause_although_clocks_differ() {
-    next_leader_because("nothing that n1 sent after ", |cluster| cluster.isolate(ONE));
+    next_leader_because("no message of n1 arrived at ", |cluster| cluster.isolate(ONE));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_pause_of_the_new_leader_is_the_cause_although_clocks_differ() {
 
 #[test]
 fn a_pause_of_the_leader_that_was_over_is_not_the_cause() {
-    next_leader_because("nothing that n1 sent after ", |cluster| {
+    next_leader_because("no message of n1 arrived at ", |cluster| {
         cluster.node_mut(ONE).oversleep(TICK * 12);
         cluster.tick(TWO, 5);
         cluster.tick(THREE, 5);
