@@ -23,9 +23,11 @@ fn the_core_admits_every_request_that_the_service_and_the_handle_admit() {
     }
 }
 
+type Change = fn(&mut ServerConfig);
+
 #[test]
 fn an_error_names_the_path_of_the_field_its_value_and_its_bound() {
-    let changes: [(fn(&mut ServerConfig), [&str; 3]); 6] = [
+    let changes: [(Change, [&str; 3]); 6] = [
         (|it| it.replica.raft.reads_max = 17, ["raft.reads_max is 17,", " are ", "21504"]),
         (|it| it.network.retry_max = Duration::ZERO, ["network.retry_max is zero", "", ""]),
         (

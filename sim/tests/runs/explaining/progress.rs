@@ -1,0 +1,90 @@
+//! Explanations of missing progress, and of what did not happen.
+
+use quorate::raft::{MessageRejectReason, RoleName};
+use quorate::types::Index;
+use quorate_sim::explain::why_not_leader;
+use quorate_sim::record::{EventKind, InputKind, Sent};
+use quorate_sim::values::time::SimTime;
+
+use super::{Stage, becomes_leader, entry, node, text};
+
+#[test]
+fn a_cluster_without_a_leader_is_explained() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, |now| now.role = RoleName::PreCandidate);
+    let explanation = stage.explained("L2");
+    assert!(explanation.cause.starts_with("no node wins an election"), "{}", text(&explanation));
+}
+
+#[test]
+fn a_leader_that_does_not_commit_an_entry_on_a_quorum_is_explained() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    for id in [2, 3] {
+        let submission = stage.writes(id, 1, &[entry(1, 1)]);
+        stage.durable(id, submission, 1);
+    }
+    stage.takes(2, None, InputKind::Disk, |now| now.last = entry(1, 1));
+    // An event takes a millisecond, and the leader learns of the write within a second.
+    (0..1_100).for_each(|_| _ = stage.takes(2, None, InputKind::Timeout, |_| {}));
+    let explanation = stage.explained("L1");
+    let cause = "n2 leads term t1 and does not commit entry 1@t1 of its own term, although it was \
+                 durable on n2 and n3, a quorum of {n1 n2 n3}, at ";
+    assert!(explanation.cause.starts_with(cause), "{}", text(&explanation));
+}
+
+#[test]
+fn a_node_that_is_behind_and_its_missing_snapshot_are_explained() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    stage.takes(2, None, InputKind::Disk, |now| {
+        (now.last, now.committed) = (entry(1, 3), Index(2));
+    });
+    for _ in 0..3 {
+        let text = "gone of f36610bf".to_owned();
+        let sent = Sent { to: node(3), message: None, text, delivery: None };
+        stage.push(2, None, EventKind::Sent(Box::new(sent)));
+    }
+    let explanation = stage.explained_as("L5", "n3 has not applied index 2 within 9s");
+    assert!(explanation.cause.starts_with("n3 waits for n2, the leader"), "{}", text(&explanation));
+    assert!(
+        text(&explanation).contains("n2 replies to n3 that it cannot send the snapshot"),
+        "{}",
+        text(&explanation)
+    );
+}
+
+#[test]
+fn rejections_are_counted_by_their_reason() {
+    let mut stage = Stage::new();
+    for _ in 0..3 {
+        let reason = MessageRejectReason::LogBehind;
+        stage.push(
+            1,
+            None,
+            EventKind::MessageRejected { from: node(3), message: "RequestVote", reason },
+        );
+    }
+    let end = SimTime(u64::MAX);
+    let lines = why_not_leader(&stage.record, node(3), SimTime(u64::MAX - 1), end);
+    assert!(lines[0].starts_with("nothing happens in this time: "), "{lines:?}");
+    let lines = why_not_leader(&stage.record, node(3), SimTime(0), end);
+    assert_eq!(lines.len(), 1);
+    let line = &lines[0];
+    assert!(
+        line.starts_with(
+            "n1 rejected n3's RequestVote because its own log is more up to date (3 times"
+        ),
+        "{line}"
+    );
+    let others = why_not_leader(&stage.record, node(2), SimTime(0), end);
+    assert_eq!(
+        others,
+        ["n2 requested no vote in this time: it was down or led already, its election \
+             timeout did not expire, or it may not campaign (no vote, quarantine, vote lease or \
+             stuck disk)"]
+    );
+}
