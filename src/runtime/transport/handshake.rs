@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,7 +12,6 @@ use crate::runtime::config::NetworkConfig;
 use crate::runtime::moving_deadline::{MovingDeadline, timeout_unless_ready};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
-use crate::runtime::transport::received_bytes::ReceivedBytes;
 use crate::storage::ClusterId;
 use crate::types::{Incarnation, NodeId};
 use crate::wire::{
@@ -201,7 +201,7 @@ pub(in crate::runtime) struct ConnectionReader {
     /// The first bytes of the connection, as many as show whether the remote uses TLS.
     first: Vec<u8>,
     /// The bytes that were received below TLS; none without TLS.
-    received: Option<Arc<ReceivedBytes>>,
+    received: Option<Arc<AtomicU64>>,
 }
 
 impl ConnectionReader {
@@ -218,8 +218,8 @@ impl ConnectionReader {
         }
     }
 
-    /// Counts bytes that are received below TLS as a sign of life, too, and reports their content.
-    pub(in crate::runtime) fn watch_received(&mut self, received: Option<Arc<ReceivedBytes>>) {
+    /// Counts bytes that are received below TLS as a sign of life, too.
+    pub(in crate::runtime) fn watch_received(&mut self, received: Option<Arc<AtomicU64>>) {
         self.received = received;
     }
 
@@ -330,7 +330,7 @@ impl ConnectionReader {
 
     /// Returns the number of bytes that were received below TLS; 0 without TLS.
     fn received_bytes(&self) -> u64 {
-        self.received.as_ref().map_or(0, |received| received.count())
+        self.received.as_ref().map_or(0, |received| received.load(Ordering::Relaxed))
     }
 
     /// Returns the next frame if it was received completely.
@@ -352,7 +352,6 @@ impl ConnectionReader {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.received.iter().for_each(|received| received.content_was_read(count));
         (self.start, self.end) = (0, count);
         // They may arrive one at a time.
         let missing = TLS_SIGN_BYTES - self.first.len();

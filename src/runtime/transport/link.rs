@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
@@ -14,8 +15,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{self, CertificateWatch, Tls};
 #[cfg(feature = "tls")]
-use crate::runtime::transport::counted_stream::CountedStream;
-use crate::runtime::transport::received_bytes::ReceivedBytes;
+use crate::runtime::transport::received_bytes::CountedStream;
 use crate::types::NodeId;
 
 /// The stream of a connection, plaintext or TLS.
@@ -29,7 +29,7 @@ pub(in crate::runtime) struct Link {
     pub(in crate::runtime) trust: Trust,
     /// The bytes that were received below TLS; none on a plaintext connection, whose stream shows
     /// every byte.
-    pub(in crate::runtime) received: Option<Arc<ReceivedBytes>>,
+    pub(in crate::runtime) received: Option<Arc<AtomicU64>>,
 }
 
 /// The protection of connections: plaintext or TLS.
@@ -181,7 +181,7 @@ impl Link {
         stream: impl Socket + 'static,
         principal: Principal,
         watch: CertificateWatch,
-        received: Arc<ReceivedBytes>,
+        received: Arc<AtomicU64>,
     ) -> Link {
         let (principal, trust) = (Some(principal), Trust::Certificate(watch));
         Link { stream: Box::new(stream), principal, trust, received: Some(received) }

@@ -5,8 +5,6 @@
 //! transport may drop packets: the core resends what is still needed.
 
 pub(super) mod connection_registry;
-#[cfg(feature = "tls")]
-mod counted_stream;
 mod custom;
 pub(super) mod handshake;
 #[cfg(feature = "tls")]
@@ -18,6 +16,7 @@ pub(super) mod link;
 mod outgoing;
 mod peers;
 mod pending_handshakes;
+#[cfg(feature = "tls")]
 mod received_bytes;
 #[cfg(test)]
 mod tests;

@@ -1,43 +1,115 @@
-//! The count of the bytes that a connection received below TLS, and of those without content.
+//! The stream below TLS. It counts the received bytes, which shows the progress of a record, of
+//! which nothing can be read until all of it has arrived; and it lets other tasks run.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
-/// The number of received bytes that one byte of content accounts for. A record with one byte of
-/// content has 23 bytes.
-const BYTES_PER_CONTENT: u64 = 32;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The bytes that were received below TLS.
-#[derive(Debug, Default)]
-pub(in crate::runtime) struct ReceivedBytes {
-    count: AtomicU64,
-    /// The bytes that no content accounts for.
-    empty: AtomicU64,
+/// The number of bytes after which the other tasks of the thread run, although the stream has more:
+/// at most 2,500 records (`docs/SECURITY.md`). Records without content, such as key updates, take
+/// far more time for each byte than content does, and TLS reads on until content arrives or the
+/// stream has no more.
+const TURN_BYTES: usize = 64 << 10;
+
+/// A stream, and the count of the bytes that were read from it.
+#[derive(Debug)]
+pub(super) struct CountedStream<S> {
+    stream: S,
+    received: Arc<AtomicU64>,
+    /// The number of bytes since other tasks could run.
+    in_turn: usize,
 }
 
-impl ReceivedBytes {
-    /// Returns the number of all bytes.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// Records that `count` bytes of content were read. They account for earlier bytes only, so
-    /// that none can be saved up for a burst of records without content.
-    pub(super) fn content_was_read(&self, count: usize) {
-        let accounted = BYTES_PER_CONTENT.saturating_mul(count as u64);
-        let less = |empty: u64| Some(empty.saturating_sub(accounted));
-        let _ = self.empty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+impl<S> CountedStream<S> {
+    /// Returns the stream, and its count, which begins at zero.
+    pub(super) fn new(stream: S) -> (CountedStream<S>, Arc<AtomicU64>) {
+        let received = Arc::<AtomicU64>::default();
+        (CountedStream { stream, received: Arc::clone(&received), in_turn: 0 }, received)
     }
 }
 
-#[cfg(feature = "tls")]
-impl ReceivedBytes {
-    /// Returns the number of bytes that no content accounts for.
-    pub(super) fn empty(&self) -> u64 {
-        self.empty.load(Ordering::Relaxed)
+impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.in_turn >= TURN_BYTES {
+            self.in_turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
+            self.in_turn = 0;
+            return Poll::Pending;
+        };
+        let count = buffer.filled().len() - before;
+        self.in_turn += count;
+        self.received.fetch_add(count as u64, Ordering::Relaxed);
+        Poll::Ready(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    pub(super) fn add(&self, count: u64) {
-        self.count.fetch_add(count, Ordering::Relaxed);
-        self.empty.fetch_add(count, Ordering::Relaxed);
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, repeat};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn other_tasks_run_although_the_stream_has_more() {
+        let (mut stream, received) = CountedStream::new(repeat(7));
+        let mut piece = [0; 4 << 10];
+        // As TLS reads, in one turn of a task.
+        let turn = poll_fn(|context| {
+            loop {
+                let mut buffer = ReadBuf::new(&mut piece);
+                match Pin::new(&mut stream).poll_read(context, &mut buffer) {
+                    Poll::Ready(read) => read.expect("it never fails"),
+                    Poll::Pending => break Poll::Ready(received.load(Ordering::Relaxed)),
+                }
+            }
+        });
+        assert_eq!(turn.await, TURN_BYTES as u64);
+        let mut rest = vec![0; 4 * TURN_BYTES];
+        stream.read_exact(&mut rest).await.expect("the task is woken");
+        assert!(rest.iter().all(|byte| *byte == 7));
     }
 }
