@@ -205,8 +205,8 @@ impl ClientLimits {
     }
 
     /// Acquires the permits of a request of the program, once they are available. A command or
-    /// query beyond the whole limit, which the node rejects, takes all of it. Returns none if the
-    /// limits are closed.
+    /// query beyond the whole limit takes all of it, so it waits until the program has no other in
+    /// this share. Returns none if the limits are closed.
     pub(in crate::runtime) async fn wait_and_acquire(
         &self,
         share: Share,

@@ -253,6 +253,7 @@ pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> Comma
 pub(super) fn with_flags(error: &dyn std::fmt::Display) -> String {
     let flags = [
         ("raft: ", ""),
+        ("raft.election_timeout", "election_timeout"),
         ("storage: ", ""),
         ("election_timeout_min", "--election-timeout"),
         ("election_timeout_max", "twice --election-timeout"),
