@@ -1,6 +1,10 @@
 //! Tests of the audit log of a connection.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
 
 use super::*;
 use crate::runtime::audit::AUDIT_TARGET;
@@ -10,7 +14,22 @@ use crate::runtime::tasks::Tasks;
 use crate::wire::{ClientHello, Versions};
 
 /// Counts the lines of the audit log.
+#[derive(Default)]
 struct AuditLines(Arc<AtomicUsize>);
+
+impl AuditLines {
+    /// Counts the lines that this thread writes before the guard is dropped. Two other subscribers
+    /// stay registered, because with at most one `tracing` decides by the first thread that writes
+    /// a line whether any does, and the thread of another test has no subscriber.
+    fn count() -> (Arc<AtomicUsize>, DefaultGuard) {
+        static OTHERS: LazyLock<[Dispatch; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| Dispatch::new(AuditLines::default())));
+        LazyLock::force(&OTHERS);
+        let lines = Arc::new(AtomicUsize::new(0));
+        let guard = tracing::subscriber::set_default(AuditLines(Arc::clone(&lines)));
+        (lines, guard)
+    }
+}
 
 impl tracing::Subscriber for AuditLines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -36,8 +55,7 @@ impl tracing::Subscriber for AuditLines {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_administrators_that_are_not_read_are_in_the_audit_log() {
-    let lines = Arc::new(AtomicUsize::new(0));
-    let _counted = tracing::subscriber::set_default(AuditLines(Arc::clone(&lines)));
+    let (lines, _counted) = AuditLines::count();
     let config = ServiceConfig { requests_kib_per_origin_max: 100, ..ServiceConfig::default() };
     let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
     let (admin, client) = (Principal::admin("ops"), Principal::client("app"));
@@ -67,8 +85,7 @@ async fn requests_of_administrators_that_are_not_read_are_in_the_audit_log() {
 
 #[tokio::test]
 async fn a_request_without_a_reply_is_in_the_audit_log_once_all_connections_have_ended() {
-    let lines = Arc::new(AtomicUsize::new(0));
-    let _counted = tracing::subscriber::set_default(AuditLines(Arc::clone(&lines)));
+    let (lines, _counted) = AuditLines::count();
     let (handle, mut requests) = Handle::for_test();
     let (network, config) = (NetworkConfig::default(), ServiceConfig::default());
     let executor = Executor { handle, forwarder: None, recording: None };
