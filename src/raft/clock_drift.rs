@@ -1,4 +1,5 @@
-//! Durations that hold on every clock of the cluster, although the rates of the clocks differ.
+//! Conversion of a duration on one clock to a bound that holds on every other clock of the cluster,
+//! whose rate may differ.
 
 use core::time::Duration;
 

@@ -164,7 +164,7 @@ impl Common {
     }
 
     /// Whether a heartbeat with the commit index `committed` may give the node a read lease, or
-    /// show how fresh its state is.
+    /// show how fresh the node's state is.
     pub(crate) fn may_count_round(&self, committed: Index) -> bool {
         let may_count = self.ballot.may_count_round(committed);
         let became_certain = self.health.log_end.became_certain_in(self.term());
@@ -192,8 +192,8 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
-    /// Returns why this node's disk keeps it from leading, or `None` if it does not: a write is
-    /// stuck, or an entry has stayed damaged for the longest election timeout.
+    /// Returns the fault of this node's disk that keeps the node from leading, or `None`: a write
+    /// is stuck, or an entry has stayed damaged for the longest election timeout.
     pub(crate) fn disk_obstacle(&self) -> Option<RoleCause> {
         let span = self.config.election_timeout_max;
         if self.disk_is_stuck() {
@@ -219,8 +219,8 @@ impl Common {
     }
 
     /// With `Config::survivor`, records that this node has heard from a member. A message from a
-    /// disk that the membership does not name does not count as a contact: acknowledgements of that
-    /// disk do not count either, so the node treats the member as dead.
+    /// disk that the membership does not accept is no contact: acknowledgements of that disk do not
+    /// count either, so the member is as good as dead.
     #[inline]
     pub(crate) fn record_contact(&mut self, message: &Message) {
         if !self.survival.is_on() {
@@ -335,10 +335,10 @@ impl Common {
         self.reads.confirm(tag, index, freshness, applied, &mut self.output);
     }
 
-    /// Answers the read if the node's own state is fresh enough for its level; returns true if so.
-    /// An uncertain node asks its leader instead. A node that knows no leader may never receive the
-    /// entries that it lacks, so it answers only if it knows the entries that its answer depends on
-    /// to be committed.
+    /// Answers the read and returns true if the node's own state is fresh enough for the read's
+    /// level. An uncertain node asks its leader instead. Without a known leader, the node answers
+    /// only if every entry that the answer depends on is known to be committed, because it may
+    /// never receive entries that it lacks.
     pub(crate) fn confirm_if_fresh(
         &mut self,
         tag: Tag,
@@ -401,7 +401,7 @@ impl Common {
         assert!(last.is_none_or(|last| last <= committed), "no read waits for a lost leader");
     }
 
-    /// Panics if a part of the state contradicts itself or another one.
+    /// Panics if a part of the state contradicts itself or another part.
     pub(crate) fn assert_invariants(&self) {
         self.journal.assert_invariants();
         self.ballot.assert_invariants(self.log());
@@ -422,8 +422,8 @@ impl Common {
 #[inline]
 fn assert_may_leave(body: &Body, log: &Log, is_uncertain: bool) {
     let acknowledged = body.acknowledged();
-    // While the installation of a snapshot is under way, the log counts fewer entries as durable
-    // than the node has acknowledged before. The snapshot covers all of those.
+    // While a snapshot is being installed, the durable index may be before an index that the node
+    // has already acknowledged. The snapshot covers that index.
     let is_durable = acknowledged <= log.durable().max(log.base().index);
     assert!(is_durable, "an acknowledged entry is durable");
     let is_vote = matches!(body, Body::RequestVoteReply { granted: true, .. });

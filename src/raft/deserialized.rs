@@ -1,4 +1,4 @@
-//! Deserialization of a [`Raft`], two parts of which must share one membership value.
+//! Deserialization of a [`Raft`]: its log and its members must share one membership value again.
 
 use crate::raft::Raft;
 use crate::raft::common::Common;

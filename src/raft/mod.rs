@@ -140,8 +140,8 @@ impl Raft {
         }
     }
 
-    /// The latest time at which the driver has to pass [`Input::Timeout`]. The timeout is due
-    /// immediately after a start that found committed entries to apply.
+    /// The time by which the driver must pass [`Input::Timeout`]. After a start that found
+    /// committed entries to apply, the timeout is due at once.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         if self.common.apply.is_due(self.common.log()) {
@@ -471,7 +471,7 @@ impl Raft {
         }
     }
 
-    /// Panics if the node should already have rejected the message.
+    /// Panics if the node should have rejected the message before its dispatch.
     #[inline]
     fn assert_is_handled(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message for another node is rejected");

@@ -1,5 +1,5 @@
-//! The first check of every message: it rejects messages that no correct node sends to this one, so
-//! that no handler has to deal with them.
+//! The first check of every message: it rejects every message that no correct node sends to this
+//! node, so that no handler meets one.
 
 use core::time::Duration;
 

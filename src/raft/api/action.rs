@@ -38,8 +38,8 @@ pub enum Action {
     /// Make the write durable, then report `Input::Persisted`.
     Persist(Write),
     /// Apply the entries in order, then report `Input::Applied` with the last index. The next batch
-    /// follows only after that report. All of them are committed, but this node's own disk may
-    /// still lack some, unless its state machine is durable (`Restored::machine`).
+    /// follows only after that report. All of them are committed, but unless the state machine is
+    /// durable (`Restored::machine`), this node's own disk may still lack some of them.
     Apply(Entries),
     /// Restore the state machine from the snapshot, then report `Input::Applied` with its last
     /// index. The snapshot is already durable and installed, and the state machine is applying no
@@ -130,9 +130,9 @@ pub enum Action {
     },
     /// The active membership changed. Until it is committed, a truncation of the log may undo it.
     ActiveMembershipChanged(Membership),
-    /// The cluster exists, but its membership does not name this node's disk: it names another
-    /// incarnation, because the disk was emptied or never belonged to a member, or it does not
-    /// contain the node. A node reports this at most once per start. Its replies do not count until
+    /// The cluster exists, but its membership does not name this node's disk. Either it does not
+    /// contain the node, or it names another incarnation, because the disk was emptied or is not
+    /// that member's. A node reports this at most once per start. Its replies do not count until
     /// the membership names its disk: if the node is a voter, one membership change must remove its
     /// vote, and another must restore it.
     UnknownIncarnation {
@@ -244,7 +244,7 @@ pub enum MessageRejectReason {
     /// is faulty.
     ImpossibleMatch => "impossible match",
     /// A follower forwarded a read before this leader had committed an entry of its term, or while
-    /// too many reads wait; or an uncertain node asked for the end of the log while this leader
+    /// too many reads waited; or an uncertain node asked for the end of the log while this leader
     /// cannot append an entry. The sender asks again.
     LeaderNotReady => "leader is not ready",
     /// Too many messages wait for the disk.

@@ -40,13 +40,13 @@ pub struct Config {
     /// The longest time for which a leader holds back a new commit index, so that the next entries
     /// or heartbeat can carry it. After that time, the leader sends a message with only the index;
     /// with zero, it sends one at once. Followers may apply an entry, and answer a read that waits
-    /// for it, later by this time; the leader's commits and acknowledgements are not delayed.
+    /// for it, up to this much later; the leader's commits and acknowledgements are not delayed.
     pub commit_delay: Duration,
     /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
     /// Whether a leader without contact to a quorum steps down (thesis §6.2).
     pub check_quorum: bool,
-    /// Whether a node rejects vote requests while it has heard from a leader within the last
+    /// Whether a node rejects vote requests if it has heard from a leader within the last
     /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
     pub stickiness: bool,
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
@@ -57,7 +57,7 @@ pub struct Config {
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
     /// `None` turns suspension off. A voter is a learner while it is suspended.
     pub suspension: Option<Suspension>,
-    /// The rules by which nodes continue without silent ones, down to the last survivor; `None`
+    /// The rules by which nodes continue without silent nodes, down to the last survivor; `None`
     /// turns this mode off. *In this mode, a network partition causes split brain*: read
     /// [`Survivor`] first. All nodes need the same value.
     pub survivor: Option<Survivor>,
@@ -139,8 +139,8 @@ pub struct Suspension {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Survivor {
     /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
-    /// It must exceed twice the longest pause of a process, and the longest delay of a message plus
-    /// a heartbeat interval.
+    /// It must exceed both twice the longest pause of a process and the longest delay of a message
+    /// plus a heartbeat interval.
     pub after: Duration,
 }
 
@@ -247,8 +247,8 @@ pub enum ConfigError {
     },
 }
 
-/// Lists the bounds of a configuration with their names. It also names every other field, so that a
-/// new field does not compile until it is listed.
+/// Lists the bounds of a configuration with their names. The macro also takes the name of every
+/// other field, so that a new field does not compile until it is listed.
 macro_rules! bounds {
     ($config:expr; $($ruled:ident)*; $($bound:ident)*) => {{
         let Config { $($ruled: _,)* $($bound,)* } = $config;
@@ -390,9 +390,9 @@ impl Config {
         Ok(())
     }
 
-    /// Checks what [`Config::check`] checks and, if the node has no membership, also the addresses
-    /// of the bootstrap peers. A node that has a membership may run with an address that an earlier
-    /// build accepted.
+    /// Does the checks of [`Config::check`] and, if the node has no membership, also checks the
+    /// addresses of the bootstrap peers. A node that has a membership may run with an address that
+    /// an earlier build accepted.
     pub(crate) fn check_start(&self, restored: &Restored) -> Result<(), ConfigError> {
         self.check()?;
         let is_new = restored.memberships.is_empty() && restored.snapshot.membership.is_empty();

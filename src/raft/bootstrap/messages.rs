@@ -33,8 +33,7 @@ pub(crate) fn handle_bootstrap_or_reject(
     message: &Message,
     is_leader: bool,
 ) -> bool {
-    // A node that is not bootstrapping handles the requests of a leader whichever disk the leader
-    // has.
+    // A node that is not bootstrapping handles a leader's requests from any disk of that leader.
     let from_leader = message.body.class() == MessageClass::LeaderRequest;
     let from_any_disk = from_leader && !message.body.requires_known_disk();
     let is_exempt = from_any_disk && common.members.bootstrap().is_none();
@@ -93,10 +92,10 @@ fn on_bootstrap_probe(common: &mut Common, from: NodeId, seen: &[BootstrapPeer])
     }
 }
 
-/// Replies to a probe with the first membership, if it names the prober's disk and this node's
-/// log has not compacted it: the prober then gets every later membership from the log.
-/// Otherwise the reply has the active membership, and names the log or a snapshot as the source
-/// of the prober's first membership.
+/// Replies to a probe. If this node's log still has the first membership, and that membership
+/// accepts the prober's disk, the reply contains it: the prober then gets every later membership
+/// from the log. Otherwise the reply contains the active membership, and names the log or a
+/// snapshot as the source of the prober's first membership.
 fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) {
     let Some(prober) = seen.iter().find(|peer| peer.id == from) else {
         return common.reject_message(
@@ -128,8 +127,8 @@ fn restart_bootstrap(common: &mut Common) {
     }
 }
 
-/// Handles the reply of a node that has a membership, which either names this node's disk, or
-/// rejects it.
+/// Handles the reply of a node that has a membership. The membership in the reply may accept this
+/// node's disk or not.
 fn on_bootstrapped(
     common: &mut Common,
     from: NodeId,

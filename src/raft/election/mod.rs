@@ -63,8 +63,7 @@ impl PreCandidate {
 
     pub(crate) fn transition(&self, common: &Common) -> Transition {
         if !common.is_electable() {
-            // A snapshot that this node received shows that a committed membership gives it no
-            // vote.
+            // This node received a snapshot whose committed membership gives it no vote.
             return Transition::step_down(common.term(), RoleCause::VoteRemoved);
         }
         // Only the election itself shows whether a voter that grants has a complete log. In a

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use crate::types::{Instant, Tag};
 
-/// A follower's reads that wait for the leader's reply, by ascending ticket, which is the number of
-/// a forwarded read. A reply covers every read up to its ticket, because the leader chose its index
-/// after all of them had begun.
+/// A follower's reads that wait for the leader's reply, by ascending ticket. A ticket is the number
+/// of a forwarded read. A reply covers every read up to its ticket, because the leader chose its
+/// index after all of them had begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ForwardedReads {

@@ -172,8 +172,8 @@ impl Follower {
             return common.send(from, Body::AppendEntriesReply(outcome));
         }
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
-        // Without entries, and with a `prev` that was acknowledged before, the message only spreads
-        // the commit index, and the leader would learn nothing from a reply (docs/COST.md).
+        // An empty append whose `prev` was acknowledged before only spreads the commit index: the
+        // leader would learn nothing from a reply (docs/COST.md).
         let was_acknowledged = self.verified > Index::ZERO && matched <= self.verified;
         let is_answered = !entries.is_empty() || !was_acknowledged;
         match check {
@@ -233,8 +233,9 @@ impl Follower {
         }
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
-        // The leader grants a lease to a peer that has acknowledged every committed entry, perhaps
-        // from a disk that this node has lost.
+        // The leader grants the lease because this node has acknowledged every committed entry. The
+        // acknowledgement may have come from a disk that the node has lost since, so the node
+        // accepts the lease only if its log has these entries.
         let has_all = self.verified >= heartbeat.committed;
         let read_lease = if has_all { heartbeat.read_lease } else { Duration::ZERO };
         let heartbeat = &Heartbeat { read_lease, ..*heartbeat };
@@ -399,9 +400,9 @@ impl Follower {
         }
     }
 
-    /// Marks everything up to `last` as verified and committed, because the log or its snapshot has
-    /// it, and acknowledges it to the leader as soon as it is durable. The acknowledgement covers
-    /// no damaged entry and none after one (docs/REPAIR.md, R4).
+    /// Marks the log up to `last` as verified and committed, because the log or its snapshot has
+    /// that entry, and acknowledges the entry to the leader as soon as it is durable. The
+    /// acknowledgement covers no damaged entry and none after one (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");
         self.verified = self.verified.max(last.index);
@@ -502,7 +503,8 @@ impl Follower {
     }
 }
 
-/// Truncates the log's own entries from `first` on, and appends the given entries from there on.
+/// Truncates the log before `first` if it has that index, and appends those of the given entries
+/// that begin at `first`.
 #[inline]
 fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");

@@ -106,7 +106,7 @@ impl Journal {
         self.log.drop_covered_damage();
     }
 
-    /// Records another node's snapshot of this log, which replaces the entries up to its last one.
+    /// Records another node's snapshot of this log. It replaces the entries that it covers.
     pub(crate) fn adopt_snapshot(&mut self, meta: SnapshotMeta) {
         self.log.adopt_snapshot(&meta);
         self.snapshot = meta;
@@ -122,7 +122,7 @@ impl Journal {
         self.log.drop_covered_damage();
     }
 
-    /// Marks an entry as intact again, with its content if that is a membership.
+    /// Marks an entry as intact again, and records its content if that is a membership.
     pub(crate) fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
         self.log.mark_repaired(id, membership);
     }

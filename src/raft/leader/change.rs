@@ -187,7 +187,8 @@ impl ChangeInProgress {
 
     /// Whether this new voter keeps up, and the leader has heard from it recently. With leases, it
     /// must also have answered a heartbeat and so granted the vote lease, because a joint change
-    /// cannot be cancelled, and completes only with a quorum of voters that have granted theirs.
+    /// cannot be cancelled, and completes only with a quorum of voters that have granted their vote
+    /// leases.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);

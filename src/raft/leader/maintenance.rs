@@ -10,8 +10,8 @@ use crate::types::{
     Body, Change, EntryId, Lineage, Member, Membership, NodeId, PendingTransition, RejectReason,
 };
 
-/// Whether this leader may begin a transfer by itself. A joint change must be completed
-/// first, because the next leader would have to finish it. A staged change may continue,
+/// Whether this leader may begin a transfer by itself. A joint change must be completed first,
+/// because the next leader would have to finish it. A staged change does not prevent a transfer,
 /// because its new voters may never catch up.
 pub(crate) fn may_transfer(common: &Common, blocked: Option<RejectReason>) -> bool {
     !common.log().membership().is_joint() && change::may_append_step(common, blocked)
@@ -61,8 +61,8 @@ pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
 /// remain, or if the disk is full. This removal may interrupt any change, which could otherwise
 /// wait for the dead voters forever. Only the remaining voters must agree to it, because a voter
 /// that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
-/// would remain if this leader itself has no vote and all voters are dead: it then waits for one of
-/// them.
+/// would remain if this leader itself has no vote and all voters are dead: it then waits until one
+/// of them returns.
 pub(crate) fn surviving_membership(
     common: &Common,
     change: &mut ChangeInProgress,

@@ -141,8 +141,8 @@ impl Leader {
         self.peers.quorum_reached(membership, id, own, of)
     }
 
-    /// Whether an entry of this term is committed. Until then, the commit index may be behind the
-    /// one of earlier leaders (Raft §8).
+    /// Whether an entry of this term is committed. Until then, the commit index may be behind that
+    /// of earlier leaders (Raft §8).
     #[inline]
     fn has_committed_in_term(&self, common: &Common) -> bool {
         common.log().committed() >= self.term_start
@@ -155,8 +155,8 @@ impl Leader {
         proposals::accept(common, &mut self.proposals, unapplied, transferring, requests);
     }
 
-    /// Appends an empty entry, unless the leader currently rejects entries, or too many are
-    /// unapplied.
+    /// Appends an empty entry and returns its index, unless the leader currently rejects entries,
+    /// or too many are unapplied.
     pub(crate) fn on_append_noop(&mut self, common: &mut Common) -> Option<Index> {
         let room =
             self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config().unapplied_bytes_max);
@@ -340,9 +340,9 @@ impl Leader {
         common.now() < contact.after(common.config().election_timeout_max)
     }
 
-    /// Lets `handle` record the reply of a peer, given the last heartbeat round sent. Rejects the
-    /// reply of a node that is not a peer. If the reply shows progress or readiness of the peer, it
-    /// also advances a transfer, which may have waited for that.
+    /// Calls `handle` with the progress of the peer that replied and the last heartbeat round sent.
+    /// Rejects the reply of a node that is not a peer. If the reply changes the peer's progress or
+    /// readiness, also advances the transfer under way, which may have waited for that.
     #[inline]
     pub(crate) fn on_reply(
         &mut self,

@@ -70,8 +70,8 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
 
 /// Whether a peer whose next entry is at `next` needs a snapshot, because that entry is compacted,
 /// or is damaged, not in memory, and covered by this node's snapshot. A peer that needs the first
-/// entry also needs the first membership, which is not an entry: if that is compacted, it needs a
-/// snapshot, too.
+/// entry also needs the first membership, which is not an entry. If the log no longer has that
+/// membership, the peer needs a snapshot, too.
 #[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
     next <= log.base().index
@@ -115,7 +115,8 @@ fn is_idle(common: &Common, progress: &Progress) -> bool {
     matches!(progress.mode(), Mode::Replicate) && progress.next() > common.log().last().index
 }
 
-/// Whether the peer lacks the latest commit index and no entry is left to send that would carry it.
+/// Whether the peer lacks the latest commit index, and the leader has no entry left to send with
+/// it.
 #[inline]
 fn needs_commit(common: &Common, progress: &Progress) -> bool {
     is_idle(common, progress) && progress.committed_sent() < common.log().committed()

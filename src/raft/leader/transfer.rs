@@ -11,8 +11,8 @@ use crate::raft::leader::lease::LeaderLease;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Instant, NodeId, RejectReason, Tag};
 
-/// The leadership transfer under way, if there is one, and whether the leader's disk calls for one.
-/// Proposals are rejected during a transfer.
+/// The leadership transfer under way, if there is one, and whether the leader's disk is a reason
+/// for a transfer. Proposals are rejected during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Transfers {

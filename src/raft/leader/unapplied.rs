@@ -14,8 +14,8 @@ use crate::types::Index;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Unapplied {
-    /// The last unapplied entry of unknown size; neither it nor any unapplied entry before it is in
-    /// memory.
+    /// The last unapplied entry of unknown size. This entry and all unapplied entries before it are
+    /// only on the disk.
     cold: Option<Index>,
     /// The bytes of every later unapplied entry, by ascending index, up to the one at `last`.
     sizes: VecDeque<usize>,

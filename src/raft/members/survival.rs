@@ -21,8 +21,8 @@ pub(crate) struct Survival {
     /// Whether a leader has allowed this node to take over, or this node was elected as an incoming
     /// voter, and the node has been neither restarted nor paused since then.
     takeover_allowed: bool,
-    /// The last of these: the start, the end of a pause, or a leader contact. The silence of a node
-    /// without a contact counts from here.
+    /// The latest of the start, the end of the last pause, and the last leader contact. The silence
+    /// of a node without an entry in `contacts` counts from this time.
     silence_start: Instant,
     /// The last contact with each node that this node has heard from since `silence_start`.
     contacts: BTreeMap<NodeId, Instant>,

@@ -1,5 +1,5 @@
-//! Linearizable reads by read index (thesis §6.4): the reads of a node in any role that wait for
-//! its state machine, and how fresh the state of the node is.
+//! Linearizable reads by read index (thesis §6.4): the reads that wait for the node's state
+//! machine, in any role, and how fresh the node's state is.
 
 pub(crate) mod read_lease;
 

@@ -15,8 +15,8 @@ use crate::raft::journal::snapshots;
 use crate::types::{Body, DamagedEntry, Entries, Entry, EntryId, Index, NodeId, SnapshotMeta};
 
 /// Records that the disk has lost the contents of these entries. The log drops those that the
-/// snapshot covers, together with all entries before them: perhaps no other member has them, and a
-/// peer that needs them gets the snapshot.
+/// snapshot covers, together with all entries before them: perhaps no other member has their
+/// contents, and a peer that needs them gets the snapshot.
 pub(crate) fn on_damaged(common: &mut Common, entries: &[DamagedEntry]) {
     let before = common.log().damaged_entries();
     entries.iter().for_each(|entry| common.journal.mark_damaged(entry.id));
@@ -194,8 +194,8 @@ fn is_ahead(common: &Common, meta: &SnapshotMeta) -> bool {
 
 /// Limits contents that a peer sent to one write. A membership that this node does not know is
 /// written alone, because the node uses its content once the disk reports the entry as intact. If
-/// it were written with other entries, the disk could report the entry as intact although it took
-/// the content of an earlier write and not this one.
+/// it were written with other entries, the disk could report the entry as intact with the content
+/// of an earlier write instead of this one.
 fn limit(log: &Log, mut contents: Vec<Entry>) -> Vec<Entry> {
     let is_unknown = |entry: &Entry| log.is_unknown_membership(entry.id.index);
     let known = contents.iter().position(is_unknown).unwrap_or(contents.len());
