@@ -5,8 +5,8 @@ use alloc::collections::BTreeMap;
 
 use crate::types::{DamagedEntry, Index};
 
-/// The damaged entries by index. For each it is known whether it is a membership that the log does
-/// not know, because the node started without its content.
+/// The damaged entries by index. The value is true for an unknown membership: a damaged membership
+/// whose content this node has not had since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Damaged(BTreeMap<Index, bool>);

@@ -64,8 +64,8 @@ impl Memberships {
         self.list.drain(..before.saturating_sub(1));
     }
 
-    /// Panics unless the membership at the `snapshot` is known, so that a truncation can return to
-    /// it, and each is that of an entry up to `last`.
+    /// Panics unless the membership at the snapshot is known, because a truncation may return to
+    /// it, and no membership is after `last`.
     pub(crate) fn assert_invariants(&self, snapshot: Index, last: Index) {
         assert!(self.list[0].0 <= snapshot, "the membership at the snapshot is known");
         assert!(self.last().0 <= last, "the memberships are those of the log");

@@ -3,9 +3,9 @@
 //! The indices obey base ≤ snapshot ≤ applied ≤ committed ≤ last, and durable ≤ last. An entry may
 //! be applied before it is durable here, unless the state machine is durable itself
 //! (docs/book/src/before-the-disk.md). A snapshot received from another node replaces the whole log
-//! at once, unless the log has its last entry: then it replaces the entries up to there if some of
-//! them are damaged. After either, and after a rebuild, applied may be before snapshot until the
-//! state machine is restored from the snapshot.
+//! at once. If the log has the snapshot's last entry, the snapshot replaces only the entries that
+//! it covers, and only if some of them are damaged. After either replacement, and after a rebuild,
+//! applied may be before snapshot until the state machine is restored from the snapshot.
 //!
 //! Entries that left the tail are *cold*: they are on the disk, and the log only returns the range
 //! to fetch.
@@ -69,7 +69,8 @@ pub enum Slice {
 pub enum AppendCheck {
     /// The log has all of the entries.
     AllPresent,
-    /// The log has the entries before this index, and has no entry or another one at it.
+    /// The log has the entries before this index. At this index it has no entry, or a different
+    /// one.
     MissingFrom(Index),
     /// The log has another entry at a committed index, which no correct leader causes.
     ConflictsWithCommitted,
@@ -138,8 +139,9 @@ impl Log {
         self.durable
     }
 
-    /// The last index up to which the disk is known to have this log with every content, or a
-    /// snapshot of it. Only entries up to there are acknowledged and count for a commit.
+    /// The last index up to which the disk is known to have this log with the content of every
+    /// entry, or a snapshot of it. Only entries up to there are acknowledged and count for a
+    /// commit.
     #[must_use]
     #[inline]
     pub fn intact(&self) -> Index {
@@ -218,8 +220,8 @@ impl Log {
         &self.memberships.last().1
     }
 
-    /// The index of the active membership's entry. If the snapshot covers that entry, it may be a
-    /// later index, but at most the snapshot's.
+    /// The index of the active membership's entry. If the snapshot covers that entry, this may be a
+    /// later index, up to the snapshot's last.
     #[must_use]
     pub fn membership_index(&self) -> Index {
         self.memberships.last().0
@@ -390,7 +392,7 @@ impl Log {
         self.damaged = Damaged::default();
         self.memberships = Memberships::new(last.index, snapshot.membership.clone());
         self.snapshot = last;
-        // Only the committed ones of the durable entries are known to be entries that the snapshot
+        // Of the durable entries, only the committed ones are known to be entries that the snapshot
         // covers.
         self.durable = self.durable.min(self.committed);
         self.committed = last.index;
@@ -413,9 +415,9 @@ impl Log {
         self.applying = self.applied;
     }
 
-    /// Records another node's snapshot of this log, whose last entry this log has: it replaces the
-    /// entries up to there, including damaged ones, and the later entries stay. The state machine
-    /// is restored from it if it has applied less.
+    /// Records another node's snapshot that ends with an entry of this log. The snapshot replaces
+    /// the entries that it covers, damaged ones too; later entries stay. A state machine that has
+    /// applied less is restored from the snapshot.
     pub fn adopt_snapshot(&mut self, snapshot: &SnapshotMeta) {
         let last = snapshot.last;
         assert!(last.index > self.snapshot.index, "snapshots only advance");
@@ -449,8 +451,8 @@ impl Log {
     }
 
     /// Marks an entry as intact on the disk again; `membership` is its content, if that is known.
-    /// An unknown membership stays damaged without it. An entry that is not damaged, or no longer
-    /// in the log, is ignored.
+    /// Without its content, an unknown membership stays damaged. An entry that is not damaged, or
+    /// no longer in the log, is ignored.
     pub fn mark_repaired(&mut self, id: EntryId, membership: Option<&Membership>) {
         let is_unknown = self.is_unknown_membership(id.index);
         if !self.has(id) || (is_unknown && membership.is_none()) {
@@ -530,9 +532,9 @@ impl Log {
         self.applied = index;
     }
 
-    /// Returns up to `entries_max` entries of `first..=last`, of up to `bytes_max` bytes together
-    /// but at least one; or the range to fetch, if `first` is not in memory, which ends before the
-    /// first damaged entry. `first` must be after the base.
+    /// Returns up to `entries_max` entries of `first..=last`, together up to `bytes_max` bytes but
+    /// at least one. If `first` is not in memory, returns the range to fetch instead, which ends
+    /// before the first damaged entry. `first` must be after the base.
     #[must_use]
     #[inline]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {

@@ -12,9 +12,9 @@ use crate::types::{Entries, Entry, EntryId, Index};
 
 /// Consecutive entries in memory, up to the last entry of the log.
 ///
-/// They are kept in the lists in which they arrived, so that messages and writes share them. Of the
-/// lists, only the first one may have lost entries by eviction, and [`Entries`] limits what a list
-/// that was shortened keeps in memory.
+/// They are kept in the lists in which they arrived, so that messages and writes share them.
+/// Eviction shortens only the first list, and [`Entries`] limits the memory that a shortened list
+/// keeps.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "std", serde(into = "serial::Fields", from = "serial::Fields"))]
@@ -141,8 +141,8 @@ impl Tail {
         self.first = self.first.next().min(self.next);
     }
 
-    /// Returns up to `entries_max` entries from `first` to `last`, of at most `bytes_max` bytes
-    /// together, but at least one, and their bytes. The range must be in memory.
+    /// Returns up to `entries_max` entries from `first` to `last`, together at most `bytes_max`
+    /// bytes but at least one, and their size in bytes. The range must be in memory.
     #[inline]
     pub(crate) fn slice(
         &self,
@@ -181,7 +181,7 @@ impl Tail {
         self.from(place, start)
     }
 
-    /// Returns the entries from the one at the position `start` of the list at `place` on.
+    /// Returns the entries from the position `start` of the list at `place` to the end of the tail.
     fn from(&self, place: usize, start: usize) -> impl DoubleEndedIterator<Item = &Entry> {
         let mut lists = self.lists.range(place..);
         let first = lists.next().map_or(&[][..], |list| &list.entries[start..]);
@@ -238,8 +238,8 @@ fn total_bytes(entries: &[Entry]) -> usize {
     entries.iter().map(Entry::bytes).sum()
 }
 
-/// Returns the number of the first entries that have at most `bytes_max` bytes together, but at
-/// least one, and their bytes.
+/// Returns how many of the first entries have together at most `bytes_max` bytes, but at least one,
+/// and the size of those entries in bytes.
 fn fitting<'a>(entries: impl Iterator<Item = &'a Entry>, bytes_max: usize) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0);
     for entry in entries {

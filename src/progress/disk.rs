@@ -32,9 +32,10 @@ pub(super) enum Certainty {
 
 impl PeerDisk {
     /// Handles a message from the disk with this incarnation, which answers the round `answered` if
-    /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced this
-    /// one. This disk was in use in `heard_round`. An earlier disk of the peer has answered no
-    /// round after that one, so a reply to a later round comes from a later disk.
+    /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced the
+    /// known one. The known disk was in use in `heard_round`, and an earlier disk of the peer
+    /// answered no round after that. So a reply to a later round that another disk sends comes from
+    /// a later disk.
     #[inline]
     pub(super) fn is_replaced_by(
         &mut self,

@@ -24,8 +24,8 @@ pub enum Mode {
     },
     /// Streaming: messages follow one another within the in-flight window.
     Replicate,
-    /// Offering a snapshot, because the entries that the peer needs next are compacted. No entries
-    /// are sent until the peer has reached the log's base.
+    /// Offering a snapshot, because the log cannot provide the entry that the peer needs next. No
+    /// entries are sent until the peer has reached the log's base.
     Snapshot {
         /// The last index of the snapshot last offered.
         last: Index,
@@ -139,8 +139,8 @@ impl Progress {
         !matches!(self.mode, Mode::Snapshot { paused: true, .. })
     }
 
-    /// Records that a snapshot that ends at `last` was offered, because the entries that
-    /// the peer needs next are compacted.
+    /// Records that a snapshot that ends at `last` was offered, because the log cannot provide the
+    /// entry that the peer needs next.
     pub fn snapshot_offered(&mut self, last: Index) {
         assert!(self.may_offer(), "an offer is made once a round");
         assert!(self.next <= last, "an offered snapshot reaches the peer's next index");
@@ -151,8 +151,8 @@ impl Progress {
         self.disk_full = false;
     }
 
-    /// Resumes streaming after a snapshot offer, or after the peer had no space and now lacks no
-    /// entry of the log, which ends at `last`. The log must still have the peer's next entry.
+    /// Resumes streaming after a snapshot offer, or to a peer that had no space but lacks no entry
+    /// of the log, which ends at `last`. The log must still have the peer's next entry.
     #[inline]
     pub fn resume(&mut self, last: Index) {
         match self.mode {
@@ -219,8 +219,8 @@ impl Progress {
 
     /// Records a message from the disk with this incarnation, which answers the round `answered` if
     /// it is a heartbeat reply, and arrives in `round`. If the disk has replaced the known one, the
-    /// view is reset, and the leader probes with its last entry, at `last`. Any other message of
-    /// another disk may be a delayed one of a lost disk. Returns true after a reset.
+    /// view is reset, and the leader probes with its last entry, at `last`. Any other message from
+    /// another disk may be a delayed message of a lost disk. Returns true after a reset.
     pub(crate) fn replied_from(
         &mut self,
         incarnation: Incarnation,
@@ -385,11 +385,11 @@ impl Progress {
     }
 
     /// Records the reply to a heartbeat of `round`: the peer's log is known to match the leader's
-    /// up to `verified`, durably up to `matched`, and its own is durable up to `durable`. Entries
-    /// beyond `verified` that were sent before that round were lost, or the peer forgot them in a
-    /// restart, or the heartbeat has overtaken them on a slow connection. An append after them
-    /// shows which: its rejection says what the peer lacks. If the entries were sent again at once,
-    /// they would fill a slow connection with copies of themselves.
+    /// up to `verified`, durably up to `matched`, and the peer's whole log is durable up to
+    /// `durable`. Entries beyond `verified` that were sent before that round were lost, or the peer
+    /// forgot them in a restart, or the heartbeat has overtaken them on a slow connection. An
+    /// append after them shows which: its rejection says what the peer lacks. If the entries were
+    /// sent again at once, they would fill a slow connection with copies of themselves.
     pub fn heartbeat_replied(
         &mut self,
         round: u64,

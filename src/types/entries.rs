@@ -18,8 +18,8 @@ use crate::types::entry::Entry;
 ///
 /// A part keeps the whole list from which it was taken in memory. A list therefore never keeps more
 /// than eight times as many entries as it has ([`Entries::RETAINED_MAX`]): a smaller part is a
-/// copy, which shares the commands. The bound is one of entries, not of their bytes: a few small
-/// entries may keep as many bytes as one input, or one message, can have.
+/// copy, which shares the commands. The bound counts entries, not bytes: a few small entries may
+/// keep all the bytes of one input or one message in memory.
 #[derive(Clone, Default)]
 pub struct Entries(Repr);
 

@@ -19,8 +19,8 @@ pub struct Heartbeat {
     /// not one of the leader's last 64.
     pub confirmed: u64,
     /// The last round that the receiver has answered, as far as the leader knows. It is 0 until the
-    /// leader has committed an entry of its own term, because before that its commit index may lack
-    /// complete writes.
+    /// leader has committed an entry of its own term, because before that its commit index may not
+    /// cover every completed write.
     pub echo: u64,
     /// The vote lease: how long from receipt the receiver withholds its vote from other
     /// candidates; zero without `Config::lease`, and once the leader has asked another node to

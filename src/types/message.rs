@@ -106,8 +106,8 @@ pub enum Body {
     },
     /// A follower requests a read index, at which its pending reads are linearizable (thesis §6.4).
     ReadIndex {
-        /// A number that differs between two starts of the requesting node, so that it does not
-        /// take a reply to an earlier start for one to this start.
+        /// A number that differs between two starts of the requesting node, so that the node
+        /// recognizes a late reply to an earlier start.
         start_id: u64,
         /// The reads that this covers: all that the requesting node numbered up to here.
         ticket: u64,
@@ -151,7 +151,7 @@ pub enum Body {
         /// The first membership of the cluster, if the sender still has it and it names the
         /// requesting node's disk. Otherwise the sender's active membership.
         membership: Membership,
-        /// The source from which the requesting node gets the membership its log continues from.
+        /// The source of the membership from which the requesting node's log continues.
         source: MembershipSource,
     },
     /// The leader rejects the receiver's disk: the membership names another incarnation of the
@@ -169,7 +169,8 @@ pub enum Body {
     RequestEntries {
         /// The first entry whose content is lost.
         first: EntryId,
-        /// The index of the last one; the sender has lost all entries between the two.
+        /// The index of the last such entry; the sender has lost the contents of all entries
+        /// between the two.
         last: Index,
     },
     /// The reply to a [`Body::RequestEntries`]. It has no entries if the sender has another entry,
@@ -232,8 +233,8 @@ pub enum AppendOutcome {
     Rejected {
         /// The index of the `prev` that the follower lacks.
         prev: Index,
-        /// The follower's last entry at or before `prev` whose term is not later. The logs can only
-        /// be equal there or before, so that the leader goes back a term at a time.
+        /// The follower's last entry at or before `prev` whose term is not later. The logs can be
+        /// equal only up to this entry, so the leader goes back one term at a time.
         hint: EntryId,
     },
     /// The follower has no space for entries of the request that it lacks: it took none.

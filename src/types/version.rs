@@ -5,8 +5,8 @@ use crate::types::text::texts;
 /// The version of the rules by which commands are applied. All nodes follow the version that the
 /// log has reached, so that no two nodes apply a command by different rules.
 ///
-/// A *build* of the program that runs a node has rules up to a highest version of each part. It can
-/// apply by every version up to that one.
+/// A *build* of the program that runs a node implements each part of the rules up to a highest
+/// version. It can apply commands by every version up to that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct MachineVersion {
@@ -21,7 +21,7 @@ impl MachineVersion {
     /// The version of a new cluster.
     pub const FIRST: MachineVersion = MachineVersion { user: 0, library: 1 };
 
-    /// Returns the version with the higher rules of both. A raise to `other` leads to it.
+    /// Returns the higher version of each part: the result of raising this version to `other`.
     #[must_use]
     pub fn max(self, other: MachineVersion) -> MachineVersion {
         let (user, library) = (self.user.max(other.user), self.library.max(other.library));
@@ -30,8 +30,8 @@ impl MachineVersion {
         max
     }
 
-    /// Returns the version with the lower rules of both, which two builds with these highest
-    /// versions have in common.
+    /// Returns the lower version of each part, which two builds with these highest versions have in
+    /// common.
     #[must_use]
     pub fn min(self, other: MachineVersion) -> MachineVersion {
         let (user, library) = (self.user.min(other.user), self.library.min(other.library));
@@ -40,7 +40,7 @@ impl MachineVersion {
         min
     }
 
-    /// Returns true if a build whose highest version is `max` can apply by this version.
+    /// Returns true if a build whose highest version is `max` can apply commands by this version.
     #[must_use]
     pub fn is_within(self, max: MachineVersion) -> bool {
         self.user <= max.user && self.library <= max.library

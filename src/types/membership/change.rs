@@ -232,10 +232,10 @@ impl Membership {
         next
     }
 
-    /// Returns the membership without the votes of the `silent` nodes, which are learners until
-    /// they return, and are accepted with any incarnation from then on; a silent node that the
-    /// change in flight removes is no longer a member. The change continues with the other nodes,
-    /// and is cancelled if none of its target voters is left.
+    /// Returns the membership without the votes of the `silent` nodes. They are learners until they
+    /// return, and any incarnation of them is accepted from then on. A silent node that the change
+    /// in flight removes is no longer a member. The change continues with the other nodes, and is
+    /// cancelled if none of its target voters is left.
     ///
     /// The quorums of the result need not intersect those of this membership. The caller must know
     /// that the silent nodes cannot decide anything on their own.
@@ -326,8 +326,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Sets the member's address. The one that it has is accepted in any form: an earlier build may
-    /// have accepted it, and the member runs with it.
+    /// Sets the member's address. The address that the member already has is accepted in any form:
+    /// an earlier build may have accepted it, and the member runs with it.
     fn set_address(&mut self, id: NodeId, address: &Address) -> Result<(), ChangeError> {
         let member = self.member_mut(id)?;
         if member.address != *address && !address.is_printable() {
