@@ -83,8 +83,8 @@ impl<M: StateMachine> Machine<M> {
     }
 
     /// Applies consecutive committed entries after the last applied one. Returns the outcome of
-    /// each command. There is no outcome for entries without a command, and for entries through the
-    /// index that the user's state machine had applied at the start or the last restore.
+    /// each command. There is no outcome for an entry without a command, nor for an entry that the
+    /// user's state machine had already applied at the start or the last restore.
     ///
     /// # Panics
     /// If the entries are not consecutive, or one of them [requires](Machine::requires) a newer
@@ -312,7 +312,7 @@ impl<M: StateMachine> Machine<M> {
         if after.user > before.user {
             assert!(index > self.executed, "each command is executed once, in order");
             self.executed = index;
-            // A state machine that is ahead has raised its version itself.
+            // A state machine that is ahead has already raised its version.
             if index > self.user_start {
                 self.user.set_version(index, after.user);
             }

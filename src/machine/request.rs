@@ -55,8 +55,8 @@ pub enum Request<'a> {
         /// The command for the user's state machine.
         command: &'a [u8],
     },
-    /// Sets the bounds of all sessions; those beyond the new bounds expire, the least recently used
-    /// ones first. For administrators.
+    /// Sets the bounds of all sessions; sessions beyond the new bounds expire, the least recently
+    /// used ones first. For administrators.
     SetBounds(SessionBounds),
     /// Executes an administrator's command in the user's state machine. For administrators.
     Admin(&'a [u8]),

@@ -227,8 +227,8 @@ impl Sessions {
     }
 
     /// Drops replies of the owner until the bounds of bytes hold, those of its least recently used
-    /// sessions first. It must not decide which requests are executed, because a node whose state
-    /// machine has durable state may not know all replies.
+    /// sessions first. Dropped replies must not decide which requests are executed, because a node
+    /// whose state machine has durable state may not know all replies.
     fn drop_replies(&mut self, owner: &[u8]) {
         loop {
             let stored = &self.shares[owner].stored;
@@ -368,7 +368,7 @@ impl Counted {
         Counted { used: session.used, stored: Stored { requests, replies_bytes } }
     }
 
-    /// Returns the entry that last used the session if bytes of replies are stored in it.
+    /// Returns the entry that last used the session, if the session stores replies with any bytes.
     fn with_replies(&self) -> Option<Index> {
         (self.stored.replies_bytes > 0).then_some(self.used)
     }

@@ -95,8 +95,8 @@ pub trait StateMachine {
     /// give equal bytes, so that the default [`StateMachine::digest`] is correct.
     fn snapshot(&self) -> Box<dyn Read + Send>;
 
-    /// Replaces the state with that in the bytes of a [`StateMachine::snapshot`], perhaps of
-    /// another node. Reads up to the end of the reader. After an error the state may be invalid:
+    /// Replaces the state with that in the bytes of a [`StateMachine::snapshot`], perhaps written
+    /// by another node. Reads up to the end of the reader. After an error the state may be invalid:
     /// only another `restore` may follow.
     ///
     /// # Errors
@@ -199,9 +199,9 @@ pub trait StateMachine {
 
     /// Returns the index of the last applied command, admin command or raise of the version, for a
     /// state machine with durable state of its own; 0 before the first one. Commands at or before
-    /// that index are not applied to it again, and each command waits for the disk of this node's
-    /// log, so that a crash leaves no state ahead of the log. A state machine in memory keeps the
-    /// default of `None`, and gets every command as soon as it is committed.
+    /// that index are not applied to it again, and each command waits until it is durable in this
+    /// node's log, so that a crash leaves no state ahead of the log. A state machine in memory
+    /// keeps the default of `None`, and gets every command as soon as it is committed.
     fn applied(&self) -> Option<Index> {
         None
     }

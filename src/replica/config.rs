@@ -35,8 +35,8 @@ pub struct ReplicaConfig {
     /// receiver waits longer while parts take long to arrive, and after each repeated request.
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk, or to receive a snapshot
-    /// that it could not store. It is also the first delay before a node takes a snapshot again
-    /// that it could not read or write; the delay doubles with each failure, up to 16 times the
+    /// that it could not store. It is also the delay before a node repeats a snapshot of its own
+    /// that it could not read or write; that delay doubles with each failure, up to 16 times the
     /// first one.
     pub space_retry: Duration,
     /// The period in which the node reads all of its durable data once, so that it finds damage
@@ -49,9 +49,9 @@ pub struct ReplicaConfig {
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
     /// How long a node waits for the replies to a comparison, and how long it waits before it
-    /// repeats one that was inconclusive, or that was unavailable while the node is unverified. An
-    /// unverified node serves reads after eight times this time, if no digest differed. A
-    /// quarantined node repeats its request for a snapshot after this time.
+    /// repeats a comparison that was inconclusive, or that was unavailable while the node is
+    /// unverified. An unverified node serves reads after eight times this time, if no digest
+    /// differed. A quarantined node repeats its request for a snapshot after this time.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

@@ -18,8 +18,8 @@ const ENTRIES_MAX: usize = 4096;
 /// The result of comparing an append with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChainMatch {
-    /// The two logs do not differ from the entry at which the chain of `prev` starts (see
-    /// [`HashChain::SPAN`]) through the last entry of the append that the log also has.
+    /// The two logs are equal between the entry at which the chain of `prev` starts (see
+    /// [`HashChain::SPAN`]) and the last entry of the append that the log also has.
     Same,
     /// The log does not have the `prev` entry, or does not know its chain.
     Unavailable,

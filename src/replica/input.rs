@@ -34,7 +34,7 @@ pub enum Input {
     Propose(Vec<Proposal>),
     /// A user reads. The read ends in exactly one of `Output::Answered` and `Output::Rejected`.
     Read {
-        /// Identifies the read in its outcome; no other pending request has it.
+        /// Identifies the read in its outcome; no other pending request has the same tag.
         tag: Tag,
         /// The required freshness of the answer.
         level: ReadLevel,
@@ -45,7 +45,7 @@ pub enum Input {
     /// `Output::MembershipChangeCommitted`, once the whole change is complete, `Output::Rejected`
     /// and `Output::Unknown`.
     ChangeMembership {
-        /// Identifies the request in its outcome; no other pending request has it.
+        /// Identifies the request in its outcome; no other pending request has the same tag.
         tag: Tag,
         /// The edits of the membership.
         change: Change,
@@ -53,7 +53,7 @@ pub enum Input {
     /// An operator cancels a change whose new voters are still catching up. The outcomes are those
     /// of `Input::ChangeMembership`.
     CancelMembershipChange {
-        /// Identifies the request in its outcome; no other pending request has it.
+        /// Identifies the request in its outcome; no other pending request has the same tag.
         tag: Tag,
     },
     /// A user transfers the leadership to another node. The request ends in exactly one of
@@ -61,7 +61,7 @@ pub enum Input {
     /// heartbeat after the longest election timeout. If this node stops before that, the request
     /// ends in `Output::Unknown`.
     TransferLeadership {
-        /// Identifies the request in its outcome; no other pending request has it.
+        /// Identifies the request in its outcome; no other pending request has the same tag.
         tag: Tag,
         /// The voter that should lead; the leader chooses the best one if none is named.
         to: Option<NodeId>,

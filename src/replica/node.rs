@@ -47,9 +47,10 @@ use crate::types::{
 ///
 /// Within a step, the parts of a node pass work to one another through three queues, which are
 /// emptied in this order: the algorithm's actions at once, so that the next input finds them
-/// carried out; then the store's events, with those that they cause; then the algorithm's inputs,
-/// one at a time. When all three are empty, the node does what is due by the clock. A fourth queue
-/// has the outputs, which leave at the end of the step, in the order in which they arose.
+/// carried out; then the store's events, and the events that these cause; then the algorithm's
+/// inputs, one at a time. When all three are empty, the node does what is due by the clock. A
+/// fourth queue has the outputs, which leave at the end of the step, in the order in which they
+/// arose.
 #[derive(Clone, Debug)]
 pub struct Node {
     config: ReplicaConfig,
@@ -279,7 +280,7 @@ impl Node {
         self.usage
     }
 
-    /// Returns the numbers of the node's snapshots since its start.
+    /// Returns the counts of the node's snapshots since its start.
     #[must_use]
     pub fn snapshot_counts(&self) -> SnapshotCounts {
         self.snapshots.counts

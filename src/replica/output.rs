@@ -185,7 +185,7 @@ pub enum Output {
     /// start found that they may be lost.
     StartedUncertain(Option<StorageError>),
     /// Sectors of the log were damaged, and the start has written them again: other sectors
-    /// determine their content. The error is about the first one.
+    /// determine their content. The error is about the first damaged one.
     LogRepaired(StorageError),
     /// A part of the log cannot be read, and the start removed it: the snapshot covers its entries.
     LogTrimmed(StorageError),
@@ -290,8 +290,8 @@ pub enum Note {
     RaftInput(raft::Input),
     /// The consensus algorithm emitted this action.
     RaftAction(raft::Action),
-    /// A snapshot is the current one on this node's disk: one of its state machine, or one of a
-    /// peer that covers damaged entries of its log.
+    /// A snapshot has become the current one on this node's disk: one that the node took, or a
+    /// peer's that covers damaged entries of this node's log.
     SnapshotTaken(SnapshotMeta),
     /// A snapshot from a peer is durable on its disk, and not yet installed.
     SnapshotReceived(SnapshotMeta),

@@ -143,7 +143,8 @@ impl SnapshotReceiver {
     }
 
     /// Returns true if the node may take a snapshot of its own state that ends at `last` in place
-    /// of the one being received: it does not end earlier, or no more parts arrive.
+    /// of the one being received: its own does not end earlier, or no more parts of the other
+    /// arrive.
     pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
         let ends_later = |received: EntryId| last >= received.index;
         self.last().is_some_and(ends_later) || self.is_stalled(now)
@@ -219,7 +220,8 @@ impl SnapshotReceiver {
             (false, _) => waited,
             // A part that was requested with this one has already raised the timeout.
             (true, 0) => waited.min(current.timeout / 2 + now.since(before)),
-            // The answered request may be a later one: the wait may have been for a lost message.
+            // The part may answer a repeated request: the wait before that may have been for a lost
+            // message.
             (true, _) => waited.min(current.repeat_delay(least)),
         };
         current.timeout = least.max(took.saturating_mul(2));
@@ -228,8 +230,8 @@ impl SnapshotReceiver {
         current.requested.iter_mut().for_each(|request| request.due = request.due.max(due));
     }
 
-    /// Ends the transfer, and starts none for `retry_after`: because the snapshot cannot be stored,
-    /// so that a full disk is not filled again at once, or because the node writes a snapshot of
+    /// Ends the transfer, and starts no other one for `retry_after`: either the snapshot cannot be
+    /// stored, and a full disk must not be filled again at once, or the node writes a snapshot of
     /// its own instead.
     pub(crate) fn failed(&mut self, now: Instant) {
         self.end();

@@ -18,8 +18,8 @@ pub(crate) struct SnapshotTaker {
     bytes: u64,
     entries_max: u64,
     bytes_max: u64,
-    /// Whether a snapshot was requested that has not been started yet: by a peer, an operator, or
-    /// the node itself because of damage or a failed snapshot.
+    /// Whether a peer, an operator or the node itself (because of damage or a failed snapshot) has
+    /// requested a snapshot that is not started yet.
     demanded: bool,
     /// The time at which a failed snapshot is requested again; [`Instant::NEVER`] if none failed.
     retry_at: Instant,
@@ -52,7 +52,7 @@ enum Stage {
 }
 
 impl SnapshotTaker {
-    /// `last` is the last index of the current snapshot. A failed one is taken again after
+    /// `last` is the last index of the current snapshot. A failed snapshot is taken again after
     /// `retry_after`, which doubles with each failure up to [`RetryDelay::FACTOR_MAX`] times.
     pub(crate) fn new(
         entries_max: u64,

@@ -39,7 +39,7 @@ pub(crate) struct Snapshots {
     not_taken: Option<Discriminant<AbandonReason>>,
 }
 
-/// The numbers of a node's snapshots since its start.
+/// The counts of a node's snapshots since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotCounts {
@@ -229,7 +229,7 @@ impl Snapshots {
         }
     }
 
-    /// Handles bytes that the driver read of the view; none at its end.
+    /// Handles the bytes of the view that the driver read; empty at the end of the view.
     pub(crate) fn on_viewed(
         &mut self,
         now: Instant,

@@ -102,9 +102,10 @@ pub trait TypedMachine: Serialize + DeserializeOwned {
 
     /// Makes this value, which was just decoded from a snapshot, follow the rules of `version`, by
     /// which the snapshot was written. A state machine that keeps the version in a field with the
-    /// attribute `serde(skip)` sets it here. One whose encoding contains the version, such as an
-    /// enum with a variant for each version of the state, does nothing. A state machine with more
-    /// than one version must implement this method: by default it fails for every version above 0.
+    /// attribute `serde(skip)` sets it here. A state machine whose encoding contains the version,
+    /// such as an enum with a variant for each version of the state, does nothing. A state machine
+    /// with more than one version must implement this method: by default it fails for every version
+    /// above 0.
     ///
     /// # Errors
     /// The reason why this value cannot follow that version; the restore fails with it.

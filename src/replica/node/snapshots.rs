@@ -51,8 +51,8 @@ impl Node {
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             Some(SnapshotProgress::Damaged(damage)) => {
-                // Unless it is the current one, the snapshot that replaces it must end later, and
-                // without this entry there might be no later state.
+                // Unless the damaged snapshot is the current one, its replacement must end later,
+                // and without this entry there might be no later state.
                 self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
             }
@@ -67,8 +67,8 @@ impl Node {
     }
 
     /// Handles a snapshot that the store has recorded as the current one. Returns the compaction of
-    /// the log that it covers; None for the snapshot of a rebuild, at whose start the log is
-    /// compacted.
+    /// the log that the snapshot allows; `None` for the snapshot of a rebuild, because the start of
+    /// the rebuild compacts the log.
     pub(super) fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) -> Option<Compaction> {
         if self.validation.rebuild_snapshot() == Some(&meta) {
             self.snapshots.on_installed(&meta);

@@ -82,7 +82,7 @@ impl Node {
             return Some(Compaction { input: raft::Input::Rebuild { meta }, base });
         }
         if current.last.index >= meta.last.index {
-            // A snapshot that the node took before was recorded in between.
+            // Meanwhile the store has recorded a snapshot that the node took before.
             self.validation.retry_rebuild(self.now);
         }
         None

@@ -1,6 +1,6 @@
-//! Steps of a node that take a certain state of its parts: the end of one that has lost an entry
-//! for good or cannot store one, the rest of a lease, proposals that a snapshot covers, and the
-//! memory that the node reports.
+//! Steps of a node that need a particular state of its parts: the stop of a node that has lost an
+//! entry for good or cannot store one, the rest of a lease, proposals that a snapshot covers, and
+//! the memory that the node reports.
 
 use core::time::Duration;
 

@@ -8,9 +8,9 @@ use crate::replica::output::Output;
 use crate::types::{Index, MachineVersion, NodeId, Proposal, RejectReason, RoleName};
 
 impl Node {
-    /// Handles proposals. A leader rejects the raise of the version to one that a member cannot
-    /// apply. This check only keeps members from having to stop applying. It is no guarantee: a
-    /// member may get an older build later, or a node may join with one.
+    /// Handles proposals. A leader rejects a raise to a version that a member cannot apply. This
+    /// check only keeps members from having to stop applying. It is no guarantee: a member may get
+    /// an older build later, or a node may join with one.
     pub(super) fn on_propose(&mut self, mut proposals: Vec<Proposal>) {
         if self.raft.status().role == RoleName::Leader {
             let outputs = &mut self.outputs;
