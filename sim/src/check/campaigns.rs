@@ -39,10 +39,10 @@ struct Named {
 /// The campaign of one node in one term.
 #[derive(Clone, Copy, Debug, Default)]
 struct Campaign {
-    /// The most up-to-date end of its log in its requests for pre-votes; `vote_last` is the one in
-    /// its requests for votes.
+    /// The most up-to-date last entry of its log that its requests for pre-votes named; `vote_last`
+    /// is the same of its requests for votes.
     pre_vote_last: EntryId,
-    /// The highest index at which its log ended in a request for pre-votes.
+    /// The highest last index of its log that a request for pre-votes named.
     pre_vote_index: Index,
     vote_last: Option<EntryId>,
     /// The nodes that granted it a pre-vote.

@@ -15,7 +15,7 @@ use crate::check::operations::{Op, OpOutcome};
 use crate::check::rule::{Answer, Rule};
 use crate::workload::request::{OpId, PayloadOrigin};
 
-/// Where the committed log has the clients' commands.
+/// The positions of the clients' commands in the committed log.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     /// The index up to which committed entries are matched with operations.
@@ -199,8 +199,8 @@ fn is_fresh_enough(freshness: Freshness, level: ReadLevel) -> bool {
     }
 }
 
-/// The longest real time that may pass while a clock, whose rate is off by at most `drift_ppm`
-/// parts per million, measures `span`.
+/// The longest real time that may pass while a clock measures `span`, if the clock's rate is off by
+/// at most `drift_ppm` parts per million.
 pub(super) fn real_duration_max(span: Duration, drift_ppm: u32) -> Duration {
     let slow = 1_000_000 - u128::from(drift_ppm);
     let nanos = (span.as_nanos() * 1_000_000).div_ceil(slow);

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use quorate::raft::Config;
 
-/// The longest time after which a node repeats its request for a part of a snapshot, as a multiple
-/// of `ReplicaConfig::part_timeout`, provided that parts arrive within half of that time: a node
-/// waits for at most 16 part timeouts, or for twice the time that the last part took.
+/// A bound on the time after which a node repeats its request for a part of a snapshot, as a
+/// multiple of `ReplicaConfig::part_timeout`. The node waits for at most 16 part timeouts, or for
+/// twice the time that the last part took if that is longer. The bound holds as long as each part
+/// arrives within 16 part timeouts.
 pub(crate) const PART_TIMEOUTS_MAX: u32 = 32;
 
 /// The longest durations in a run without faults.
@@ -25,7 +26,7 @@ pub struct Costs {
     pub part_bytes: u64,
 }
 
-/// How much the nodes must send, write and apply until every core node has caught up.
+/// The volume that the nodes must send, write and apply until every core node has caught up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Volume {
     pub(super) entries: u64,
@@ -48,7 +49,8 @@ impl Costs {
     pub(super) fn transfer_time(&self, volume: Volume, config: &Config) -> Duration {
         let Volume { entries, entry_bytes, snapshot_bytes } = volume;
         let pieces = |count_max: usize, bytes_max: usize| {
-            // A piece has the maximum count, or any two neighbouring pieces exceed the bytes.
+            // Each piece has `count_max` entries, or exceeds `bytes_max` together with the next
+            // piece.
             let by_count = entries / count_max as u64;
             let by_bytes = 2 * entry_bytes / bytes_max as u64;
             count(by_count.saturating_add(by_bytes).saturating_add(1).min(entries))

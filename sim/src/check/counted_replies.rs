@@ -17,7 +17,7 @@ use crate::check::rule::Rule;
 #[derive(Clone, Debug)]
 pub(super) struct CountedReplies {
     /// For each leader and peer, the index up to which the leader last counted the peer's log as
-    /// matched, with the leader's term and the number of its start.
+    /// matched, with the leader's term and its number of starts at that time.
     matched: Vec<(Term, u64, Index)>,
     /// For each node, the membership that it used after its last step.
     used: Vec<Arc<Electorate>>,

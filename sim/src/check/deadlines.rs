@@ -46,8 +46,8 @@ struct Stabilization {
     /// The time until which a core node needed a snapshot. A deadline that allows no time for
     /// snapshots counts from this time at the earliest.
     lagged_until: SimTime,
-    /// The lowest applied index of any core node, taken when the phase starts and whenever a core
-    /// node starts later.
+    /// The lowest applied index of a core node, at the start of the phase or at a later start of
+    /// that node.
     applied: Index,
     /// The earliest time at which a deadline may expire.
     next: SimTime,
@@ -222,9 +222,9 @@ impl Stabilization {
         Volume {
             entries: longest.last().0.saturating_sub(self.applied.0),
             entry_bytes: longest.bytes_after(self.applied, &model.entries),
-            // Twice, because a later snapshot may replace one while it is sent; and three times
-            // more, because a node may first wait for a source that is gone, for up to three times
-            // the time in which a source can serve every node.
+            // Two snapshots for each node, because a later snapshot may replace one that is being
+            // sent. Three more, because a node may first wait for a source that is gone, up to
+            // three times as long as a source needs to serve every node.
             snapshot_bytes: if needs_snapshot { 5 * nodes * known.snapshot_bytes } else { 0 },
         }
     }

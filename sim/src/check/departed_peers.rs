@@ -54,7 +54,7 @@ impl Rule for DepartedPeers {
         let slot = known.model.slot(status.id);
         let electorate = known.model.electorate(slot);
         let is_same = self.leaders.step(known, status).is_some();
-        let leader = self.leaders.notes(slot);
+        let leader = self.leaders.data(slot);
         if !is_same {
             leader.departed.fill(Departed::default());
         } else if !Arc::ptr_eq(&leader.electorate, electorate) {

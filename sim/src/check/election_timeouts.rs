@@ -36,7 +36,7 @@ struct Node {
     led: Option<Instant>,
     /// When it last heard from a leader, voted for another node or changed its role.
     waits_since: Option<Instant>,
-    /// The delay that voters of a higher priority added to its election timeout then.
+    /// The delay that voters of a higher priority added to its election timeout at that time.
     handicap: Duration,
     /// The reply that it owes to the request for a pre-vote in its last step.
     pre_vote: Option<PreVote>,

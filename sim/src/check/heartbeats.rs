@@ -247,8 +247,8 @@ impl Heartbeats {
         reads.push_back(Forwarded { leader, start_id, ticket, term, round: last });
     }
 
-    /// Checks the reply to a read index request: the leader must have begun a round after the
-    /// request, to which a quorum has replied (thesis §6.4).
+    /// Checks the reply to a read index request: a quorum must have replied to a round that the
+    /// leader began after the request (thesis §6.4).
     fn check_read_reply(
         &self,
         known: &Known,

@@ -35,7 +35,8 @@ pub(super) struct TakenMessage {
     /// The index that the sender acknowledges to its leader; 0 if it acknowledges nothing.
     pub(super) acknowledged: Index,
     /// Whether the receiver may reject the message without looking at its term: it has no
-    /// membership yet, or does not count the sender's disk.
+    /// membership yet, it does not count the sender's disk, or it has a snapshot and the message is
+    /// the start of the log.
     pub(super) may_be_rejected: bool,
     /// Whether the receiver may ignore the message and its term: it may reject it, or may withhold
     /// its vote.
@@ -98,7 +99,8 @@ pub(super) struct Known {
 struct Unverified {
     /// The last entry of the snapshot that the state comes from.
     index: Index,
-    /// Since when the node knows that it has the state, by its clock; `None` before that.
+    /// The time since which the node knows that it has the state, by its own clock; `None` before
+    /// that.
     since: Option<Instant>,
     /// Whether a comparison since then has found other states and no majority.
     is_undecided: bool,

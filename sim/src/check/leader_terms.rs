@@ -1,5 +1,6 @@
-//! The term that each node leads, with the notes of a rule about the node as the leader of that
-//! term. A node leads a term in one start only, so the notes end with the term or with the start.
+//! The term that each node leads, with the data that a rule keeps about the node as the leader of
+//! that term. A node leads a term in one start only, so the data are valid until the term or the
+//! start ends.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Instant, Term};
@@ -7,7 +8,7 @@ use quorate::types::{Instant, Term};
 use crate::check::known::Known;
 use crate::check::nodes::Slot;
 
-/// For each node, the term that it leads, and the notes of a rule.
+/// For each node, the term that it leads, and the data of a rule.
 #[derive(Clone, Debug)]
 pub(super) struct LeaderTerms<T> {
     nodes: Vec<LeaderTerm<T>>,
@@ -21,24 +22,24 @@ struct LeaderTerm<T> {
     start: u64,
     /// The time of the node's last step, by its own clock.
     stepped: Instant,
-    notes: T,
+    data: T,
 }
 
 impl<T> LeaderTerms<T> {
-    /// Creates the notes of nodes that do not lead.
-    pub(super) fn new(known: &Known, notes: impl Fn(Slot) -> T) -> LeaderTerms<T> {
+    /// Creates the data of nodes that do not lead.
+    pub(super) fn new(known: &Known, data: impl Fn(Slot) -> T) -> LeaderTerms<T> {
         let node = |slot| LeaderTerm {
             term: Term::ZERO,
             start: 0,
             stepped: Instant::ZERO,
-            notes: notes(slot),
+            data: data(slot),
         };
         LeaderTerms { nodes: known.model.slots().map(node).collect() }
     }
 
-    /// Takes note of a step. If the node led its term before the step and still leads it, returns
-    /// the time of the step before, by the node's clock. Otherwise the notes belong to an earlier
-    /// term or start.
+    /// Records a step. If the node led its term before the step and still leads it, returns the
+    /// time of the previous step, by the node's clock. Otherwise the data belong to an earlier term
+    /// or start.
     pub(super) fn step(&mut self, known: &Known, status: &Status) -> Option<Instant> {
         let slot = known.model.slot(status.id);
         let leads = status.role == RoleName::Leader;
@@ -50,14 +51,14 @@ impl<T> LeaderTerms<T> {
         continues.then_some(before)
     }
 
-    /// The notes about the node.
-    pub(super) fn notes(&mut self, slot: Slot) -> &mut T {
-        &mut self.nodes[slot.0].notes
+    /// The data about the node.
+    pub(super) fn data(&mut self, slot: Slot) -> &mut T {
+        &mut self.nodes[slot.0].data
     }
 
-    /// The notes about the node and the time of its last step, if it leads `term`.
+    /// The data about the node and the time of its last step, if it leads `term`.
     pub(super) fn leading(&mut self, slot: Slot, term: Term) -> Option<(&mut T, Instant)> {
         let node = &mut self.nodes[slot.0];
-        (node.term == term).then_some((&mut node.notes, node.stepped))
+        (node.term == term).then_some((&mut node.data, node.stepped))
     }
 }

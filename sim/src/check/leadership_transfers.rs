@@ -19,7 +19,7 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LeadershipTransfers {
     begun: Option<LeadershipTransfer>,
-    /// By leader and peer.
+    /// The reports, by leader and peer.
     reports: BTreeMap<(Slot, Slot), Report>,
     /// The reply to a heartbeat that the next step takes.
     taken: Option<(Slot, Slot, Report)>,
@@ -28,7 +28,7 @@ pub(super) struct LeadershipTransfers {
 /// The report of a node about itself, in the latest reply to a heartbeat that its leader has taken.
 #[derive(Clone, Copy, Debug)]
 struct Report {
-    /// The leader's term and start, and its round.
+    /// The leader's term, its number of starts, and the round that the reply answers.
     term: Term,
     start: u64,
     round: u64,
@@ -115,7 +115,7 @@ impl Rule for LeadershipTransfers {
 
 impl LeadershipTransfers {
     /// Checks that the target has not reported that it may not lead: such a target rejects the
-    /// request, for which the leader has given up its lease. A leader that steps down is exempt,
+    /// request after the leader has given up its lease for it. A leader that steps down is exempt,
     /// because it asks the best target that there is.
     fn check_may_lead(
         &self,

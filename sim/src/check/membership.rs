@@ -224,8 +224,8 @@ fn check_caught_up(
     ))
 }
 
-/// Checks that a membership keeps the last lineage of the one before it, and that survivors that
-/// continue without the other voters begin a new one.
+/// Checks that a membership keeps the last lineage of the membership before it, and that survivors
+/// that continue without the other voters begin a new lineage.
 fn check_lineages(
     model: &Model,
     id: NodeId,

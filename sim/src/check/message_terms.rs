@@ -57,8 +57,8 @@ fn check_unchanged(message: &TakenMessage, before: &Status, status: &Status) -> 
     S58.violated(format!("{}, and changes its {changed}", describe(message, before)))
 }
 
-/// Checks a term that the node enters: it is that of the message, or the next one, if the node
-/// votes for itself.
+/// Checks the term that the node enters: the term of the message or, if the node votes for itself,
+/// the term after the later of the message's and the node's own.
 fn check_entered(message: &TakenMessage, before: &Status, status: &Status) -> CheckResult {
     let (id, term) = (status.id, status.term);
     let campaigns = status.vote == Some(id) && term == before.term.max(message.term).next();

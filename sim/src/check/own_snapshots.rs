@@ -42,15 +42,15 @@ struct SnapshotProgress {
     ahead_through: Index,
     /// The last index of the last snapshot.
     last: Index,
-    /// Whether a kept snapshot is damaged: then the log has to reach back to an earlier one.
+    /// Whether a kept snapshot is damaged: then the log has to reach back to an earlier snapshot.
     is_damaged: bool,
     /// The index through which the log must be compacted, and the number of steps since then.
     base: Option<(Index, u8)>,
 }
 
 /// A snapshot is overdue once it has been due this many times. While a node sends a snapshot to a
-/// peer, it takes a new one only after twice the entries; and a snapshot that the node could not
-/// begin, because it was receiving one, is due again after the same number of entries.
+/// peer, it takes a new one only after twice as many entries. If a node cannot begin a snapshot
+/// because it is receiving one, its own is due again after as many entries as before.
 const OVERDUE_TIMES: u64 = 4;
 
 /// The number of flushes that a snapshot takes, of its file, of the directory and of each copy of
@@ -168,8 +168,8 @@ impl Rule for OwnSnapshots {
             }
         }
         let Some(since) = progress.overdue else { return Ok(()) };
-        // A node may wait for a source for up to three times the time in which a source can serve
-        // every node.
+        // A node may wait for a source up to three times as long as a source needs to serve every
+        // node.
         let snapshots = 2 + 3 * known.model.nodes.len() as u64;
         let volume =
             Volume { snapshot_bytes: snapshots * self.snapshot_bytes, ..Volume::default() };

@@ -35,7 +35,7 @@ pub(super) struct Peers {
 struct View {
     term: Term,
     /// The index up to which the leader counted the peer's log as matched, and the conditions under
-    /// which that may not fall.
+    /// which that index must not fall.
     matched: Option<(Index, Conditions)>,
     /// The index after the last entry of the last message with entries, and the highest such index
     /// of any message.
@@ -48,7 +48,8 @@ struct View {
     is_irregular: bool,
     /// The last commit index that the leader sent to the peer.
     committed: Index,
-    /// The last round that the leader sent to the peer, and the one when it last sent an append.
+    /// The last round that the leader sent to the peer, and the last round at the time of its last
+    /// append.
     round: u64,
     sent_in: u64,
     /// The highest round that the peer answered, and the highest index that it acknowledged.

@@ -68,7 +68,7 @@ impl Rule for PromptCommits {
         let Status { id, role, term, committed, .. } = *status;
         let slot = known.model.slot(id);
         let is_same = self.leaders.step(known, status).is_some();
-        let leader = self.leaders.notes(slot);
+        let leader = self.leaders.data(slot);
         if role == RoleName::Leader {
             leader.follow(known.model.electorate(slot), is_same);
         }
@@ -98,9 +98,9 @@ impl Rule for PromptCommits {
 }
 
 impl Leader {
-    /// Takes note of a step, with the membership after it. A new membership may make the leader
-    /// forget the acknowledgements of a node that was not a member for a time. If the term is not
-    /// the same as before the step (`is_same`), there are no acknowledgements yet.
+    /// Records a step, with the membership after it. A new membership may make the leader forget
+    /// the acknowledgements of a node that was not a member for a time. If the term is not the same
+    /// as before the step (`is_same`), there are no acknowledgements yet.
     fn follow(&mut self, now: &Arc<Electorate>, is_same: bool) {
         if is_same && Arc::ptr_eq(&self.electorate, now) {
             return;

@@ -37,7 +37,7 @@ pub(super) struct Answer<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Every event that a rule can handle, with its data, as one method each.
+/// Every event that a rule can handle, as a method with the event's data.
 macro_rules! events {
     ($for_each:ident $rules:tt) => {
         $for_each! { $rules
@@ -109,7 +109,7 @@ macro_rules! ignored {
     };
 }
 
-/// The methods of a list of rules, which passes each event to each rule.
+/// The methods of a list of rules: each method passes its event to every rule.
 macro_rules! passed_on {
     ($rules:tt $($event:ident($($name:ident: $data:ty),*))*) => {
         $(passed_to_each! {

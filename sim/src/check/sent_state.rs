@@ -92,7 +92,8 @@ fn check_named_by_voter(
 ) -> CheckResult {
     let before = known.status_before(status).filter(|before| before.id == status.id);
     let has_led = before.is_none_or(|before| before.role == RoleName::Leader);
-    // The reply to a request of an earlier term names none, because the candidate ignores it.
+    // The reply to a request of an earlier term names no commit index, because the candidate
+    // ignores the reply.
     let is_stale = named == Index::ZERO
         && matches!(message.body, Body::RequestVoteReply { granted: false, .. });
     if named == status.committed || is_stale || has_led || !known.is_prompt(slot) {

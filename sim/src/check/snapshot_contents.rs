@@ -99,7 +99,7 @@ impl Reader<'_> {
     fn session(&mut self) -> Option<(SessionId, ModelSession)> {
         let id = SessionId(Index(self.long()?));
         let mut owner = self.take(1)?.to_vec();
-        // A named proposer follows its role with the length of its name.
+        // A named proposer has its role, the length of its name, and the name.
         if owner != [0] {
             let length = self.take(1)?[0];
             owner.push(length);

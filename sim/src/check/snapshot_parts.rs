@@ -18,7 +18,7 @@ use crate::values::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct SnapshotParts {
     parts: BTreeMap<(NodeId, NodeId, Root, SnapshotPart), Part>,
-    /// The nodes that have quarantined their state, each with the time since then.
+    /// The nodes that have quarantined their state, each with the time at which it did so.
     quarantined: BTreeMap<NodeId, SimTime>,
     is_stable: bool,
 }
@@ -84,8 +84,8 @@ impl Rule for SnapshotParts {
                 "{from} sends {part} of a snapshot to {to}, which has not requested it"
             ));
         };
-        // A part that was requested before may have been read from the disk, or queued, when the
-        // quarantine began, whatever requests were sent after that.
+        // If the part was first requested before the quarantine began, the node may have read it
+        // from the disk or queued it by then, whatever requests follow.
         let first = seen.first_requested.unwrap_or(requested);
         if let Some(since) = self.quarantined.get(from).filter(|since| first > **since) {
             return S31.violated(format!(

@@ -35,7 +35,8 @@ struct Leader {
 struct Peer {
     matched: Index,
     sent: Index,
-    /// The step after which the peer had the whole log and lacked a commit index, with that index.
+    /// The time of the step after which the peer had the whole log and lacked a commit index, with
+    /// that index.
     lacks: Option<(Instant, Index)>,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,
@@ -58,7 +59,7 @@ impl Rule for SpreadCommits {
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         let stepped = self.leaders.step(known, status);
-        let leader = self.leaders.notes(slot);
+        let leader = self.leaders.data(slot);
         if let Some(at) = stepped {
             let (last, committed) = (leader.last, leader.committed);
             let members = &known.model.electorate(slot).membership;
@@ -86,7 +87,7 @@ impl Rule for SpreadCommits {
 
     fn peer_matched(&mut self, known: &Known, id: NodeId, peer: NodeId, to: Index) -> CheckResult {
         let (slot, peer) = (known.model.slot(id), known.model.slot(peer));
-        self.leaders.notes(slot).peers[peer.0].matched = to;
+        self.leaders.data(slot).peers[peer.0].matched = to;
         Ok(())
     }
 
@@ -100,7 +101,7 @@ impl Rule for SpreadCommits {
             _ => return Ok(()),
         };
         let (slot, from) = (known.model.slot(id), known.model.slot(message.from));
-        self.leaders.notes(slot).peers[from.0].is_irregular |= is_irregular;
+        self.leaders.data(slot).peers[from.0].is_irregular |= is_irregular;
         Ok(())
     }
 

@@ -51,8 +51,8 @@ impl Rule for Uncertain {
 
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Status { id, role, term, .. } = status;
-        // A candidate may be certain before its disk has recorded that. It sends no message before
-        // that, so it cannot become the leader.
+        // A candidate may be certain before its disk has recorded the certainty. Until then it
+        // sends no message, so it cannot become the leader.
         let is_uncertain = match role {
             RoleName::Follower => false,
             RoleName::PreCandidate | RoleName::Candidate => status.is_uncertain,

@@ -44,7 +44,7 @@ struct Node {
 /// The read leases that a leader granted, by its own clock.
 #[derive(Clone, Debug)]
 struct ReadLeases {
-    /// When the last of them ends, at the earliest.
+    /// The earliest time at which the last of them may end.
     until: Instant,
     peers: Vec<Holder>,
 }
@@ -53,7 +53,7 @@ struct ReadLeases {
 #[derive(Clone, Copy, Debug, Default)]
 struct Holder {
     /// When the leader last received a reply of the peer. The time of a read lease that it grants
-    /// after that counts from there.
+    /// later counts from this reply.
     heard: Instant,
     /// The disk that the peer replied from.
     disk: Option<Incarnation>,
