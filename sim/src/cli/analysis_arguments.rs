@@ -32,12 +32,12 @@ pub(crate) struct SubjectArguments {
 }
 
 impl SubjectArguments {
-    /// The files of the recordings, if it is recordings.
+    /// The files of the recordings; `None` for a run.
     pub(crate) fn files(&self) -> Option<&[PathBuf]> {
         (!self.recordings.is_empty()).then_some(&self.recordings[..])
     }
 
-    /// The run, if it is a run.
+    /// The arguments of the run, unless there are recordings.
     pub(crate) fn run(&self) -> RunArguments {
         let SubjectArguments { seed, scenario, seed_options, .. } = self;
         RunArguments { seed: *seed, scenario: scenario.clone(), seed_options: *seed_options }

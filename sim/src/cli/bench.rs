@@ -48,7 +48,7 @@ struct BenchResult {
     events_per_cpu_second_without_checks: u64,
     events_per_cpu_second_of_long_runs: u64,
     /// The cost of an event of a long run, in thousandths of the cost of an event of the usual runs
-    /// of the same seed measured right before it: the median of all pairs.
+    /// of the same seed, which are measured right before it: the median over all pairs.
     cost_ratio_permille: u64,
     /// Simulated seconds per second of CPU time, with nodes on several continents.
     simulated_seconds_per_cpu_second: u64,
@@ -202,8 +202,8 @@ fn summarize(repetitions: usize, measurements: &Measurements) -> BenchResult {
     }
 }
 
-/// Returns what an event of the long runs costs, in thousandths of what one of the usual runs does.
-/// Each argument is a CPU time and a number of events.
+/// Returns the cost of an event of the long runs, in thousandths of the cost of an event of the
+/// usual runs. Each argument is a CPU time and a number of events.
 fn ratio(usual: (Duration, u64), long: (Duration, u64)) -> u64 {
     let spent = |(cpu, _): (Duration, u64), (_, by)| cpu.as_nanos() * u128::from(by);
     let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));

@@ -23,8 +23,8 @@ pub(crate) struct Canary {
 }
 
 impl Canary {
-    /// Runs seeds from `first` on, of the default profile, on disks that report every flush as
-    /// done without doing it, until a check detects that, [`SEEDS`] seeds have passed, or the user
+    /// Runs seeds from `first` on, of the default profile, on disks that report every flush as done
+    /// without doing it, until a check detects the bug, [`SEEDS`] seeds have passed, or the user
     /// interrupts.
     pub(crate) fn run(first: u64, options: &RunOptions) -> Canary {
         let profile = <&Profile>::default();

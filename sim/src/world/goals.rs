@@ -23,11 +23,11 @@ use crate::world::recovery::stabilization::Stabilization;
 use crate::world::run::Setup;
 
 /// The longest time without progress of the core, besides the time for its snapshots, in election
-/// timeouts: at least the first number, and the second one for each node, because a waiting client
-/// may have tried every node.
+/// timeouts: the first number, or the second one for each node if that is more, because a waiting
+/// client may have tried every node.
 const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
-/// The longest duration of the stabilization phase, besides the time for its log: the longer of the
-/// first, and the second in the longest times without progress.
+/// The longest duration of the stabilization phase, besides the time for its log: the first
+/// duration, or the second number of longest times without progress if that is longer.
 const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 2);
 
 /// The goals of the core in the stabilization phase, compared with the present state of the nodes.
@@ -243,8 +243,8 @@ impl Goals<'_> {
 
     /// Returns the longest time that the largest snapshot of the core takes to reach every other
     /// node, if a later one may replace it on the way. Before that, a node may wait for a source
-    /// that is gone: for up to three times the time in which a source can serve every node. Lost
-    /// requests for parts are repeated after [`PART_TIMEOUTS_MAX`] part timeouts at the latest.
+    /// that is gone: up to three times as long as a source needs to serve every node. Lost requests
+    /// for parts are repeated after [`PART_TIMEOUTS_MAX`] part timeouts at the latest.
     fn snapshots_time_max(&self) -> Duration {
         let bytes = |running: &Running| running.node.storage().snapshot().bytes;
         let largest = self.core_nodes().filter_map(Node::running).map(bytes).max().unwrap_or(0);

@@ -28,8 +28,9 @@ pub(crate) struct Scheduler {
 
 /// More events at one instant than this mean that events trigger one another without end.
 const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
-/// More events than this beyond one per `EVENT_NANOS_MIN` nanoseconds of the run mean the same; the
-/// busiest runs of a correct cluster have a fifth of that rate.
+/// A run with this many events more than one per `EVENT_NANOS_MIN` nanoseconds also counts as one
+/// whose events trigger one another without end. The busiest runs of a correct cluster have a fifth
+/// of that rate.
 const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
 const EVENT_NANOS_MIN: u64 = 2_000;
 

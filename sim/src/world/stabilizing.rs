@@ -38,7 +38,7 @@ impl World {
             self.run.observer.skip_liveness();
             return self.end();
         }
-        // The core must not be struck by what happens to the other nodes from here on.
+        // From here on, events at the other nodes must not cause faults in the core.
         self.faults.plan.disarm();
         let core = match self.faults.taint.fault_count() {
             0 => draw_core(&self.run.setup, &self.cluster),

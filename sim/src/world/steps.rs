@@ -231,8 +231,8 @@ impl World {
         }
         cluster.show_leases(place, &before, run);
         let survives = cluster.note_membership(place, &before, run);
-        // A leader suspends voters without knowing which disks are lost. The voters that remain may
-        // have lost a majority of theirs: then safety cannot hold.
+        // A leader suspends voters without knowing which disks are lost. A majority of the
+        // remaining voters may have lost their disks: then safety cannot hold.
         if !survives
             && run.setup.settings.config.suspension.is_some()
             && !cluster.is_not_bootstrapped()

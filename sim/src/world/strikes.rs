@@ -237,7 +237,8 @@ impl World {
         let incarnation = node.disk.incarnation(place.id());
         let wiped = Observation::Wiped { node: place.id(), incarnation };
         self.run.observe(wiped);
-        // Only now, because a fault that this triggers must not take this disk for an intact one.
+        // The trigger fires only now, because a fault that it causes must not take this disk for an
+        // intact one.
         if was_running {
             self.fire_trigger(Trigger::GoesDown, place, None);
         }
@@ -261,7 +262,7 @@ impl World {
         let loses_end = is_noticed && choices.choose(node.start().key(Kind::Boot, 1), 3) == 0;
         self.run.observer.fault(Fault::Rollback, node.role());
         self.take_down(place, down);
-        // A fault that this triggers may have wiped the disk.
+        // A fault that the crash triggered may have wiped the disk.
         let Some((image, is_of_this_disk)) = self.cluster[place].disk.take_copy(copy) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! The abstract state of a node for the guided search: it has no ids, terms and indices, and is
+//! The abstract state of a node for the guided search: it has no ids, terms or indices, and is
 //! relative to the leader and to the most advanced nodes.
 
 use quorate::raft::RoleName;

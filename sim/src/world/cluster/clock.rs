@@ -19,7 +19,7 @@ pub(crate) struct Clock {
     /// The rate without a fault.
     base_rate: u64,
     /// The drifts that have not ended, in parts per million, in the order of their beginnings. The
-    /// rate is that of the last one.
+    /// clock has the rate of the last one.
     drifts: Vec<i32>,
     is_stopped: bool,
 }
@@ -63,8 +63,9 @@ impl Clock {
         self.drifts.push(ppm);
     }
 
-    /// Ends a drift by `ppm`. From `now` on the clock has the rate of the last of the other drifts
-    /// that began, or without one the rate without faults. Of equal drifts the first one ends.
+    /// Ends a drift by `ppm`. From `now` on the clock has the rate of the drift that began last
+    /// among the others, or its rate without faults if there is no other. If several drifts are
+    /// equal, the first of them ends.
     pub(crate) fn end_drift(&mut self, now: SimTime, ppm: i32) {
         let Some(place) = self.drifts.iter().position(|drift| *drift == ppm) else { return };
         self.drifts.remove(place);

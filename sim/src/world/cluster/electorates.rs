@@ -12,7 +12,7 @@ use crate::world::cluster::node::{LoggedMembership, Node};
 use crate::world::place::Place;
 use crate::world::run::Run;
 
-/// The smallest number of voters with which one may lose data: the others are a majority.
+/// The smallest number of voters of which one may lose data, because the others are a majority.
 const REPAIRABLE_VOTERS_MIN: usize = 3;
 
 impl Cluster {
@@ -56,8 +56,8 @@ impl Cluster {
         if leads && status.role == RoleName::Leader {
             run.observer.membership_changed(place.id(), &was.membership, &is.membership, inherited);
         }
-        // An uncertain node counts in no quorum, so what its rolled-back disk lost endangers no
-        // safety.
+        // An uncertain node counts in no quorum, so data that its rolled-back disk lost cannot
+        // endanger safety.
         let is_safe = |membership: &Membership, id: NodeId| {
             let node = self.place(id).map(|place| &self[place]);
             self.has_named_disk(membership, id)
@@ -148,8 +148,8 @@ impl Cluster {
         self[place].disk.is_or_will_be_damaged() || self.may_lose_disk(place)
     }
 
-    /// Returns true if the node may lose its disk: a majority of every set of voters keeps theirs,
-    /// and no other node has lost data that this one may have to provide.
+    /// Returns true if the node may lose its disk: a majority of every set of voters keeps its
+    /// disks, and no other node has lost data that this one may have to provide.
     pub(crate) fn may_lose_disk(&self, place: Place) -> bool {
         let survives = |membership: &Membership| self.survives(membership, Some(place));
         !self.is_not_bootstrapped()

@@ -36,7 +36,8 @@ pub(crate) struct ExecutedOperation {
     truncates: bool,
 }
 
-/// The worker returns the rest of a batch after each entry whose index is a multiple of this.
+/// After each entry whose index is a multiple of this number, the worker returns the rest of a
+/// batch.
 const REST_AFTER: u64 = 16;
 
 impl Node {
@@ -150,7 +151,7 @@ impl Node {
         let reports = &mut running.lanes.of(lane).reports;
         reports.push_back(CompletionReport { completion: Completion { id, result }, fatal });
         if reports.len() > 1 {
-            // It is reported right after the previous one.
+            // The operation is reported right after the previous one.
             return false;
         }
         let key = self.start().key(Kind::FlushReport, executed.number);
@@ -311,8 +312,8 @@ impl Node {
         })
     }
 
-    /// Draws the duration of work that the worker or the driver starts now. What slows it down in
-    /// the fault phase delays no work beyond it.
+    /// Draws the duration of work that the worker or the driver starts now. A fault that slows work
+    /// down does not delay it beyond the end of the fault phase.
     fn work_time(&mut self, run: &Run) -> Duration {
         let start = self.start();
         let Some(running) = self.life.running_mut() else { return Duration::ZERO };

@@ -104,10 +104,10 @@ impl Cluster {
         leaders.map(|running| (running.status.id, running.node.peers())).collect()
     }
 
-    /// Shows leases to the checks after a step of the node at `place`, whose status was `before`:
-    /// those of nodes in earlier terms than the latest that a node has led. These are the leases of
-    /// all nodes if this one is the new leader or committed an entry as the leader, and otherwise
-    /// its own.
+    /// Shows leases to the checks after a step of the node at `place`, whose status was `before`. A
+    /// lease is shown only if its node is in an earlier term than the latest that a node has led.
+    /// If this node is the new leader or committed an entry as the leader, the leases of all nodes
+    /// are candidates, otherwise only its own.
     pub(crate) fn show_leases(&mut self, place: Place, before: &Status, run: &mut Run) {
         let Some(status) = self[place].running().map(|running| running.status) else { return };
         let leads = status.role == RoleName::Leader;

@@ -33,8 +33,8 @@ pub(crate) struct Node {
     paused_until: SimTime,
     pub(crate) disk: NodeDisk,
     pub(crate) clock: Clock,
-    /// The extra duration, caused by faults, of each work of the worker except queries, and of each
-    /// request for its frozen view.
+    /// The extra duration, caused by faults, of each piece of work of the worker except queries,
+    /// and of each request for its frozen view.
     pub(super) work_delay: Duration,
     /// The downtime after the next clean shutdown, if the plan has requested one.
     pub(crate) stop_downtime: Duration,
@@ -337,7 +337,8 @@ impl Node {
         }
     }
 
-    /// Returns true if the deadline of the process has come. An earlier wake-up schedules the next.
+    /// Returns true if the deadline of the process has come. A wake-up that is too early schedules
+    /// the next one.
     pub(crate) fn is_due(&mut self, scheduler: &mut Scheduler) -> bool {
         let (now, own) = (scheduler.now(), self.clock.read(scheduler.now()));
         let Some(running) = self.life.running_mut() else { return false };

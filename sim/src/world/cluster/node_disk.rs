@@ -76,7 +76,8 @@ impl NodeDisk {
         self.damage_faults
     }
 
-    /// Counts a fault that tries to damage such sectors, and returns its number.
+    /// Counts a fault that tries to damage sectors which other nodes can repair, and returns its
+    /// number.
     pub(crate) fn count_entry_damage_fault(&mut self) -> u16 {
         self.entry_damage_faults += 1;
         self.entry_damage_faults
@@ -104,8 +105,9 @@ impl NodeDisk {
         self.was_damaged || self.device.has_lost_write()
     }
 
-    /// Returns true if the disk lacks no flushed data and will not lack any, or only data without
-    /// which a rolled-back node has become certain again (docs/REPAIR.md, R3).
+    /// Returns true if no flushed data is missing from the disk and no waiting fault will remove
+    /// any. Data without which a rolled-back node has become certain again (docs/REPAIR.md, R3) do
+    /// not count.
     pub(crate) fn is_intact(&self) -> bool {
         !self.may_lack_data() && !self.rolled_back
     }
@@ -154,8 +156,9 @@ impl NodeDisk {
         self.rollback_copies.contains_key(&copy)
     }
 
-    /// Takes a copy for its rollback. Returns it, and whether the disk has had no other copy's
-    /// contents since, so that its log goes on from that of the copy.
+    /// Removes and returns a copy for its rollback. Also returns whether no copy has replaced the
+    /// disk or its log since this one was made: then the log of the disk continues the log of the
+    /// copy.
     pub(crate) fn take_copy(&mut self, copy: u16) -> Option<(SimDisk, bool)> {
         let RollbackCopy { image, copies_restored } = self.rollback_copies.remove(&copy)?;
         Some((image, copies_restored == self.copies_restored))

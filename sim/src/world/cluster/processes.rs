@@ -127,8 +127,8 @@ impl Node {
     }
 
     /// Handles a failed start: the node starts again later if its disk is full or has just failed.
-    /// Otherwise it refuses to start until its disk is replaced, and this reports whether faults
-    /// justify that.
+    /// Otherwise the node refuses to start until its disk is replaced, and the checks learn whether
+    /// faults justify the refusal.
     fn fail_to_start(&mut self, error: &OpenError, exit: LastExit, run: &mut Run) {
         let (now, place) = (run.scheduler.now(), self.place);
         let failed = self.count_disk_faults(&mut run.observer);
@@ -316,8 +316,8 @@ impl Running {
         }
     }
 
-    /// Passes the last step to the checks, unless the node is stopping, when its Raft core takes
-    /// none. If the input was a reply, `replying` is the sender.
+    /// Passes the last step to the checks, unless the node is stopping, because then its Raft core
+    /// takes no step. If the input was a reply, `replying` is the sender.
     pub(crate) fn show_step(&self, before: &Status, replying: Option<NodeId>, run: &mut Run) {
         let (node, raft) = (self.status.id, self.node.raft());
         let (status, membership) = (&self.status, raft.membership());

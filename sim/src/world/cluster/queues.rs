@@ -144,14 +144,14 @@ pub(super) struct PendingWrites {
     installed: Option<Index>,
 }
 
-/// The first bytes of the header block of a flush (docs/FORMAT.md), and the places of the number of
-/// entries and of the index before the first one in it.
+/// The first bytes of the header block of a flush (docs/FORMAT.md), and the offsets in it of the
+/// number of entries and of the index before the first entry.
 const FLUSH_MAGIC: &[u8] = b"QUORALOG";
 const ENTRIES_AT: usize = 12;
 const PREVIOUS_AT: usize = 88;
 
 impl PendingWrites {
-    /// Returns no writes, of a process whose log ends at `last_written`.
+    /// Returns the empty queue of a process whose log ends at `last_written`.
     pub(super) fn new(last_written: Index) -> PendingWrites {
         let (writes, installed) = (VecDeque::new(), None);
         PendingWrites { writes, last_written, last_flushed: last_written, installed }
@@ -185,8 +185,8 @@ impl PendingWrites {
         self.writes.iter().any(|write| write.install.is_some())
     }
 
-    /// Takes note of bytes that are written to a segment, and returns true if they begin a flush
-    /// that replaces entries of the log. A flush after a received snapshot replaces none.
+    /// Records bytes that are written to a segment, and returns true if they begin a flush that
+    /// replaces entries of the log. A flush after a received snapshot replaces none.
     pub(super) fn flushes(&mut self, bytes: &[u8]) -> bool {
         let number = |at: usize, count: usize| {
             let mut number = [0; 8];

@@ -37,7 +37,8 @@ pub(crate) struct Running {
     pub(crate) counts: ChoiceCounts,
 }
 
-/// The number of random choices of each kind so far in a process, from which each choice has a key.
+/// The number of random choices of each kind so far in a process, which are parts of the keys of
+/// the choices.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ChoiceCounts {
     pub(crate) steps: u32,
@@ -72,7 +73,7 @@ impl Running {
     }
 
     /// Returns the time of the next wake-up by `clock`, if it is earlier than every scheduled one.
-    /// An earlier wake-up finds that it came too early, and schedules the later one.
+    /// A scheduled wake-up that comes before the deadline schedules the next one.
     pub(super) fn earlier_wake(&mut self, clock: &Clock, now: SimTime) -> Option<SimTime> {
         let deadline = self.node.deadline();
         if deadline == Instant::NEVER {

@@ -33,7 +33,7 @@ pub(crate) fn strike(
             node.disk.stalled_until = node.disk.stalled_until.max(until);
         }
         Simulated::FailedCall(fault, after) if has_files => {
-            // It strikes only if there are enough calls.
+            // The fault strikes only if enough calls follow.
             node.disk.device.arm(*fault, (*after).into());
             return false;
         }

@@ -133,8 +133,8 @@ impl Load {
         request.encode().to_vec()
     }
 
-    /// Returns a request with the command in the session, with numbers near those of its client, or
-    /// far from all.
+    /// Returns a request with the command in the session, with sequence numbers near those of the
+    /// session's client, or far from all of them.
     fn forge_in_session<'a>(
         &self,
         owner: u16,

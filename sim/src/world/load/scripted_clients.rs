@@ -77,7 +77,7 @@ impl Load {
         true
     }
 
-    /// Sends the write, for the first time or again; opens a session for it first.
+    /// Sends the write, for the first time or again; opens a session first if there is none.
     fn write_for(
         &mut self,
         client: u16,

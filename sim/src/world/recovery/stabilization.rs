@@ -25,7 +25,7 @@ pub(crate) struct Stabilization {
     pub(crate) last_admin_request_at: SimTime,
     /// The last time at which the leader's disk lacked committed entries.
     pub(crate) leader_lagged_at: SimTime,
-    /// The time at which the run was to end first; it continues while a goal is not reached.
+    /// The time at which the run was first to end; the run continues while a goal is not reached.
     pub(crate) missing_since: Option<SimTime>,
 }
 

@@ -100,8 +100,8 @@ fn compile(
     Err(CommandError(format!("mutants: {ROUNDS_MAX} rounds left out too few mutants to compile")))
 }
 
-/// Returns the mutants that an error is blamed on: those of the smallest range around the first of
-/// its locations that is in one.
+/// Returns the mutants to blame for an error: those of the smallest range around the first of the
+/// error's locations that is in a range.
 fn blamed(error: &CompileError, folded: &BTreeMap<PathBuf, FoldedFile>) -> Vec<usize> {
     let around = |(file, at): &(PathBuf, usize)| {
         let ranges = folded.get(file)?.ranges.iter().filter(|(range, _)| range.contains(at));

@@ -31,7 +31,7 @@ pub(crate) struct AutoMutant {
 }
 
 impl AutoMutant {
-    /// Returns what identifies the mutant in one version of the sources.
+    /// Returns the id of the mutant, which is unique in one version of the sources.
     pub(crate) fn id(&self) -> String {
         let Change { kind, line, column, text, .. } = &self.change;
         format!("{}:{line}:{column} {kind} {text}", self.file.display())

@@ -7,8 +7,8 @@ use crate::cli::auto_arguments::AutoArguments;
 use crate::cli::mutants::auto::catalog::AutoMutant;
 use crate::values::digest::{mix, of_bytes};
 
-/// Returns the mutants to measure. Their order is random and takes one of each module in turn, so
-/// that the results of a stopped run are a sample of every module.
+/// Returns the mutants to measure. Their order is random, with one mutant of each module in turn,
+/// so that the results of a stopped run are a sample of every module.
 pub(crate) fn choose<'a>(
     mutants: &'a [AutoMutant],
     left_out: &BTreeSet<usize>,

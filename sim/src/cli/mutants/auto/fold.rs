@@ -29,7 +29,7 @@ pub(crate) enum Form {
     Operands { left: Range<usize>, right: Range<usize>, by_reference: bool, original: String },
     /// Like `Operands`, with one variant, which differs unless `r` is zero.
     Step { left: Range<usize>, right: Range<usize>, original: String },
-    /// A literal; each variant is another one.
+    /// A literal; each variant is another literal.
     Literal,
     /// `&&` or `||`; the code of a variant is `0` for the other operator, `1` for the left operand
     /// alone, and `2` for the right operand alone.
@@ -52,7 +52,7 @@ pub(crate) enum Form {
 #[derive(Debug, Default)]
 pub(crate) struct FoldedFile {
     pub(crate) text: String,
-    /// Byte ranges of the text and the mutants that an error in them is blamed on. The smallest
+    /// Byte ranges of the text, each with the mutants to blame for an error in it. The smallest
     /// range around the error counts.
     pub(crate) ranges: Vec<(Range<usize>, Vec<usize>)>,
 }
@@ -121,7 +121,7 @@ fn assemble(
 ) -> FoldedFile {
     let mut folded = FoldedFile::default();
     let mut spans: Vec<Option<Range<usize>>> = vec![None; sites.len()];
-    // Pairs of a position in the original and the same one in the text.
+    // Pairs of a position in the original and the corresponding position in the text.
     let mut places = vec![(0, 0)];
     let mut done = 0;
     for Edit { at, site, pieces, .. } in edits {

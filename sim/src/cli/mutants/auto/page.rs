@@ -22,8 +22,8 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Returns the class of the line: `alive` if a mutant is, then `killed`, then `idle` for
-    /// mutants that no seed reached with a different value.
+    /// Returns the class of the line: `alive` if a mutant is alive, otherwise `killed` if one was
+    /// killed, otherwise `idle`, because no seed reached a mutant with a different value.
     fn class(&self) -> &'static str {
         let has = |verdict| self.records.iter().any(|record| record.verdict == verdict);
         if has(Verdict::Alive) {

@@ -57,8 +57,8 @@ impl SeedRunner<'_> {
 }
 
 /// Runs the seeds with `process`, which returns the end of a process and its output. The time limit
-/// is for one process, not for one seed: the seeds that it leaves are run by another one. A seed is
-/// a hang if a process that began with it reached the limit.
+/// is for one process, not for one seed: another process runs the seeds that it leaves. A seed is a
+/// hang if a process that began with this seed reached the limit.
 fn run_in_processes(
     seeds: Range<u64>,
     cpu_max: Duration,
