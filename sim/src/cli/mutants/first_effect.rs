@@ -17,7 +17,7 @@ impl FirstEffect {
     /// are equal.
     pub(crate) fn of(with_bug: &[String], without_bug: &[String]) -> Option<FirstEffect> {
         let place = first_difference(with_bug, without_bug)?;
-        // A run that the bug only ends has no event at that place.
+        // If the bug only ends the run, the run has no event at that place.
         let (last, earlier) = with_bug[..with_bug.len().min(place + 1)].split_last()?;
         let (at, node) = time_and_node(last);
         let at_that_time = earlier.iter().rev().map(|line| time_and_node(line));
@@ -49,8 +49,8 @@ fn time_and_node(line: &str) -> (&str, Option<&str>) {
     (time, subject.and_then(|subject| subject.split_whitespace().next()))
 }
 
-/// The node that the finding of a failure names first, if the line is one. The state in such a line
-/// is of the node of the event before it, which need not be the one that failed.
+/// The node that the finding of a failure names first, if the line is a failure. The status in such
+/// a line belongs to the node of the event before, which need not be the node that failed.
 fn named_in_failure(line: &str) -> Option<&str> {
     let (_, finding) = line.split_once("  FAILED: ")?;
     finding.split(|letter: char| !letter.is_ascii_alphanumeric()).find(|word| {

@@ -200,8 +200,8 @@ impl Nodes {
         self.folder.join(format!("n{id}.image"))
     }
 
-    /// Copies the data directory of a node while its process is paused. As in the simulator, a node
-    /// has one copy: a later one replaces it.
+    /// Copies the data directory of a node while its process is paused. In the simulator each
+    /// rollback has its own copy; here a node has one copy, which a later one replaces.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.copy(id);
         // An earlier copy is no longer needed.

@@ -119,8 +119,9 @@ fn print_difference(one: &NodeRecording, other: &NodeRecording) -> bool {
     false
 }
 
-/// The starts to compare, with the number of each and whether both are the same one: those that
-/// both recordings have, or else the first ones, the second ones, and so on.
+/// The pairs of starts to compare: the starts that both recordings have or, if there are none, the
+/// first of each, the second of each, and so on. A pair has its number, and whether both are the
+/// same start.
 fn paired<'a>(
     one: &'a NodeRecording,
     other: &'a NodeRecording,

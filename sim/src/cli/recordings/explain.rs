@@ -103,7 +103,8 @@ fn why_not_leader(found: &Found, node: NodeId, from: SimTime, to: SimTime) -> Ve
     if within.is_empty() {
         return vec![format!("{node} is not recorded in this time: its recording has {times}")];
     }
-    // By the clocks of the nodes, an event may be in the window that is later in the merged order.
+    // The window is by the nodes' clocks, so an event of it may come after its end in the merged
+    // order.
     let built = record(found, from);
     if built.full_at.is_some_and(|full_at| full_at <= from) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! The files of recordings on a command line, and the exit code for what is wrong with them.
+//! The files of recordings on a command line, and the exit code for their errors.
 
 use std::path::{Path, PathBuf};
 
