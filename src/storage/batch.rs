@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     pub(crate) entries: VecDeque<Entry>,
     /// The headers of the first entries; those of later entries are not computed yet.
     pub(crate) headers: VecDeque<Header>,
-    /// The link that the headers were computed for: the first of them follows it.
+    /// The link that the first of the headers follows.
     after: Link,
     /// The writes to report, each once the entries through its index are durable.
     pub(crate) writes: VecDeque<(WriteId, Index)>,

@@ -165,8 +165,8 @@ impl Record {
         bytes
     }
 
-    /// Decodes a header from its bytes; None if its kind is unknown, or has no body of this size,
-    /// or if the size of header and body exceeds 32 bits.
+    /// Decodes a header from its bytes; None if its kind is unknown, if an entry of this kind has
+    /// no body of this size, or if the size of header and body exceeds 32 bits.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let reader = &mut Reader::new(bytes);
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));

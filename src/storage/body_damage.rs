@@ -19,7 +19,8 @@ const LISTED_MAX: usize = 8;
 /// The damaged sectors of bodies that were found so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BodyDamage {
-    /// The entries with their flush, in the order of flushes; some are truncated by later ones.
+    /// The entries with their flush, in the order of flushes; a later flush may have truncated some
+    /// of them.
     entries: Vec<DamagedBody>,
     /// The content of damaged sectors that the header block determines.
     known: BTreeMap<(FileName, u64), Vec<u8>>,

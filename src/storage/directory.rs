@@ -63,8 +63,9 @@ impl Directory {
         Ok(Directory { copies, superblock, lone_copy, floor, segments })
     }
 
-    /// Returns the copies of the superblock that are not the current one, and the marks of the
-    /// acknowledged floor that are damaged. A start needs none of them.
+    /// Returns an error for each copy of the superblock that does not hold the current superblock,
+    /// and for each damaged mark of the acknowledged floor. A start needs none of these copies and
+    /// marks.
     pub(crate) fn superblock_faults(&self, disk: &mut dyn Disk) -> Vec<StorageError> {
         let fault = |offset, message| StorageError::damage(FileName::Superblock, offset, message);
         let copies = self.copies.iter().enumerate().filter_map(|(number, copy)| {

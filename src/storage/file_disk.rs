@@ -148,7 +148,7 @@ impl FileDisk {
         self.open_file_for(name, None)
     }
 
-    /// Returns the file for a write that ends at `end`; for any other use without one.
+    /// Returns the file for a write that ends at `end`, or for any other use if `end` is `None`.
     fn open_file_for(&self, name: FileName, end: Option<u64>) -> Result<Arc<File>, DiskError> {
         let mut files = self.files();
         if let Some(opened) = files.open.get_mut(&name) {

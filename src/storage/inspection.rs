@@ -47,11 +47,12 @@ pub struct Inspection {
     /// start needs a snapshot of a peer instead.
     pub damaged_snapshot: Option<(Index, StorageError)>,
     /// The highest commit index that the directory names. If the log is damaged or lacks its end,
-    /// the entry that is left at this index may never have been committed, and there may be none.
+    /// the entry that is left at this index may never have been committed, or no entry may be left
+    /// there.
     pub named_committed: Index,
-    /// The copies of the superblock that are not the current one, and the damaged marks of the
-    /// acknowledged floor. A crash can leave either, and a start needs none of them: at least two
-    /// copies are intact.
+    /// Errors about the copies of the superblock that do not hold the current superblock, and about
+    /// damaged marks of the acknowledged floor. A crash can leave either, and a start needs none of
+    /// them: at least two copies are intact.
     pub superblock_faults: Vec<StorageError>,
     storage: Storage,
     /// The content of damaged sectors that the rest of the log determines.

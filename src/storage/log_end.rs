@@ -8,10 +8,10 @@ use crate::storage::floor::Floor;
 use crate::storage::identity::Identity;
 use crate::storage::scan::{SegmentScan, StrayWrites};
 
-/// Checks that no header block among the stray writes is of a later flush than the one after `seq`,
-/// the last known flush: a flush begins only when the flush before it is durable, so such a block
-/// means that flushes are missing. Flushes before the start of the log may be missing: `seq` is at
-/// least the last of them.
+/// Checks that no header block among the stray writes has a number above `seq` + 1, where `seq` is
+/// the last known flush. A flush begins only when the flush before it is durable, so a higher
+/// number means that flushes are missing. Flushes before the start of the log may be missing: `seq`
+/// is at least the last of them.
 pub(crate) fn check_no_missing_flush(seq: FlushSeq, stray: StrayWrites) -> Result<(), OpenError> {
     let next = seq.next();
     match stray.highest.filter(|(_, _, highest)| *highest > next) {
@@ -42,7 +42,7 @@ pub(crate) fn is_acknowledged(
 /// Scans the segments after the last one with a flush: returns those that are empty and of the
 /// configured size, and the stray writes. Segments are filled in order, so sectors after an empty
 /// segment are ignored. Each of these segments has no flush, or only a torn one at its beginning;
-/// so a header block further back in it means damage.
+/// so a header block further inside it means damage.
 pub(crate) fn scan_trailing_segments(
     disk: &mut dyn Disk,
     identity: Identity,

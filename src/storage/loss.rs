@@ -21,7 +21,8 @@ pub(crate) struct Loss {
     /// The segment of the flush before the missing ones, and the offset at which its header block
     /// ends; zeros if there is none.
     pub(crate) before: (u64, u64),
-    /// The missing flushes were in the segment of `before`, or in a later segment before this one.
+    /// The number of a segment: the missing flushes were in the segment of `before`, or in a later
+    /// segment before this number.
     pub(crate) until: u64,
 }
 

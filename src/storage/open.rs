@@ -69,7 +69,7 @@ pub struct OpenedStorage {
     /// The error about the damaged entries, for a node that has no peer to repair them. It names
     /// the place of the first.
     pub damage: Option<StorageError>,
-    /// The last entries, as many as `tail_bytes_max` allows; it begins after the last damaged one.
+    /// The last entries, as many as `tail_bytes_max` allows, and all after the last damaged one.
     pub tail: Vec<Entry>,
 }
 
@@ -169,8 +169,8 @@ impl Storage {
     }
 
     /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
-    /// entries, no snapshot that can be read, or lost the end of its log. If it returns false, the
-    /// directory is not opened, and nothing is written.
+    /// entries, no snapshot that can be read, or lost the end of its log. If `accepts` returns
+    /// false, the directory is not opened, and nothing is written.
     ///
     /// # Errors
     /// Those of [`Storage::open`], and [`OpenedStorage::damage`],

@@ -406,7 +406,7 @@ impl BodySelection {
     }
 }
 
-/// Decodes the fixed part of the header block at `offset`, of which `bytes` are the first.
+/// Decodes the fixed part of the header block at `offset`, whose first bytes are `bytes`.
 fn first_sector(segment: &NodeSegment, offset: u64, bytes: &[u8]) -> Result<Block, StorageError> {
     let file = segment.file();
     let sector = bytes.get(..SECTOR_BYTES).unwrap_or(bytes);

@@ -159,8 +159,8 @@ impl Rebuilding<'_> {
         patched
     }
 
-    /// Returns the next block that can be read after the one at `offset`, which cannot, among
-    /// those that the index of a running node knows.
+    /// Returns the next readable block after the unreadable one at `offset`, among the blocks that
+    /// the index of a running node knows.
     fn next_known(&self, disk: &mut dyn Disk, segment: u64, offset: u64) -> Option<HeaderBlock> {
         let (end, _) = self.end;
         let identity = self.directory.superblock.identity;
@@ -366,8 +366,8 @@ impl Rebuilding<'_> {
         Some(Link { id, chain: first.chain })
     }
 
-    /// Returns the number of a flush whose block has lost it; `next` is the block after it in its
-    /// segment.
+    /// Returns the number of a flush whose damaged block has lost the number; `next` is the block
+    /// after it in the same segment.
     fn seq_of(
         &self,
         disk: &mut dyn Disk,

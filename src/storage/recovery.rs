@@ -69,7 +69,8 @@ pub(crate) enum UnacknowledgedFlush {
 }
 
 /// Recovers the log of a directory. Every flush through the floor must be there, except for the
-/// last ones, and for those whose entries the current snapshot covers. Their loss is in the result.
+/// last ones, and for those whose entries the current snapshot covers. The result reports the loss
+/// of such flushes.
 pub(crate) fn recover(
     disk: &mut PatchedDisk<'_>,
     directory: &Directory,
@@ -125,8 +126,8 @@ fn replay(
         unused.insert(later, (number, bytes));
         torn.extend(scan.block(disk, 0)?.map(|found| TornFlush::of(&found, &scan)));
     };
-    // A torn flush in a segment of its own remains there until the segment is removed; before that,
-    // an opening may have rewritten the flush before it.
+    // A torn flush in a segment of its own remains there until the segment is removed; meanwhile, a
+    // start may have rewritten the flush before it.
     let mut place = 0;
     while let Some((_, _, until)) = used.get(place + 1).copied() {
         let (number, bytes, first) = used[place];

@@ -16,8 +16,8 @@ pub fn open_regular_file(path: &Path) -> io::Result<File> {
     checked(open(path, true)?)
 }
 
-/// Opens a regular file as [`open_regular_file`] does, if its name is that of the file itself: the
-/// files in the directory of a node are no links, which might lead to any other file.
+/// Opens a regular file like [`open_regular_file`], but follows no symbolic link: a node has no
+/// links among its own files, and a link might lead to any other file.
 ///
 /// # Errors
 /// An [`io::Error`], also if the path names a symbolic link.

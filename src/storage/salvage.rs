@@ -42,7 +42,8 @@ pub(crate) fn salvage(
     certain.expect("an empty log follows the snapshot")
 }
 
-/// Applies the complete flushes of a segment before `until`; returns false if one does not follow.
+/// Applies the complete flushes of a segment before `until`; returns false if one of them does not
+/// continue the log.
 fn replay_complete(
     disk: &mut dyn Disk,
     scan: &mut SegmentScan,

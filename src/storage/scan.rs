@@ -277,9 +277,10 @@ impl SegmentScan {
         }
     }
 
-    /// Returns true unless the space between `start` and `end` certainly holds no complete flush. A
-    /// complete flush has written the first sector, which is of its header block, and the last one,
-    /// which is of its bodies; and if its header block says where it is, every sector of it.
+    /// Returns true if the space between `start` and `end` may hold a complete flush. Such a flush
+    /// has written the first sector of the space, with its header block, and the last one, with its
+    /// bodies. If the header block can be read, and names the place of the bodies, the flush has
+    /// written every sector of both.
     fn may_hold_flush(&self, disk: &mut dyn Disk, start: u64, end: u64) -> Result<bool, OpenError> {
         let (sector, mut is_written) = (SECTOR_BYTES as u64, true);
         if end - start < 2 * sector {
@@ -327,8 +328,8 @@ impl SegmentScan {
         Ok(())
     }
 
-    /// Returns the file range of a flush's bodies, which ends at `before`, where the bodies of the
-    /// flush before it begin, if there is one.
+    /// Returns the file range of a flush's bodies. It ends at `before`, where the bodies of the
+    /// previous flush begin, if the segment has a previous flush.
     pub(crate) fn body_range(
         &self,
         found: &HeaderBlock,

@@ -76,7 +76,7 @@ pub enum Event {
         /// The id passed to [`Storage::fetch`].
         id: FetchId,
         /// The entries from the first requested one on, at least one; none if the log no longer
-        /// holds the first, or if the [`Event::Damaged`] before names it.
+        /// holds the first, or if an [`Event::Damaged`] before this event names it.
         entries: Vec<Entry>,
     },
     /// A read, a scrub or a repair has found that the disk cannot return the content of these
@@ -301,8 +301,8 @@ impl Storage {
         COPIES as u64 * COPY_BYTES as u64 + log + self.snapshots.bytes()
     }
 
-    /// Removes the segments that hold only entries through `through`, but no entry that the current
-    /// snapshot does not cover.
+    /// Removes the segments that hold only entries through `through` that the current snapshot
+    /// covers.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
         if self.failed {
             return;

@@ -29,7 +29,7 @@ const VERSION: u32 = 1;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
 /// The offset of the last compacted index, between the membership and the checksum.
 const COMPACTED_OFFSET: usize = SUM_OFFSET - 8;
-/// The value for a log that has every entry that the node acknowledged: the node is not uncertain.
+/// Set if the log has every entry that the node acknowledged: the node is certain.
 const FLAG_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
@@ -273,8 +273,8 @@ impl SuperblockCopy {
 /// about the other copies.
 ///
 /// A durable update is on three copies, so at most one intact copy is older than the last durable
-/// update, and of two intact copies the one with the higher number is not. A single intact copy may
-/// be older.
+/// update, and of two intact copies the one with the higher number is not older. A single intact
+/// copy may be older.
 ///
 /// # Errors
 /// An [`OpenError`] if there is none, or if the copies contradict each other.

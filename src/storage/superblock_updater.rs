@@ -59,9 +59,9 @@ enum Stage {
 impl SuperblockUpdater {
     /// Creates the updater of the superblock that was read from `copies`.
     pub(crate) fn new(durable: Superblock, copies: &[SuperblockCopy]) -> SuperblockUpdater {
-        // A damaged copy is written first, and the durable one last. If no two are equal, the
-        // update before the durable one shows that it can be used (`superblock::choose`), so it is
-        // written late, too.
+        // A damaged copy is written first, and the durable one last. If no two copies are equal,
+        // the copy of the update before the durable one proves that the durable one can be used
+        // (`superblock::choose`), so that copy is written late, too.
         let rank = |place: &usize| match copies.get(*place) {
             Some(SuperblockCopy::Valid(superblock, _)) if **superblock == durable => 3,
             Some(SuperblockCopy::Valid(_, digest)) if *digest == durable.parent => 2,

@@ -35,7 +35,7 @@ pub(super) fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns direct I/O of the file on or off; later writes then bypass the page cache.
+/// Turns direct I/O of the file on or off. With direct I/O, later writes bypass the page cache.
 #[cfg(target_os = "linux")]
 fn set_direct_io(file: &File, direct: bool) -> io::Result<()> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};

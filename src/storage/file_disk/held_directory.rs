@@ -37,7 +37,7 @@ impl HeldDirectory {
     }
 
     fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        // To open a named pipe would wait for its other end.
+        // Opening a named pipe would wait for its other end.
         if self.kind(name).is_some_and(|kind| !kind.is_file() && !kind.is_symlink()) {
             return Err(io::Error::other(NOT_REGULAR));
         }

@@ -17,8 +17,8 @@ pub(crate) struct FailedReads {
 }
 
 impl FailedReads {
-    /// Counts the result of a read. Returns true if it failed, and is to be repeated before the
-    /// failure counts as damage. `place` is the last index of the snapshot, and the offset.
+    /// Counts the result of a read. Returns true if the read failed, and must be repeated before
+    /// the failure counts as damage. `place` is the last index of the snapshot, and the offset.
     pub(crate) fn is_repeated(
         &mut self,
         place: (Index, u64),
