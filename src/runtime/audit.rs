@@ -39,8 +39,8 @@ pub(super) fn is_admin_request(request: &RequestBody, access: Access) -> bool {
     }
 }
 
-/// Returns the kind of the line about a request of this remote whose content was not read, by which
-/// the number of such lines is limited.
+/// Returns the kind under which the lines about requests of this remote that were not read are
+/// counted and limited.
 pub(super) fn unread_request(origin: &Origin) -> &'static str {
     match origin {
         Origin::Principal(_) => "admin_request_not_read",
@@ -48,9 +48,9 @@ pub(super) fn unread_request(origin: &Origin) -> &'static str {
     }
 }
 
-/// Returns the kind of the line about a request of this remote that is rejected for `reason`, by
-/// which the number of such lines is limited: clients without rights hide no line about a request
-/// of an administrator, or about one that was rejected for another reason.
+/// Returns the kind under which the lines about requests of this remote that are rejected for
+/// `reason` are counted and limited: clients without rights hide no line about a request of an
+/// administrator, or about a request that was rejected for another reason.
 pub(super) fn rejected_request(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
     let role = match origin {
         Origin::Principal(principal) => Some(principal.role()),
@@ -69,13 +69,14 @@ pub(super) fn rejected_request(origin: &Origin, reason: ServiceRejectReason) -> 
 }
 
 impl AdminRequest {
-    /// Begins the line about a request of this remote; it is written when this ends.
+    /// Begins the line about a request of this remote. The line is written when the request ends,
+    /// or when this value is dropped.
     pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> AdminRequest {
         AdminRequest::with_text(request_text(request), origin, from)
     }
 
-    /// Returns a request of a remote with the rights of an administrator whose content was not
-    /// read, because it is too long or a limit was reached. It may have been an admin request.
+    /// Returns a request, from a remote with the rights of an administrator, whose content was not
+    /// read because it is too long or a limit was reached. It may have been an admin request.
     pub(super) fn unread(origin: &Origin, from: SocketAddr) -> AdminRequest {
         AdminRequest::with_text("not known: the request was not read".to_owned(), origin, from)
     }

@@ -55,8 +55,8 @@ enum Line {
 }
 
 impl Conditions {
-    /// Reads the conditions of the node, at most once in each [`INTERVAL`], and logs the changes;
-    /// whether it is a member, at each call.
+    /// Reads the conditions of the node at most once in each [`INTERVAL`], and logs the changes.
+    /// Each call also records whether the node is a member.
     pub(super) fn log_changes(&mut self, now: Instant, node: &Node) {
         // A node may be a member for less than an interval.
         let is_removed =

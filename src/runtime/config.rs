@@ -43,13 +43,13 @@ pub struct ServerConfig {
     /// Make it several times as large as a recorded state, which may take a quarter of
     /// `raft.tail_bytes_max`, and at least 1 MiB.
     pub recording_bytes: u64,
-    /// The maximum number of proposals of the program without a reply; the same of its reads, and
-    /// of its other requests that the driver has not executed. The commands may have
-    /// `service.requests_kib_per_origin_max` KiB, and so may the queries. Beyond a limit, further
-    /// callers wait, and no client does. The driver executes the requests of different origins
-    /// (`NetworkConfig::connections_per_origin_max`) in turns; the program has turns as one origin
-    /// has. It is also the room of the channel from which the driver receives all requests, of
-    /// clients too, as soon as it runs.
+    /// The maximum number of proposals of the program that have no reply yet; separately, of its
+    /// reads without a reply, and of its other requests that the driver has not executed. Its
+    /// commands together may have `service.requests_kib_per_origin_max` KiB, and so may its
+    /// queries. At a limit, further calls of the program wait, but no client does. The driver
+    /// executes the requests of different origins (`NetworkConfig::connections_per_origin_max`) in
+    /// turns, and the program takes turns like one origin. The field is also the capacity of the
+    /// channel through which the driver receives all requests, including those of clients.
     pub requests_max: usize,
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
@@ -85,9 +85,9 @@ pub struct NetworkConfig {
     /// The time without a received byte after which a connection is closed. At least twice
     /// `keepalive_interval`.
     pub keepalive_timeout: Duration,
-    /// The time limit for receiving one whole frame, and for writing a client's replies, to which
-    /// their size divided by `kib_per_second_min` is added. A client that sends or accepts one byte
-    /// at a time therefore cannot keep a connection.
+    /// The time limit for receiving one whole frame, and for writing a client's replies. The size
+    /// divided by `kib_per_second_min` is added to it. A client that sends or accepts one byte at a
+    /// time therefore cannot keep a connection.
     pub frame_timeout: Duration,
     /// The slowest transfer, in KiB per second, at which a large frame of a client is still
     /// received within its time limit. The rate is 1 for frames from a node with a certificate,
@@ -119,20 +119,20 @@ pub struct NetworkConfig {
     /// or forward proposals. Clients cannot take these connections, and one administrator or node
     /// at most half of them, or two. Only certificates prove a role.
     pub connections_reserved: usize,
-    /// The maximum number of open inbound connections of one origin: the principal that a
-    /// certificate names; of connections without certificate one IPv4 address, or one IPv6 /64
-    /// prefix. Those of other nodes, of clients, and of administrators are counted separately.
-    /// Further connections are rejected. Other nodes at one address may have 6 in any case, which
-    /// is what one of them may need.
+    /// The maximum number of open inbound connections of one origin. An origin is the principal
+    /// that a certificate names or, for connections without a certificate, an IPv4 address or an
+    /// IPv6 /64 prefix. Those of other nodes, of clients, and of administrators are counted
+    /// separately. Further connections are rejected. Other nodes at one address may always have 6,
+    /// because one node may need as many.
     pub connections_per_origin_max: usize,
 }
 
 /// The limits of a node's service to clients. A request beyond a limit is rejected or waits.
-/// Proposals, reads, and all other requests count separately, against limits of the same size, so
-/// that none of them needs the places of those of another kind. So each limit of pending requests
-/// applies three times, and each of KiB twice, except that of one connection. A membership change,
-/// its cancellation and a transfer do not count while they wait for their outcome, because one of
-/// them may end another.
+/// Proposals, reads, and all other requests are three kinds, which count separately against limits
+/// of the same size, so that no kind uses up the places of another. Each limit of pending requests
+/// therefore applies three times, and each limit of KiB twice; only the limit of one connection
+/// applies to all kinds together. A membership change, its cancellation and a transfer do not count
+/// while they wait for their outcome, because one of them may end another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The maximum number of requests of one connection whose replies are not written yet. At the

@@ -25,7 +25,8 @@ impl DirectoryCheck {
         DirectoryCheck { due_at }
     }
 
-    /// Returns true if a check is to start now; then none is until [`DirectoryCheck::ended`].
+    /// Returns true if a check must start now. No other check starts until
+    /// [`DirectoryCheck::ended`].
     pub(super) fn starts(&mut self, now: Instant) -> bool {
         let is_due = now >= self.due_at;
         if is_due {

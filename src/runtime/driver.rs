@@ -61,7 +61,7 @@ pub(super) struct Driver {
     _stop_record: StopRecord,
 }
 
-/// Records in the metrics that the node has stopped, when it is dropped: also after a panic.
+/// Records in the metrics, when it is dropped, that the node has stopped; also after a panic.
 struct StopRecord(Arc<Counts>);
 
 /// The receiving ends of the driver's queues, and senders that keep the queues of packets and
@@ -254,8 +254,8 @@ impl Driver {
                 Event::Verified(verified) => self.on_verified(verified),
                 Event::Panicked(lane) => {
                     error!(lane, "a lane panicked; the node stops");
-                    // If a failure has stopped the node before, it caused the panic, and stays the
-                    // reason.
+                    // If a failure has already stopped the node, that failure caused the panic, and
+                    // stays the reason.
                     if !matches!(self.stage, Stage::Stopped(_)) {
                         self.stage = Stage::Stopped(Err(panic_failure(lane)));
                     }

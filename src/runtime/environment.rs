@@ -82,8 +82,7 @@ pub trait SimulatedListener: Send + Sync {
 
     /// Returns the address at which this listens.
     ///
-    /// # Errors
-    /// The simulation knows no address.
+    /// # Errors If the simulation knows no address.
     fn address(&self) -> io::Result<SocketAddr>;
 }
 

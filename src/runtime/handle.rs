@@ -29,8 +29,8 @@ use crate::wire::{ReplyBody, RequestBody};
 /// A handle to a node that runs in this process. Clones share the node.
 ///
 /// Each request ends with a reply or a [`RequestError`]. Dropping a future does not cancel its
-/// request, unless that still waits for the replies to earlier ones, which
-/// [`ServerConfig::requests_max`](crate::runtime::ServerConfig::requests_max) limits.
+/// request, unless the request still waits for room within
+/// [`ServerConfig::requests_max`](crate::runtime::ServerConfig::requests_max).
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) requests: RequestSender,

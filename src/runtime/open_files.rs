@@ -25,9 +25,9 @@ mod limit {
         }
     }
 
-    /// Returns true if the limit leaves `reserved` numbers above that of this file. If the caller
-    /// closes at once every connection for which this is false, connections never hold the last
-    /// `reserved` numbers, and so many other files can always be opened.
+    /// Returns true if the limit leaves `reserved` file descriptors with numbers above that of this
+    /// file. If the caller closes at once every connection for which this is false, connections
+    /// never hold the last `reserved` descriptors, and as many other files can always be opened.
     pub(in crate::runtime) fn leaves_room(file: &impl AsFd, reserved: usize) -> bool {
         let Some(limit) = getrlimit(Resource::Nofile).current else { return true };
         let number = u64::try_from(file.as_fd().as_raw_fd()).unwrap_or(0);

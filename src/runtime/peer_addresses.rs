@@ -1,5 +1,5 @@
-//! Questions that a node asks before it listens: for the addresses of the members, to which it must
-//! reply before it has a membership, and whether another process of the node runs.
+//! Questions that a node asks before it listens: the addresses of the members, which it needs for
+//! its replies before it has a membership, and whether another process of the node runs.
 
 use std::collections::BTreeMap;
 use std::error::Error;

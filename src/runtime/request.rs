@@ -219,8 +219,8 @@ pub(super) struct QueuedReply {
     pub(super) slot: usize,
     /// The reply; none if the node stopped without one.
     pub(super) reply: Option<ReplyBody>,
-    /// The permits of the reply; none if the request was rejected before it reached the node, and
-    /// of an order that waited for its outcome.
+    /// The permits of the reply; none if the request was rejected before it reached the node, or
+    /// was an order that waited for its outcome.
     pub(super) permits: Option<LimitPermits>,
 }
 
@@ -252,7 +252,7 @@ impl ReplySender {
         self.permits.as_ref().map(LimitPermits::origin).unwrap_or_default()
     }
 
-    /// Sends the reply as [`ReplySender::send`] does. `count` sees the one that is sent.
+    /// Sends the reply as [`ReplySender::send`] does. `count` gets the reply that is sent.
     fn send_and_count(mut self, reply: ReplyBody, count: impl FnOnce(&ReplyBody)) {
         let mut permits = self.permits.take();
         match self.receiver.take() {

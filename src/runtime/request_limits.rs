@@ -37,8 +37,8 @@ pub(in crate::runtime) struct ServiceLimits {
     origin_reserved_max: usize,
 }
 
-/// The limits of each origin that is connected, and whether they are those in the reserve, which
-/// are apart from those among clients.
+/// The limits of each connected origin. The key has true for its limits in the reserve, which are
+/// separate from its limits among clients.
 #[derive(Default)]
 struct OriginQuotas {
     by_origin: BTreeMap<(Origin, bool), Weak<Quotas>>,
@@ -64,7 +64,7 @@ pub(in crate::runtime) enum Share {
     Forwarded,
 }
 
-/// One limit, by [`Share`], and the number of the origin if it is that of one origin.
+/// One limit, by [`Share`], and the number of the origin if the limit is that of one origin.
 #[derive(Debug)]
 struct Quotas {
     shares: [Quota; 4],
@@ -128,8 +128,9 @@ impl ServiceLimits {
         }
     }
 
-    /// Returns the limits of a connection, whose own part is that of all connections of its origin.
-    /// The requests that a node `forwards` are those of clients.
+    /// Returns the limits of a connection: the shared limit, and the limit of its origin, which
+    /// counts all connections of that origin. The requests that a node `forwards` count as those of
+    /// clients.
     pub(in crate::runtime) fn of(&self, origin: &Origin, forwards: bool) -> ClientLimits {
         let mut origins = lock(&self.origins);
         let is_reserved = origin.is_reserved() && !forwards;
@@ -152,7 +153,8 @@ impl ServiceLimits {
 }
 
 impl Quotas {
-    /// Returns a limit whose shares have these maxima, except that of forwarded requests.
+    /// Returns a limit whose shares have these maxima, except the given share of forwarded
+    /// requests.
     fn new(requests_max: usize, kib_max: usize, forwarded: Quota, origin: OriginNumber) -> Quotas {
         let quota = || Quota::new(requests_max, kib_max);
         Quotas { shares: [quota(), quota(), quota(), forwarded], origin }
@@ -236,9 +238,10 @@ impl ClientLimits {
         self.acquire_kib(share, self.kib(share, bytes))
     }
 
-    /// Returns the KiB that a command or query of this size counts. A command counts with what the
-    /// leader adds to it, so that also empty ones are limited, but not more than the whole limit if
-    /// it fits by itself: the longest command is accepted alone.
+    /// Returns the KiB that a command or query of this size counts. A command counts together with
+    /// the bytes that the leader adds to it, so that even empty commands are limited. A command
+    /// that fits without these bytes counts at most as much as the whole limit, so that the longest
+    /// command is accepted alone.
     fn kib(&self, share: Share, bytes: usize) -> usize {
         let alone = bytes.div_ceil(1 << 10);
         match share {
@@ -341,8 +344,8 @@ impl LimitPermits {
         self.kib.limits.0[0].origin
     }
 
-    /// Returns the permits for the KiB, which then count until the caller drops them, also after
-    /// the request and its reply.
+    /// Returns the permits for the KiB. They count until the caller drops them, even after the
+    /// request and its reply have ended.
     pub(in crate::runtime) fn split_off_kib(&mut self) -> KibPermits {
         let (limits, share) = (self.kib.limits.clone(), self.kib.share);
         std::mem::replace(&mut self.kib, KibPermits { limits, share, count: 0 })

@@ -44,8 +44,8 @@ pub enum WriteObstacle {
 /// The time after which [`WriteObstacle::NothingCommitted`] applies, in milliseconds.
 const COMMIT_PATIENCE_MILLISECONDS: u64 = 5000;
 
-/// The last index that a node knew to be committed, and the time, in milliseconds, since which it
-/// is the same although the log has further entries.
+/// The last index that a node knew to be committed, and the time, in milliseconds, since which that
+/// index has not risen although the log has further entries.
 #[derive(Debug, Default)]
 pub(super) struct CommitProgress {
     committed: AtomicU64,

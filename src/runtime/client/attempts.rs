@@ -164,7 +164,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// Returns the maximum number of retries without a wait: with several nodes enough to try each
+    /// Returns the maximum number of retries without a wait: with several nodes, enough to try each
     /// of them and then the leader that one of them names.
     fn retries_max(&self, route: Route<'_>) -> usize {
         match route {
@@ -248,7 +248,7 @@ impl Attempts<'_> {
         Ok(())
     }
 
-    /// Returns the error of a call that ends because of `error`, that of one of its attempts.
+    /// Returns the error of a call that ends because of `error`, the error of one of its attempts.
     pub(super) fn final_error(&self, error: AttemptError) -> ClientError {
         match (self.may_have_executed && self.retry_policy != RetryPolicy::ReadOnly, error) {
             (true, error) => ClientError::Unknown(error),

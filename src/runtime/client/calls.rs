@@ -219,9 +219,9 @@ impl Client {
     }
 
     /// Returns the report of the leader, which contains the replication progress of every other
-    /// node. Waits until a node reports that it leads. A new leader may not have applied yet what
-    /// was committed before; and if another node was elected meanwhile, the report is that of the
-    /// leader before.
+    /// node. Waits until a node reports that it leads. A new leader may not have applied yet every
+    /// entry that was committed before its election. If another node was elected meanwhile, the
+    /// report is that of the previous leader.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::NotExecuted`] if no node reported that it leads before the

@@ -7,8 +7,8 @@ use crate::wire::ServiceRejectReason;
 
 /// The error of a client call, by the outcome of its request.
 ///
-/// Only after [`ClientError::Unknown`] may the request have been executed, or still be. After any
-/// other error it was not executed and will not be, except that after
+/// Only after [`ClientError::Unknown`] may the request have been executed, or be executed later.
+/// After any other error it was not executed and will not be, except that after
 /// [`RejectReason::ChangeCancelled`] the nodes that were to become voters stay learners.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -58,7 +58,8 @@ impl<M: TypedMachine> TypedClient<M> {
         Ok(decode_reply(&reply.answer)?)
     }
 
-    /// Returns the client of bytes, for memberships, reports and all else without values.
+    /// Returns the client of bytes, for memberships, reports and all other calls without typed
+    /// values.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client

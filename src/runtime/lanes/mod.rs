@@ -2,7 +2,7 @@
 //! log lane executes the disk operations that delay acknowledgements: writes of the superblock and
 //! of entries. The bulk lane executes all others, such as reads, snapshots and the creation of
 //! segments, and reads snapshot views. The machine lane calls the state machine, and reads the
-//! snapshots that this restores.
+//! snapshots from which the state machine is restored.
 //!
 //! With `ServerConfig::inline_machine`, quick calls of the state machine run on the driver's
 //! thread, unless earlier ones are queued.

@@ -168,8 +168,8 @@ type FreeBytes = Box<dyn Fn(&Path) -> Option<u64> + Send>;
 pub(super) struct RecordingRing {
     directory: PathBuf,
     bytes_max: u64,
-    /// The size that the ring may have at present: `bytes_max`, or the size that it had when the
-    /// free space was found to be low.
+    /// The size that the ring may have at present: `bytes_max`, or one segment more than it had
+    /// when the free space was found to be low.
     bytes_now_max: u64,
     free_bytes: FreeBytes,
     /// The number and the size of each file, in ascending order.
@@ -289,9 +289,9 @@ impl RecordingRing {
         Ok(())
     }
 
-    /// Lets the ring grow by one segment at most while its file system has little free space. It
-    /// has that room after every start, so that the starts of a node that crashes again and again
-    /// do not remove one file each.
+    /// Lets the ring grow by one segment at most while its file system has little free space. The
+    /// ring has that room after every start, so that the starts of a node that crashes again and
+    /// again do not remove one file each.
     ///
     /// # Errors
     /// An [`io::Error`] if the ring is smaller than two segments; its files are kept.

@@ -93,8 +93,9 @@ impl Connection {
     }
 
     /// Serves the client until it disconnects or sends an invalid frame, which ends the connection
-    /// at once. If the client is idle for too long, or `closing` turns true, it first waits for the
-    /// pending requests, and for the client to read the replies, at most for `drain_max` in all.
+    /// at once. If the client is idle for too long, or `closing` turns true, the connection first
+    /// waits for the pending requests, and for the client to read the replies, at most for
+    /// `drain_max` in all.
     pub(super) async fn run(
         self,
         stream: Stream,

@@ -27,9 +27,9 @@ pub(super) struct Rights {
     /// The principal of the client's certificate; none on a plaintext connection, whose client is
     /// an administrator.
     pub(super) principal: Option<Principal>,
-    /// Whether the client may forward proposals, whose clients' rights it has then checked: this
-    /// node accepts them, and the client's hello names this node. With certificates, the client
-    /// must also be a node.
+    /// Whether the client may forward the proposals of clients of its own, whose rights it has
+    /// checked. It may if this node accepts forwarded proposals, and the client's hello names this
+    /// node. With certificates, the client must also be a node.
     pub(super) forwards: bool,
 }
 

@@ -1,8 +1,8 @@
-//! The refusals of TLS in words, for logs and error messages.
+//! The reasons for which TLS fails, in words, for logs and error messages.
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// Returns the reason in words for which TLS failed.
+/// Returns the reason for which TLS failed, in words.
 pub(super) fn refusal(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate_refusal(error),
@@ -50,7 +50,7 @@ fn certificate_refusal(error: &CertificateError) -> String {
     .to_owned()
 }
 
-/// Returns the rule in words that a certificate or its chain breaks.
+/// Returns the rule that a certificate or its chain breaks, in words.
 pub(super) fn broken_rule(error: &webpki::Error) -> &'static str {
     use webpki::Error;
 

@@ -96,8 +96,8 @@ impl fmt::Display for ListExpiry {
     }
 }
 
-/// Returns the time from which on a newer list should be there, the second one in the list (RFC
-/// 5280 §5.1); none if it is not as expected.
+/// Returns the `nextUpdate` of a list, the second time in its encoding (RFC 5280 §5.1): from then
+/// on a newer list should exist. Returns none if the encoding is not as expected.
 fn next_update(list: &[u8]) -> Option<UnixTime> {
     let (_, list, _) = element(list)?;
     let (_, mut fields, _) = element(list)?;
@@ -149,7 +149,8 @@ fn seconds_of(time: &[u8], is_short: bool) -> Option<u64> {
         (false, year) => year,
     };
     let [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map(|at| number(&rest[at..at + 2]));
-    // The days before the first of March of a year of the Gregorian calendar: its leap day is last.
+    // Days are counted in years that begin on the first of March, so that a leap day is the last of
+    // its year.
     let (year, month) =
         if month < 3 { (year.checked_sub(1)?, month + 9) } else { (year, month - 3) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;

@@ -146,7 +146,7 @@ fn reject_reason(error: &HelloError) -> ConnectionRejectReason {
     }
 }
 
-/// The time limits of what one side of a connection sends to the other.
+/// The time limits for the bytes that one side of a connection sends to the other.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::runtime) struct TransferLimits {
     /// The time without a transferred byte.

@@ -157,8 +157,8 @@ where
     Err(last_error)
 }
 
-/// Gives an error of a connection the reason for which TLS failed, if it did. The remote checks a
-/// certificate after the handshake of this end, so its answer is an error of a later read.
+/// Adds to the error of a connection the reason for which TLS failed, if TLS failed. The remote
+/// checks a certificate after the handshake of this end, so its answer is an error of a later read.
 pub(in crate::runtime) fn classified(error: io::Error) -> io::Error {
     #[cfg(feature = "tls")]
     let error = tls::classified(error);

@@ -87,9 +87,9 @@ impl Places {
         self.by_address.values().map(VecDeque::len).sum()
     }
 
-    /// Takes the place of the oldest connection of the address with the most; of several such
-    /// addresses, of that whose oldest connection is the oldest. Returns false if the connection
-    /// from `newcomer` has to give way instead.
+    /// Takes the place of the oldest connection of the address with the most connections. Among
+    /// several such addresses, takes it from the one whose oldest connection is the oldest. Returns
+    /// false if the connection from `newcomer` has to give way instead.
     fn displace(&mut self, newcomer: IpAddr, now: Instant) -> bool {
         let busiest = self.by_address.iter().max_by_key(|(_, places)| {
             (places.len(), std::cmp::Reverse(places.front().map(|oldest| oldest.number)))

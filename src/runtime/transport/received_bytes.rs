@@ -1,5 +1,6 @@
-//! The stream below TLS. It counts the received bytes, which shows the progress of a record, of
-//! which nothing can be read until all of it has arrived; and it lets other tasks run.
+//! The stream below TLS. It counts the received bytes, because they show the progress of a TLS
+//! record, whose content cannot be read before the whole record has arrived. It also lets other
+//! tasks run.
 
 use std::io;
 use std::pin::Pin;
