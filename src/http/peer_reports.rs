@@ -42,8 +42,8 @@ impl PeerReports {
         PeerReports { client, cache: Arc::default() }
     }
 
-    /// Returns the known reports of members; one that has failed to reply is left out until it
-    /// does. Starts a round of requests unless the last one started less than [`REPORT_AGE_MAX`]
+    /// Returns the known reports of members; a member that has failed to reply is left out until it
+    /// replies. Starts a round of requests unless the last one started less than [`REPORT_AGE_MAX`]
     /// ago or is in flight, and waits up to [`ROUND_WAIT_MAX`] for its replies, so that the reports
     /// are of about the same time.
     pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
@@ -54,8 +54,8 @@ impl PeerReports {
         lock(&self.cache).reports.values().cloned().collect()
     }
 
-    /// Requests the reports of all other members that have an address, in a new task; returns None
-    /// without a client, or if no round is due.
+    /// Requests the reports of all other members that have an address, in a new task. Returns
+    /// `None` without a client, or if no round is due.
     fn start_round(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
         let client = self.client.as_ref()?;
         let mut cache = lock(&self.cache);

@@ -62,8 +62,8 @@ impl Places {
         })
     }
 
-    /// Returns a place for a new connection, if need be that of the oldest one whose request has
-    /// not arrived.
+    /// Returns a place for a new connection. If no place is free, it is that of the oldest
+    /// connection whose request has not arrived.
     pub(super) fn take(self: &Arc<Places>) -> (Place, Replaced) {
         let (keep_open, replaced) = oneshot::channel();
         let mut arriving = lock(&self.arriving);

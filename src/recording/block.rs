@@ -64,7 +64,7 @@ impl Header {
     }
 }
 
-/// A block of a recording: bytes to append to the current segment, or with which a new one begins.
+/// A block of a recording: bytes to append to the current segment, or the first bytes of a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     bytes: Vec<u8>,

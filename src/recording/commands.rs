@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Contents {
     /// The length of each command and a hash of its first and last bytes under a secret key that is
-    /// not recorded. A replay has bytes made from the hash in place of the command.
+    /// not recorded. In a replay, bytes made from the hash stand in for the command.
     #[default]
     Hashed,
     /// The bytes of each command as they are.
@@ -21,12 +21,12 @@ const HASHED_END_BYTES: usize = 32;
 /// Turns commands into hashes while a node records, and recognizes the hashes in a replay.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CommandHasher {
-    /// The commands are the users'.
+    /// The commands are those that users proposed.
     Original {
         /// The secret key, which no recording has.
         key: u64,
     },
-    /// The commands were made from hashes.
+    /// The commands are stand-ins made from hashes.
     StandIn,
 }
 

@@ -1,6 +1,7 @@
 //! Decodes values from the bytes of a recording. Damaged bytes cause an error. A claimed length
-//! never exceeds the number of bytes that are left, except that of a command whose hash was
-//! recorded: the bytes that stand in for such commands have a bound of their own.
+//! never exceeds the number of bytes that are left. The exception is the length of a command of
+//! which only the hash was recorded: the bytes that stand in for such commands have a bound of
+//! their own.
 
 use std::fmt;
 

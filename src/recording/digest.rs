@@ -1,5 +1,5 @@
-//! The digest of a step's actions: equal on every machine for equal actions, also if the commands
-//! are replaced by those that stand in for them.
+//! The digest of a step's actions: equal on every machine for equal actions, even if stand-ins
+//! replace the commands.
 
 use crate::raft::Action;
 use crate::recording::commands::{CommandHasher, HASH_BYTES, absorb, mix};

@@ -25,18 +25,18 @@ pub struct RecorderConfig {
     pub key: u64,
     /// The time since the Unix epoch at the origin of the node's clock, if the driver knows it.
     pub unix_time: Option<Duration>,
-    /// The bytes of records after which the next step begins a new segment with a checkpoint, or
-    /// twice the size of the segment's checkpoint if that is more.
+    /// The bytes of records after which the next step begins a new segment with a checkpoint. If
+    /// twice the size of the segment's checkpoint is more, that size counts instead.
     pub segment_bytes: usize,
     /// The bytes of a whole segment, with its checkpoint, after which the next step begins a new
-    /// one earlier than that, unless its records have fewer bytes than its checkpoint. The last
-    /// block of a segment may exceed them.
+    /// segment even before `segment_bytes`, unless the records have fewer bytes than the
+    /// checkpoint. The last block of a segment may exceed this size.
     pub segment_bytes_max: usize,
-    /// The bytes of records after which a block ends; its last record may exceed them.
+    /// The bytes of records after which a block ends; its last record may exceed this size.
     pub block_bytes: usize,
-    /// The time after which the next step ends a block that is not full. A crash loses the records
-    /// of the current block, so of at most this time and one step, and the blocks that the driver
-    /// has not written yet.
+    /// The time after which the next step ends a block that is not full. A crash loses the current
+    /// block, which has the records of at most this time and one step, and the blocks that the
+    /// driver has not written yet.
     pub block_delay: Duration,
 }
 
@@ -162,9 +162,9 @@ impl Recorder {
         self.needs_checkpoint = self.segment_bytes >= self.records_bytes_max();
     }
 
-    /// The bytes of records after which a segment ends. Records with twice the size of the
-    /// checkpoint make checkpoints less than a third of complete segments, and those with its size
-    /// less than a half of segments that are as large as they may be.
+    /// The bytes of records after which a segment ends. With records of twice the checkpoint's
+    /// size, the checkpoint is at most a third of a complete segment; in a segment that is as large
+    /// as it may be, with records of at least the checkpoint's size, it is at most a half.
     fn records_bytes_max(&self) -> usize {
         let wanted = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
         let room = self.config.segment_bytes_max.saturating_sub(self.checkpoint_bytes);

@@ -11,8 +11,8 @@ pub struct DirectoryState {
     pub opened: OpenedStorage,
     /// The damage of the log, if any, even if a start would accept it because peers can repair it.
     /// A damaged directory may be the recovery source, but it may lack entries that its node
-    /// acknowledged. The recovery therefore does not count it when it decides which committed
-    /// entries may be lost.
+    /// acknowledged. The recovery therefore does not count such a directory when it decides which
+    /// committed entries may be lost.
     pub damage: Option<StorageError>,
     /// The highest commit index that the directory names, at least that of `opened`. If the log is
     /// damaged or lacks its end, the entry that is left at this index may never have been

@@ -41,8 +41,9 @@ pub(crate) fn reject_if_quorum_available(
 }
 
 /// Returns the available nodes whose own last membership is this one, if they are a quorum of it:
-/// they can elect a leader, although the log of the source has a later membership. It is then not
-/// committed, unless last survivors continued with it, which needs no quorum.
+/// they can elect a leader, although the log of the source has a later membership. That later
+/// membership is then not committed, unless last survivors continued with it, which needs no
+/// quorum.
 fn quorum_without_later(
     source: &RecoverySource,
     states: &[&DirectoryState],

@@ -27,7 +27,7 @@ pub struct RecoverySource {
     /// The last index that is known to be committed.
     pub committed: Index,
     /// The memberships that may have been active: the last one that is known to be committed, and
-    /// those after it in the log: at most one, unless last survivors continued.
+    /// those after it in the log. There is at most one after it, unless last survivors continued.
     pub memberships: Vec<Membership>,
     /// The nodes with undamaged directories, which have all that they acknowledged.
     pub undamaged: Vec<NodeId>,
@@ -61,9 +61,9 @@ impl RecoverySource {
     /// Returns the most complete directory of `cluster`, or of the only cluster in the survey.
     ///
     /// The candidates are the directories that have the last entry known to be committed. The
-    /// choice is the candidate whose last entry is most up to date (Raft §5.4.1); of equal ones, a
-    /// directory that is not quarantined before one that is, whose snapshot may be wrong; and then
-    /// an undamaged directory before a damaged one.
+    /// choice is the candidate whose last entry is most up to date (Raft §5.4.1). Among candidates
+    /// with the same last entry, a directory that is not quarantined comes before a quarantined
+    /// one, whose snapshot may be wrong, and then an undamaged directory before a damaged one.
     ///
     /// # Errors
     /// A [`RecoveryRejectReason`] if no directory is readable, several clusters are surveyed and
@@ -147,9 +147,9 @@ pub(super) fn undamaged(states: &[&DirectoryState], membership: &Membership) -> 
     nodes
 }
 
-/// Returns the possible loss with `chosen` as the source, whose log is known to be committed
-/// through `committed` and has these memberships from there on: a committed one, and those after
-/// it, at most one unless last survivors continued.
+/// Returns the possible loss with `chosen` as the source. Its log is known to be committed through
+/// `committed`. The memberships are the one that is active there and those after it in the log, as
+/// in [`RecoverySource::memberships`].
 fn loss(
     chosen: &DirectoryState,
     states: &[&DirectoryState],

@@ -39,8 +39,8 @@ pub enum Frame {
 
 /// A reader that assembles and decodes the frames of one connection.
 ///
-/// It holds at most one incomplete frame, and at most 64 KiB of memory beyond the bytes of it that
-/// have arrived. The first error is final: every later call returns it again.
+/// It holds at most one incomplete frame, and at most 64 KiB of memory beyond the bytes of that
+/// frame that have arrived. The first error is final: every later call returns it again.
 #[derive(Clone, Debug, Default)]
 pub struct FrameReader {
     /// The bytes of the current frame that have arrived, never all of them.
@@ -67,7 +67,7 @@ impl FrameReader {
         FrameReader::default()
     }
 
-    /// Sets the maximum length of a request, its frame header excluded. A longer one, up to the
+    /// Sets the maximum length of a request, its frame header excluded. A longer request, up to the
     /// maximum of its kind, takes no memory and is returned as [`Frame::LongRequest`].
     pub fn limit_requests(&mut self, bytes_max: usize) {
         self.request_bytes_max = Some(bytes_max);

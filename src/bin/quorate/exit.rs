@@ -20,7 +20,7 @@ pub(crate) enum Exit {
     /// The request was not executed: no node accepted it in time, or a signal interrupted it. Or a
     /// node did not start for a transient reason: a later start with the same settings may succeed.
     NotExecuted = 3,
-    /// The request may have been executed, or may still be.
+    /// The request may have been executed, or may be executed later.
     Unknown = 4,
     /// The request was rejected: not executed, and a retry fails again unless something changes.
     Rejected = 5,

@@ -19,7 +19,8 @@ pub(crate) struct QuotaFlags {
     request: Quota,
 }
 
-/// The requests about the quota. It is a part of the replicated state: every node has the same.
+/// The requests about the quota. The quota is a part of the replicated state: every node has the
+/// same quota.
 #[derive(Debug, Subcommand)]
 enum Quota {
     /// Show the quota, how much of it is used, and whether the alarm is on

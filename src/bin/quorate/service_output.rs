@@ -36,7 +36,7 @@ pub(crate) enum OutputStream {
     Error,
 }
 
-/// The lines that find room in a full queue.
+/// The kind of a line, which decides whether it finds room in a full queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineKind {
     /// A line of the log, which is left out while the queue is full.

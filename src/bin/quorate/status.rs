@@ -74,7 +74,7 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// The interval at which the leader is asked again.
 const COMMIT_POLL: Duration = Duration::from_millis(250);
 
-/// The number of equal parts of the timeout. A node has one of them to send its report.
+/// The timeout of the command is this many times as long as that of one node's report.
 const TIMEOUT_SHARE: u32 = 8;
 
 const TITLES: [&str; 11] = [
@@ -250,8 +250,8 @@ impl ClusterStatus {
         self.answers_leader(id) == Some(false)
     }
 
-    /// Returns whether the leader has heard from the member since; none if that is not known. The
-    /// leader answers itself.
+    /// Returns whether the leader has heard from the member within the longest election timeout;
+    /// `None` if that is not known. A leader always answers itself.
     fn answers_leader(&self, id: NodeId) -> Option<bool> {
         let leads = self.leader()?.status.id == id;
         if leads { Some(true) } else { Some(!self.peer(id)?.suspected) }

@@ -108,8 +108,8 @@ impl Versions {
         known.reduce(MachineVersion::min).unwrap_or_default().max(self.current)
     }
 
-    /// Returns an error that names the members whose builds keep the version from rising to the
-    /// highest that another member has.
+    /// Returns an error that names the members whose builds do not have the highest version that a
+    /// member has, if there are any.
     fn check_same_build(&self) -> Result<(), CommandError> {
         let known = self.members.iter().filter_map(|(_, version_max)| *version_max);
         let Some(highest) = known.reduce(MachineVersion::max) else { return Ok(()) };

@@ -131,7 +131,7 @@ pub struct LeaderHint {
 }
 
 /// The reason for which a node's client service rejects a request. The request had no effect,
-/// unless its answer is too large: then it was executed.
+/// except that a request whose answer is too large was executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ServiceRejectReason {

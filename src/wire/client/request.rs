@@ -12,7 +12,8 @@ use crate::wire::kind::Kind;
 /// One request of a client. A connection may have many pending requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRequest {
-    /// Identifies the request in its reply; no other pending request of the connection has it.
+    /// Identifies the request in its reply; no other pending request of the connection has the same
+    /// number.
     pub number: u64,
     /// The content of the request.
     pub body: RequestBody,

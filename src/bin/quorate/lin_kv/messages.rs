@@ -14,7 +14,7 @@ pub(super) struct Message {
 /// The error codes of the test harness's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
-    /// The request may have been executed, or may still be.
+    /// The request may have been executed, or may be executed later.
     Timeout = 0,
     /// The type of the request is unknown.
     NotSupported = 10,

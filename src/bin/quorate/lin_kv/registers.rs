@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::lin_kv::messages::{Code, error_body};
 
-/// The maximum number of answers that are kept for each client. Once one is dropped, a request with
-/// its number or a lower one whose answer is not kept is neither executed nor answered.
+/// The maximum number of answers that are kept for each client. Once an answer is dropped, a
+/// request with its number is neither executed nor answered; nor is a request with a lower number
+/// that has no kept answer.
 const ANSWERS_MAX: usize = 256;
 
 /// A request that changes a register.

@@ -16,7 +16,7 @@ use crate::record::selection::{FileTimes, Selection};
 /// The open files of a recording, oldest first.
 pub(super) struct Recording {
     files: Vec<OpenFile>,
-    /// The number of files that the recording has, with those that were not opened.
+    /// The number of files of the recording, including those that were not opened.
     files_found: usize,
     /// A line for each file, or range of files, that the node removed before it was read to its
     /// end.

@@ -45,7 +45,7 @@ pub(super) struct FileTimes {
     pub(super) last_block: Option<Duration>,
 }
 
-/// The range of times of which all records are copied, both ends included.
+/// The range of times, with both ends, of which all records are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeRange {
     from: Duration,

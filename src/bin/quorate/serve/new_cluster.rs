@@ -103,8 +103,8 @@ fn certified_cluster(
     Ok(Some(named.0))
 }
 
-/// Asks each member, and returns the cluster of those that answer, which must have no name; the
-/// error of the first member if none is reachable.
+/// Asks each member, and returns the cluster of those that answer, which must have no name. If no
+/// member is reachable, returns the error of the first one.
 ///
 /// # Errors
 /// A [`CommandError`] if a later round would fail, too: the members that answer belong to several

@@ -34,7 +34,7 @@ impl From<ServerConfig> for NodePlan {
     }
 }
 
-/// Returns the plan of the node; no setting is wrong.
+/// Returns the plan of the node, whose settings are all valid.
 pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePlan, CommandError> {
     let mut plan = bootstrap_join_or_restart(settings, sources)?;
     let config = &mut plan.config;
