@@ -1,7 +1,7 @@
-//! A durable map replicated by three processes, each with a prompt. In three terminals run
-//! `cargo run --features tokio --example kv -- 1`, and the same with 2 and with 3. At the prompt,
-//! `name=value` puts a value and prints the previous one, and `name` gets it; a name has no `=`. If
-//! you kill one process, the other two continue.
+//! A durable map replicated by three processes, each with a prompt. In three terminals run `cargo
+//! run --features tokio --example kv -- 1`, and the same with 2 and with 3. At the prompt,
+//! `name=value` puts a value and prints the previous one, and `name` prints the current value. A
+//! name must not contain `=`. If you kill one process, the other two continue.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Cursor, Read};

@@ -13,8 +13,8 @@ use quorate_sim::{cli::main_over, observe::OpId, values::choice::Draw};
 struct Bank([u8; 4]);
 
 impl StateMachine for Bank {
-    /// Moves coins, at most as many as the one account has and the other has room for, and replies
-    /// with the number of coins moved.
+    /// Moves coins from one account to another, at most as many as the first has and the second has
+    /// room for. Replies with the number of coins moved.
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let [from, to, coins] = [0, 1, 2].map(|at| command[at]);
         let moved = coins.min(self.0[from as usize]).min(u8::MAX - self.0[to as usize]);

@@ -66,7 +66,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let add = async || Ok::<_, Box<dyn std::error::Error>>(client.propose(b"abc").await?);
     println!("version 0 counts commands: {}", String::from_utf8_lossy(&add().await?));
 
-    // Replace the build of one node after the other. Each could go back to the old one.
+    // Replace the build of one node after the other. Until the version is raised, each node could
+    // go back to its old build.
     let version = MachineVersion { user: 1, ..MachineVersion::FIRST };
     for (id, _) in members {
         println!("too early: {}", client.raise_version(version).await.unwrap_err());

@@ -154,8 +154,8 @@ impl Subject {
 
     fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
         let (mut left, mut ready) = (flushes, self.load.turns);
-        // The number of requests to the worker that it has not answered. A mark of the acknowledged
-        // floor may be followed by the next flush before it is answered.
+        // The number of requests to the worker that it has not answered. The next flush may follow
+        // a mark of the acknowledged floor before the mark is answered.
         let mut in_progress = 0;
         let mut events = Vec::new();
         loop {

@@ -85,8 +85,8 @@ pub(crate) fn log_worker(mut disk: FileDisk) -> LogWorker {
     })
 }
 
-/// Executes the operations of the events inline, and those that follow, and passes the rest to
-/// `other`.
+/// Executes the operations of the events inline, and the operations that follow from them, and
+/// passes all other events to `other`.
 pub(crate) fn settle(
     storage: &mut Storage,
     disk: &mut FileDisk,

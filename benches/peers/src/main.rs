@@ -1,6 +1,6 @@
-//! CPU time, instructions, allocations and messages of one committed entry: quorate's core, those
-//! of other libraries, and a floor. Every system runs its nodes in memory, on one thread, with a
-//! network and disks that take no time. All systems are measured alternately.
+//! CPU time, instructions, allocations and messages of one committed entry, for quorate's core, the
+//! cores of other libraries, and a floor. Every system runs its nodes in memory, on one thread,
+//! with a network and disks that take no time. All systems are measured alternately.
 
 mod floor;
 mod omnipaxos;

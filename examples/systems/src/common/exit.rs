@@ -36,8 +36,8 @@ pub enum Exit {
     Rejected = 1,
     /// The command line is invalid, or a file cannot be read or written.
     Usage = 2,
-    /// The request was not executed in time, and will not be: it is safe to retry. Or a node did
-    /// not start for a transient reason.
+    /// The request was not executed and never will be, so a retry is safe. Or a node did not start
+    /// for a transient reason.
     Unavailable = 3,
     /// The outcome of the request is unknown, or cannot be printed.
     Unknown = 4,
@@ -80,7 +80,7 @@ impl CommandError {
         CommandError::new(Exit::Usage, text)
     }
 
-    /// Returns the error for the reply to a proposal that cannot be read, or does not match it. The
+    /// Returns the error for a reply that cannot be read, or that does not match its proposal. The
     /// proposal was most likely executed, so its outcome is unknown.
     #[must_use]
     pub fn unknown_reply() -> CommandError {

@@ -80,7 +80,7 @@ impl LocalCluster {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new(self.system.cluster, self.addresses());
-        // Long, because a pause of the machine must be measured and not end the benchmark.
+        // Long, so that a pause of the machine is measured and does not end the benchmark.
         config.deadline = START_MAX;
         config
     }

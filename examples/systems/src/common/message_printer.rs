@@ -9,7 +9,7 @@ use std::time::Duration;
 const UP_AND_DOWN: &str = "\x1b[1A\n";
 /// The longest time that the line editor needs to take the terminal once the prompt reads a line.
 const TERMINAL_TAKEN_MAX: Duration = Duration::from_millis(2);
-/// The progress of a prompt that has ended.
+/// The count of a prompt that has ended.
 const ENDED: u64 = u64::MAX;
 
 /// Prints a text that ends with a newline, or passes it to the line editor.
@@ -73,9 +73,9 @@ impl PromptProgress {
 /// Prints messages above the input line of a prompt. It belongs to a thread of its own: while the
 /// user searches the history, a message waits for the end of the search, or of the prompt.
 pub struct MessagePrinter {
-    /// Prints a text, or puts it into a queue of the line editor if that reads a line. The queue
-    /// has room for one text, which the editor prints unless a search of the history is open. Fails
-    /// once the editor is dropped. `None` if the input or the output is not a terminal.
+    /// Prints a text, or puts it into the queue of the line editor while the editor reads a line.
+    /// The queue has room for one text, which the editor prints unless a search of the history is
+    /// open. Fails once the editor is dropped. `None` if the input or the output is not a terminal.
     editor: Option<Print>,
     out: Box<dyn io::Write + Send>,
     prompt: PromptProgress,

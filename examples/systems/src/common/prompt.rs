@@ -39,7 +39,7 @@ pub fn run_with_printer<C: Subcommand>(
     mut execute: impl FnMut(C) -> CommandResult,
 ) -> CommandResult {
     let progress = PromptProgress::default();
-    // A printer that waits for the editor sees that it is dropped.
+    // `run_lines` drops the editor, so a printer that waits for the editor does not wait forever.
     let result = run_lines(system, prompt, &progress, begin, &mut execute);
     progress.end();
     result

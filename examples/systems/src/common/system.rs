@@ -58,7 +58,8 @@ impl System {
     }
 }
 
-/// Replaces a state file as a whole, so that another client reads the earlier text or this one.
+/// Replaces a state file as a whole, so that another client reads either the earlier text or the
+/// new one.
 ///
 /// # Errors
 /// The file cannot be written.

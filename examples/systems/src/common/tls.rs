@@ -106,7 +106,7 @@ impl System {
         flag.map(Path::to_owned).or_else(set)
     }
 
-    /// Returns the error of a system that requires TLS, if there are no certificates and no
+    /// Returns the error of a system that requires TLS, for a command with neither certificates nor
     /// `--plaintext`.
     #[must_use]
     pub fn missing_certificates(&self) -> CommandError {

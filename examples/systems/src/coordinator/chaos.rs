@@ -12,8 +12,8 @@ use crate::common::codec;
 use crate::coordinator::machine::Pairs;
 use crate::coordinator::message::{Command, Query, RejectReason, Reply};
 
-/// The number of keys: small, so that operations conflict, but large enough for reads that need not
-/// wait.
+/// The number of keys: small, so that operations conflict, but large enough that some reads need
+/// not wait for a write.
 const KEYS: u64 = 4;
 /// A conditional put expects the value of one of this many earlier operations, or none.
 const BACK: u64 = 4;

@@ -78,8 +78,8 @@ impl Pairs {
     }
 }
 
-/// Returns the rejection of a key that is not valid. It has only the beginning of the key, because
-/// a reply is bounded.
+/// Returns the rejection of a key that is not valid. The rejection has only the beginning of the
+/// key, because the size of a reply is bounded.
 fn check_key(key: &str) -> Result<(), Reply> {
     match (1..=KEY_BYTES_MAX).contains(&key.len()) {
         true => Ok(()),

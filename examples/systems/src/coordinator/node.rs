@@ -8,7 +8,7 @@ use quorate::runtime::ServerConfig;
 /// The maximum clock drift in parts per million, far above that of a quartz clock. It shortens each
 /// lease by 2 %.
 pub const DRIFT_PPM: u32 = 10_000;
-/// The minimum number of active voters, because a single one would have the only copy.
+/// The minimum number of active voters: a single active voter would have the only copy.
 const VOTERS_MIN: usize = 2;
 
 /// Configures a node: read leases on all followers, the suspension of followers that are silent for

@@ -47,7 +47,7 @@ fn describe(membership: &Membership, member: &Member, member_report: Option<&Rep
     )
 }
 
-/// Describes how a node with this state and this rest of its lease answers reads.
+/// Describes how a node answers reads, by the verification of its state and the rest of its lease.
 fn reads(verification: StateVerification, lease: Duration) -> &'static str {
     match (is_usable(verification), lease.is_zero()) {
         (false, _) => "rejects reads",

@@ -80,8 +80,8 @@ pub struct AtFlags {
     within: Option<Duration>,
 }
 
-/// The number of parts of the deadline. One of them is spent on an answer of known age before an
-/// answer of any age is accepted, and one on the lookup of a leader or an address.
+/// The part of the deadline, one in this many, that is spent on an answer of known age before an
+/// answer of any age is accepted. The lookup of a leader or an address may take one such part, too.
 const DEADLINE_PART: u32 = 4;
 /// A maximum age that every answer of known age meets.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);

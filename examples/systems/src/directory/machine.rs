@@ -156,8 +156,8 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
-/// Returns the rejection of a name that is not valid. It has only the beginning of the name,
-/// because a reply is bounded.
+/// Returns the rejection of a name that is not valid. The rejection has only the beginning of the
+/// name, because the size of a reply is bounded.
 fn invalid_name(name: &str) -> Reply {
     Reply::Rejected(RejectReason::Name(name.chars().take(NAME_BYTES_MAX).collect()))
 }

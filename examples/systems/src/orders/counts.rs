@@ -66,7 +66,8 @@ fn operation(request: RequestBytes<'_>) -> Option<CountOperation> {
     Some(CountOperation { customer, call })
 }
 
-/// Returns the result of a reply, or `None` if the reply has no number and the request no effect.
+/// Returns the result of a reply, or `None` if the reply has no number and the request had no
+/// effect.
 fn result(call: Call, reply: &[u8]) -> Option<CountResult> {
     match codec::decode(reply)? {
         Reply::Placed(record) => Some(CountResult::Placed(record.number)),

@@ -152,7 +152,8 @@ fn messages_are_shown_once_while_the_user_types() {
         cluster.run(&["--as", "ann", "send", "bob", text]).ok();
     }
     terminal.wait_for("3 ann to bob: two", 1);
-    // The rest of the line; the history has both messages, because it waits for their receipt.
+    // The rest of `history`. The command waits for the acknowledgement of both messages, so it
+    // prints both.
     terminal.press("tory\r");
     terminal.wait_for("3 ann to bob: two", 2);
     assert_eq!(terminal.count("2 ann to bob: one"), 2);

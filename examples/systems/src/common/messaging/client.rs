@@ -17,8 +17,8 @@ use crate::common::system::{System, private_file, replace_file};
 
 /// The time limit for the query of the mode.
 const MODE_MAX: Duration = Duration::from_secs(2);
-/// The time for which a command of a prompt waits until the messages that its user has just seen
-/// are acknowledged.
+/// The maximum time that a command of a prompt waits for the acknowledgement of the messages that
+/// its user has just seen.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
 
 /// A client, and the user it acts for.
@@ -31,14 +31,14 @@ pub struct UserClient {
     unacknowledged: Unacknowledged,
 }
 
-/// The number of calls that have shown messages and not acknowledged them yet.
+/// The number of calls that show messages and have not acknowledged them yet.
 #[derive(Default)]
 struct Unacknowledged {
     calls: Mutex<u32>,
     ended: Condvar,
 }
 
-/// A call that has shown messages, until it ends.
+/// Counts one call in [`Unacknowledged`] until the call ends.
 struct Showing<'a>(&'a Unacknowledged);
 
 impl Unacknowledged {
@@ -47,7 +47,7 @@ impl Unacknowledged {
         Showing(self)
     }
 
-    /// Waits until no such call is left, for this time at most.
+    /// Waits until all shown messages are acknowledged, for this time at most.
     fn wait(&self, max: Duration) {
         let waited = self.ended.wait_timeout_while(self.lock(), max, |calls| *calls > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -132,11 +132,10 @@ impl UserClient {
     }
 
     /// Returns the session of the active user. If another thread has shown messages and is about to
-    /// acknowledge them, waits for that for a while: they no longer wait for the user who has seen
-    /// them.
+    /// acknowledge them, waits a while for the acknowledgement, so that messages that the user has
+    /// seen do not count as waiting.
     ///
-    /// # Errors
-    /// No user is logged in on this computer, or not the user named with `--as`.
+    /// # Errors No user is logged in on this computer, or the user named with `--as` is not.
     pub fn session(&self) -> Result<Session, CommandError> {
         self.unacknowledged.wait(ACKNOWLEDGE_MAX);
         self.run(self.active_user().as_deref(), async |user| user.session())
@@ -201,7 +200,7 @@ impl UserClient {
         self.connection.run(async |calls| act(User::new(calls, computer, name)).await)
     }
 
-    /// Returns a copy, so that no thread waits for the reply to a call of another one.
+    /// Returns a copy, so that no thread holds the lock while it waits for a reply.
     fn active_user(&self) -> Option<String> {
         self.lock().clone()
     }

@@ -75,7 +75,7 @@ pub fn run(client: &UserClient, command: MessagingCommand) -> CommandResult {
 }
 
 /// Prints the waiting messages and acknowledges them. If another client of the user, such as a
-/// prompt, is printing them, waits for it for a while.
+/// prompt, is printing them, waits a while for that client.
 #[expect(clippy::disallowed_methods, reason = "it waits for another process")]
 fn receive(client: &UserClient) -> CommandResult {
     let output = client.connection.output;

@@ -13,7 +13,7 @@ use crate::common::messaging::message::{Command, Mail, Query, RejectReason, Repl
 
 /// The computer on which a user's client runs: its state files, its locks and its random numbers.
 pub trait UserComputer {
-    /// A held lock, which ends when it is dropped or its process ends.
+    /// A held lock, which is released when it is dropped or when its process ends.
     type Lock;
 
     /// Returns the text of a state file; `None` if it cannot be read.
@@ -29,7 +29,7 @@ pub trait UserComputer {
     fn remove(&self, file: &str);
 
     /// Takes the lock with this name, which one client on the computer holds at a time; `None` if
-    /// another one holds it. Never waits.
+    /// another client holds it. Never waits.
     ///
     /// # Errors
     /// The file of the lock cannot be opened.
@@ -44,7 +44,8 @@ pub trait UserComputer {
 pub struct Received {
     /// The number of messages that were shown.
     pub shown: u64,
-    /// Whether no message waits any more. If not, another client of the user was showing messages.
+    /// Whether all waiting messages were received. If false, another client of the user was showing
+    /// messages.
     pub is_complete: bool,
 }
 
@@ -165,8 +166,7 @@ impl<'a, M: UserComputer> User<'a, M> {
 
     /// Returns the session of the user.
     ///
-    /// # Errors
-    /// No user is logged in on this computer, or not the one with this name.
+    /// # Errors No user is logged in on this computer, or the user with this name is not.
     pub fn session(&self) -> Result<Session, CommandError> {
         Ok(self.login()?.0)
     }
@@ -205,11 +205,11 @@ fn seen_file(user: &str, id: u64) -> String {
     format!("seen-{user}-{id:016x}")
 }
 
-/// Shows the messages that no client of the user on this computer has shown, and stores their
-/// numbers; returns how many. The files are the lock and the one with the number of the last shown
-/// message. Returns `None` if another client is showing messages now: a client whose terminal is
-/// stopped must not stop the others. Shows nothing if the number could not be stored: on a full
-/// disk each attempt would show the same messages again.
+/// Shows the messages that no client of the user on this computer has shown before, stores the
+/// number of each, and returns how many it has shown. The files are the lock, and the file with the
+/// number of the last shown message. Returns `None` if another client is showing messages, because
+/// a client whose terminal is stopped must not stop the others. If that file cannot be written,
+/// shows nothing, because on a full disk each attempt would show the same messages again.
 fn show_unseen<M: UserComputer>(
     computer: &M,
     [lock, seen_file]: &[String; 2],
@@ -218,7 +218,7 @@ fn show_unseen<M: UserComputer>(
 ) -> Result<Option<u64>, CommandError> {
     let Some(_held) = computer.try_lock(lock)? else { return Ok(None) };
     let mut shown = 0;
-    // Another client may have shown some since they were read.
+    // Another client may have shown some of the messages since they were read.
     let seen = read_state(computer, seen_file).unwrap_or(0);
     if unseen(waiting, seen).next().is_some() {
         computer.write(seen_file, &seen.to_string())?;

@@ -75,7 +75,7 @@ fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<LoadResult>, CommandE
     for load in Load::ALL {
         let writer = Writer::start(load, &nodes)?;
         let measured = readers.measure(load, flags.rounds, || stop.load(Ordering::Relaxed));
-        // The writer is ended in any case. If both fail, its error is returned.
+        // The writer always ends here. If both fail, its error is returned.
         let writes = writer.end();
         all.push(LoadResult { writes: writes?, ..measured? });
     }

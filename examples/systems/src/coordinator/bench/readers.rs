@@ -50,8 +50,8 @@ impl Readers {
         Ok(Readers { runtime, readers })
     }
 
-    /// Measures each request `rounds` times at each node. Leaves the latencies of the writes to the
-    /// caller.
+    /// Measures each request `rounds` times at each node. The caller adds the latencies of the
+    /// writes.
     ///
     /// # Errors
     /// A request was not answered, or `stop` returned true.
