@@ -31,7 +31,7 @@ impl TermRuns {
         EntryId::new(run.term, self.last)
     }
 
-    /// The first entry of the log's last term; the base if all entries have its term.
+    /// The first entry of the log's last term; the base if all entries have the base's term.
     #[inline]
     fn last_start(&self) -> EntryId {
         self.starts[self.starts.len() - 1]

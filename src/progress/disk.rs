@@ -31,13 +31,13 @@ pub(super) enum Certainty {
 }
 
 impl PeerDisk {
-    /// Handles a message from the disk with this incarnation, which answers the round `answered` if
-    /// it is a heartbeat reply, and arrives in `round`. Returns true if that disk has replaced the
-    /// known one. The known disk was in use in `heard_round`, and an earlier disk of the peer
-    /// answered no round after that. So a reply to a later round that another disk sends comes from
-    /// a later disk.
+    /// Handles a message that arrives in `round` from the disk with this incarnation; a heartbeat
+    /// reply answers the round `answered`. Returns true if that disk has replaced the known one.
+    /// The known disk was in use in `heard_round`, so the peer's earlier disks answered no round
+    /// after that. A disk other than the known one that answers a later round is therefore a later
+    /// disk.
     #[inline]
-    pub(super) fn is_replaced_by(
+    pub(super) fn on_message(
         &mut self,
         incarnation: Incarnation,
         answered: Option<u64>,

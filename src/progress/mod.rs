@@ -217,10 +217,10 @@ impl Progress {
         self.disk.certainty == Certainty::RolledBack
     }
 
-    /// Records a message from the disk with this incarnation, which answers the round `answered` if
-    /// it is a heartbeat reply, and arrives in `round`. If the disk has replaced the known one, the
-    /// view is reset, and the leader probes with its last entry, at `last`. Any other message from
-    /// another disk may be a delayed message of a lost disk. Returns true after a reset.
+    /// Records a message that arrives in `round` from the disk with this incarnation; a heartbeat
+    /// reply answers the round `answered`. If the disk has replaced the known one, the view is
+    /// reset, and the leader probes with its last entry, at `last`. Any other message from another
+    /// disk may be a delayed message of a lost disk. Returns true after a reset.
     pub(crate) fn replied_from(
         &mut self,
         incarnation: Incarnation,
@@ -228,7 +228,7 @@ impl Progress {
         round: u64,
         last: Index,
     ) -> bool {
-        let is_replaced = self.disk.is_replaced_by(incarnation, answered, round);
+        let is_replaced = self.disk.on_message(incarnation, answered, round);
         if is_replaced {
             self.reset_for_disk(incarnation, round, last);
         }

@@ -473,7 +473,7 @@ impl Raft {
 
     /// Panics if the node should have rejected the message before its dispatch.
     #[inline]
-    fn assert_is_handled(&self, message: &Message) {
+    fn assert_may_dispatch(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message for another node is rejected");
         let is_current = message.term == self.common.term();
         let is_pre_vote = matches!(message.body, Body::PreVoteReply { .. });
@@ -482,7 +482,7 @@ impl Raft {
 
     #[inline]
     fn dispatch(&mut self, message: &mut Message) -> Transition {
-        self.assert_is_handled(message);
+        self.assert_may_dispatch(message);
         let (common, from, kind) = (&mut self.common, message.from, message.body.kind());
         if let Role::Leader(leader) = &mut self.role
             && !leader.accepts_disk_of(common, message)

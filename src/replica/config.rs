@@ -15,11 +15,12 @@ pub struct ReplicaConfig {
     pub raft: Config,
     /// The bounds of the log store.
     pub storage: StorageConfig,
-    /// The node takes a snapshot once it has applied this many entries since the last one began.
-    /// While the node sends a snapshot to a peer, this and `snapshot_bytes` are doubled.
+    /// The node takes a snapshot once it has applied this many entries since the last snapshot
+    /// began. While the node sends a snapshot to a peer, this number and `snapshot_bytes` are
+    /// doubled.
     pub snapshot_entries: u64,
-    /// The node takes a snapshot once it has applied this many bytes of entries since the last one
-    /// began.
+    /// The node takes a snapshot once it has applied this many bytes of entries since the last
+    /// snapshot began.
     pub snapshot_bytes: u64,
     /// How many of the entries that the current snapshot covers stay in the log, for peers that
     /// lag. The log also keeps all entries after the previous snapshot, which are usually more: the
@@ -28,8 +29,8 @@ pub struct ReplicaConfig {
     /// The maximum rate of writing a snapshot, and separately of sending snapshots, in bytes per
     /// second.
     pub snapshot_bytes_per_second: u64,
-    /// The maximum number of snapshot parts that a receiver has requested and not received yet, and
-    /// of the pending requests of one peer that a sender keeps.
+    /// The maximum number of snapshot parts that a receiver has requested and not received yet.
+    /// Also the maximum number of pending requests that a sender keeps for each peer.
     pub parts_inflight_max: usize,
     /// The shortest time without a reply after which a receiver requests a snapshot part again. The
     /// receiver waits longer while parts take long to arrive, and after each repeated request.

@@ -27,8 +27,8 @@ pub enum Input {
     /// abandons the snapshot, and takes another one after a delay, at first
     /// `ReplicaConfig::space_retry`.
     ViewFailed,
-    /// Users propose commands, in this order, each encoded by `Request::encode_for`. Each ends in
-    /// exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with
+    /// Users propose commands, in this order, each encoded by `Request::encode_for`. Each proposal
+    /// ends in exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`; with
     /// [`Acknowledge::LeaderOnly`], in one of `Output::MayBeLost` and `Output::Rejected`. Proposals
     /// of one input go to the disk and to every peer in one batch.
     Propose(Vec<Proposal>),
@@ -109,7 +109,7 @@ pub enum WorkResult {
     Answered {
         /// The tag of the query.
         tag: Tag,
-        /// The last index that it had applied when it answered.
+        /// The last index that the state machine had applied when it answered.
         applied: Index,
         /// The answer of the state machine.
         answer: Vec<u8>,

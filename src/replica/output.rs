@@ -293,6 +293,6 @@ pub enum Note {
     /// A snapshot has become the current one on this node's disk: one that the node took, or a
     /// peer's that covers damaged entries of this node's log.
     SnapshotTaken(SnapshotMeta),
-    /// A snapshot from a peer is durable on its disk, and not yet installed.
+    /// A snapshot from a peer is durable on this node's disk, and not yet installed.
     SnapshotReceived(SnapshotMeta),
 }

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use crate::types::Instant;
 
-/// A limiter of bytes per second: each transfer delays the next one by its size over the rate.
+/// A limiter of bytes per second: each transfer delays the next one by its size divided by the
+/// rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateLimiter {
     bytes_per_second: u64,

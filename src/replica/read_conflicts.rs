@@ -17,7 +17,8 @@ const PERIOD: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub(crate) struct ReadConflicts {
     test: ConflictTest,
-    /// The bytes that may still be tested in the current period, and when that began.
+    /// The bytes that may still be tested in the current period, and the time when the period
+    /// began.
     bytes_left: usize,
     since: Instant,
 }

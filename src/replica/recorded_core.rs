@@ -15,7 +15,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Passes one input to the algorithm, and records it before that if there is a recorder.
+    /// Passes one input to the algorithm, through the recorder if there is one.
     pub(crate) fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         match &mut self.recorder {
             Some(recorder) => recorder.step(&mut self.raft, now, input, actions),

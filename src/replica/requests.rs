@@ -17,8 +17,8 @@ pub(crate) struct Requests {
     proposed: BTreeSet<Tag>,
     /// Committed proposals, by index, whose entries are not applied here yet.
     committed: BTreeMap<Index, (Tag, EntryId)>,
-    /// The outcomes of proposals that are applied here and still wait for other nodes' disks; none
-    /// if the reply was dropped.
+    /// The outcomes of proposals that are applied here and still wait for other nodes' disks;
+    /// `None` if the reply was dropped.
     early_outcomes: BTreeMap<Index, Option<Outcome>>,
     /// The bytes of the replies among `early_outcomes`.
     early_bytes: usize,

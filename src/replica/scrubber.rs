@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::storage::{Event, Storage};
 use crate::types::Instant;
 
-/// A read ends after this many bytes; the last flush that it reads may exceed them.
+/// A read ends after this many bytes; its last flush may exceed this size.
 const PIECE_BYTES: u64 = 1 << 20;
 
 /// The longest pause between a start and the first read. A node that never runs for long would

@@ -36,7 +36,7 @@ struct Current {
     /// The time that the node waits for a part: at least the part timeout, and twice as long as the
     /// last part took.
     timeout: Duration,
-    /// The number of times that parts were requested again since a part arrived.
+    /// The number of times that parts were requested again since the last part arrived.
     repeats: u32,
     /// The time at which the last part arrived, or the transfer began.
     last_part_at: Instant,
@@ -81,10 +81,11 @@ impl SnapshotReceiver {
 
     /// Decides about a peer's offer: returns true if the store should receive the offered snapshot,
     /// in place of any other. An offer of the snapshot that is being received only changes the node
-    /// that later requests go to; the parts in flight are requested again only once they are due. A
-    /// transfer is not abandoned for a newer snapshot while its parts arrive, because otherwise a
-    /// leader that takes snapshots faster than they travel would never complete one. No transfer
-    /// starts unless `may_start` is set, and none starts for `retry_after` after a failure.
+    /// that later requests go to. The parts in flight are requested again once they are due, or at
+    /// once if the transfer has stalled and the offer is from another node. A transfer is not
+    /// abandoned for a newer snapshot while its parts arrive, because otherwise a leader that takes
+    /// snapshots faster than they travel would never complete one. No transfer starts unless
+    /// `may_start` is set, and none starts for `retry_after` after a failure.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -204,8 +205,8 @@ impl SnapshotReceiver {
         (!parts.is_empty()).then_some((current.from, parts))
     }
 
-    /// Handles an accepted part. The other requested parts follow it on the same connection, so
-    /// the node waits for them from now on.
+    /// Handles an accepted part. The other requested parts follow it on the same connection, so the
+    /// node waits a whole timeout for them from now on.
     pub(crate) fn on_part(&mut self, now: Instant, part: SnapshotPart) {
         let least = self.timeout;
         let Some(current) = &mut self.current else { return };

@@ -53,7 +53,8 @@ enum Stage {
 
 impl SnapshotTaker {
     /// `last` is the last index of the current snapshot. A failed snapshot is taken again after
-    /// `retry_after`, which doubles with each failure up to [`RetryDelay::FACTOR_MAX`] times.
+    /// `retry_after`; the delay doubles with each failure, up to [`RetryDelay::FACTOR_MAX`] times
+    /// `retry_after`.
     pub(crate) fn new(
         entries_max: u64,
         bytes_max: u64,

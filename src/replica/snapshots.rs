@@ -68,7 +68,7 @@ pub(crate) enum SnapshotProgress {
     Served(Output),
     /// A kept snapshot is found to be damaged; another one is requested.
     Damaged(StorageError),
-    /// The snapshot of a peer that ends here cannot be received.
+    /// The snapshot of a peer that ends at this entry cannot be received.
     NotReceived(EntryId, AbandonReason),
     /// A snapshot of the node's own state machine cannot be taken.
     NotTaken(AbandonReason),
@@ -372,7 +372,8 @@ impl Snapshots {
             SnapshotEvent::PartUnavailable { root, part } => {
                 return Some(SnapshotProgress::Served(self.served(now, root, part, None)));
             }
-            // Requests for its parts are answered with `Gone`; peers that need it get another one.
+            // The node answers requests for the parts of the damaged snapshot with `Gone`; peers
+            // that need the snapshot get another one.
             SnapshotEvent::Damaged(damage) => {
                 self.must_replace = true;
                 self.taker.demand();

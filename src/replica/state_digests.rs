@@ -29,7 +29,7 @@ impl StateDigests {
         known
     }
 
-    /// Forgets all digests: the state machine was restored at `last`.
+    /// Replaces all digests with that of a state machine that was restored at `last`.
     pub(crate) fn restart(&mut self, last: Index, state_digest: StateDigest) {
         *self = StateDigests::new(self.interval, last, state_digest);
     }

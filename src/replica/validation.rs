@@ -98,8 +98,9 @@ impl Validation {
             version_required: None,
             comparisons: Comparisons::default(),
         };
-        // Without a snapshot, a state machine in memory is empty, and equal on all nodes. One with
-        // durable state of its own may not be: its owner resets the verification.
+        // Without a snapshot, a state machine in memory is empty, and equal on all nodes. A state
+        // machine with durable state of its own may not be: then the caller resets the
+        // verification.
         if last > Index::ZERO {
             validation.reset_verification(now);
         }
@@ -116,9 +117,9 @@ impl Validation {
         self.version_required
     }
 
-    /// Returns true if the state machine may apply entries. It may not once a comparison has shown
-    /// that no majority has the same state, nor while it has no state because no snapshot could be
-    /// read, or if the build is too old.
+    /// Returns true if the state machine may apply entries. It may not if a comparison has shown
+    /// that no majority has the same state, if it has no state because no snapshot could be read,
+    /// or if the build is too old.
     pub(crate) fn is_usable(&self) -> bool {
         matches!(self.verification, StateVerification::Unverified | StateVerification::Consistent)
     }
@@ -252,7 +253,8 @@ impl Validation {
         assert!(index >= self.requested, "comparisons advance");
         self.requested = index;
         if index == self.agreed {
-            // No entry was applied since. An unverified node compares before it may serve reads.
+            // No entry was applied since the last comparison that agreed. An unverified node tries
+            // again sooner, because it rejects reads until then.
             let is_unverified = self.verification == StateVerification::Unverified;
             self.due_at = now.after(if is_unverified { self.timeout } else { self.period });
             return None;

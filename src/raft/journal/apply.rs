@@ -107,12 +107,12 @@ impl Apply {
         output: &mut Output,
     ) {
         if !journal.log().has_handed_over() {
-            self.hand_over(journal, quarantined, config, output);
+            self.pass_or_fetch(journal, quarantined, config, output);
         }
     }
 
     #[inline]
-    fn hand_over(
+    fn pass_or_fetch(
         &mut self,
         journal: &mut Journal,
         quarantined: bool,

@@ -7,10 +7,10 @@ use crate::raft::common::Common;
 use crate::raft::leader::peers::Peers;
 use crate::types::{Body, Incarnation, Member, Membership, Message};
 
-/// Whether the message shows that the peer has a different disk than before. If so, resets the
-/// leader's view of the peer. `round` is the last heartbeat round sent.
+/// Resets the leader's view of the peer if the message shows that the peer has a different disk
+/// than before. Returns true after a reset. `round` is the last heartbeat round sent.
 #[inline]
-pub(crate) fn is_replaced(
+pub(crate) fn reset_if_replaced(
     common: &Common,
     progress: &mut Progress,
     message: &Message,

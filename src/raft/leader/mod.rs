@@ -383,7 +383,7 @@ impl Leader {
             return true;
         }
         let Some(progress) = self.peers.get_mut(message.from) else { return true };
-        if disks::is_replaced(common, progress, message, self.round) {
+        if disks::reset_if_replaced(common, progress, message, self.round) {
             self.change.restart_catch_up(message.from);
         }
         disks::accepts_disk_of(common, progress, message, self.round)

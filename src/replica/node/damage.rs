@@ -7,8 +7,9 @@ use crate::types::{DamagedEntry, Index};
 
 impl Node {
     /// Handles damage that the store has found. Some of these entries may already be compacted,
-    /// although the repair of a later entry needs sectors that also hold their bytes. The node asks
-    /// no peer for compacted entries, so the store must record that their contents are not needed.
+    /// while the repair of a later entry needs sectors that also hold their bytes. The node asks no
+    /// peer for compacted entries, so it compacts the store, which then does not need their
+    /// contents.
     pub(super) fn on_damaged(&mut self, entries: Vec<DamagedEntry>) {
         assert!(!entries.is_empty(), "damage names entries");
         let base = self.raft.log().base().index;

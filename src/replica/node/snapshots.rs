@@ -51,8 +51,8 @@ impl Node {
             }
             Some(SnapshotProgress::Served(output)) => self.outputs.push(output),
             Some(SnapshotProgress::Damaged(damage)) => {
-                // Unless the damaged snapshot is the current one, its replacement must end later,
-                // and without this entry there might be no later state.
+                // A replacement of an older snapshot must end after the current one, and without
+                // this no-op there might be no later state.
                 self.inputs.push_back(raft::Input::AppendNoop);
                 self.outputs.push(Output::KeptSnapshotDamaged(damage));
             }

@@ -28,8 +28,9 @@ impl Node {
 
     /// Handles the request of a quarantined peer for a snapshot that ends after `after`. Offers the
     /// last snapshot if that ends after `after`. Otherwise it requests a new snapshot of this
-    /// node's state, or, if no later entry is applied, first appends a no-op for the snapshot to
-    /// cover. A node that may not serve reads offers none, because its state may be wrong.
+    /// node's state. If no later entry is applied, it appends a no-op instead, so that a repeated
+    /// request finds a later entry. A node that may not serve reads offers none, because its state
+    /// may be wrong.
     fn on_snapshot_wanted(&mut self, from: NodeId, after: Index) {
         if !self.validation.may_serve_reads(self.now, self.raft.membership()) {
             return;
@@ -54,7 +55,8 @@ impl Node {
         }
     }
 
-    /// Compares digests with other nodes if it is due, and quarantines a diverged state machine.
+    /// Compares digests with other nodes if a comparison is due, and quarantines a diverged state
+    /// machine.
     pub(super) fn validate(&mut self) {
         let (membership, snapshot) = (self.raft.membership(), self.storage.snapshot().last.index);
         let outputs = &mut self.outputs;
