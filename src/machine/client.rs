@@ -83,10 +83,10 @@ impl ClientSession {
         Some(Call::Request(self.nonce, sequence))
     }
 
-    /// Abandons a request: its outcome is ignored from now on. A copy of it may still be executed
-    /// until the log has a request of this session that acknowledges it. A request acknowledges it
-    /// if it is encoded after this call, while no request with a lower sequence number is pending.
-    /// Does nothing for a registration, or for a request of another session.
+    /// Abandons a request: its outcome is ignored from now on. A copy of the abandoned request may
+    /// still be executed until the log has a request of this session that acknowledges it. A later
+    /// request does so if it is encoded after this call, while no request before the abandoned one
+    /// is pending. Does nothing for a registration, or for a request of another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce

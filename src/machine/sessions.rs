@@ -182,8 +182,8 @@ impl Sessions {
         Sessions { bounds, ..Sessions::default() }
     }
 
-    /// Adds a session from a snapshot. Returns a description of the error if it contradicts an
-    /// earlier one, or exceeds a bound.
+    /// Adds a session from a snapshot. Returns a description of the error if the session
+    /// contradicts an earlier one, or exceeds a bound.
     pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
         let bounds = self.bounds;
         if self.open.last_key_value().is_some_and(|(last, _)| *last >= id) {

@@ -161,7 +161,7 @@ pub trait StateMachine {
     ///
     /// The effect and the reply of a command or of an admin command follow the version, and so do
     /// the bytes of a snapshot. A build at an old version writes snapshots that the old build can
-    /// read. Queries need not follow it.
+    /// read. Queries need not follow the version.
     fn version_max(&self) -> u32 {
         0
     }

@@ -109,7 +109,7 @@ pub(super) enum Access {
 /// The effect of an operation on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// None: it may be requested again. If the node stops first, the reply is a rejection.
+    /// `None`: it may be requested again. If the node stops first, the reply is a rejection.
     Read,
     /// It changes the cluster. If the node stops first, the outcome is unknown.
     Change,
@@ -227,7 +227,7 @@ pub(super) struct QueuedReply {
 /// The sender of the reply to one request, with the permits of the request.
 #[derive(Debug)]
 pub(super) struct ReplySender {
-    /// None once the reply is sent.
+    /// `None` once the reply is sent.
     receiver: Option<ReplyReceiver>,
     permits: Option<LimitPermits>,
 }

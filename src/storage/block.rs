@@ -165,7 +165,7 @@ impl Record {
         bytes
     }
 
-    /// Decodes a header from its bytes; None if its kind is unknown, if an entry of this kind has
+    /// Decodes a header from its bytes; `None` if its kind is unknown, if an entry of this kind has
     /// no body of this size, or if the size of header and body exceeds 32 bits.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let reader = &mut Reader::new(bytes);

@@ -8,7 +8,7 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    /// Returns the next `N` bytes; None, also on every later call, if fewer are left.
+    /// Returns the next `N` bytes; `None`, also on every later call, if fewer are left.
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let Some((first, rest)) = self.0.split_first_chunk::<N>() else {
             self.0 = &[];
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         Some(*first)
     }
 
-    /// Returns the next `count` bytes; None, also on every later call, if fewer are left.
+    /// Returns the next `count` bytes; `None`, also on every later call, if fewer are left.
     pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let Some((first, rest)) = self.0.split_at_checked(count) else {
             self.0 = &[];

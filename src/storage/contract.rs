@@ -158,7 +158,7 @@ fn random_actions_match_a_map(disk: &mut dyn Disk) {
     }
 }
 
-/// Applies the same action to a map; returns None if the action must fail.
+/// Applies the same action to a map; returns `None` if the action must fail.
 fn on_map(model: &mut BTreeMap<FileName, Vec<u8>>, action: &FileAction) -> Option<Vec<u8>> {
     match action {
         FileAction::Create { file, bytes } => {

@@ -65,7 +65,7 @@ impl Directory {
 
     /// Returns an error for each copy of the superblock that does not hold the current superblock,
     /// and for each damaged mark of the acknowledged floor. A start needs none of these copies and
-    /// marks.
+    /// marks if two copies hold the current superblock.
     pub(crate) fn superblock_faults(&self, disk: &mut dyn Disk) -> Vec<StorageError> {
         let fault = |offset, message| StorageError::damage(FileName::Superblock, offset, message);
         let copies = self.copies.iter().enumerate().filter_map(|(number, copy)| {

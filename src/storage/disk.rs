@@ -59,7 +59,7 @@ pub enum FileAction {
         bytes: u64,
     },
     /// Writes `bytes` at `offset`. Until a later sync of the file has returned, a crash may lose
-    /// any set of its 512-byte sectors.
+    /// any of the 512-byte sectors that were written.
     Write {
         /// The file to write; it exists.
         file: FileName,
@@ -199,7 +199,7 @@ pub trait Disk {
 }
 
 impl FileAction {
-    /// Returns the file of the action, None for the directory, and the offset in it.
+    /// Returns the file of the action, `None` for the directory, and the offset in it.
     #[must_use]
     pub fn place(&self) -> (Option<FileName>, u64) {
         match self {

@@ -12,8 +12,8 @@ use crate::types::{EntryId, Index, NodeId};
 /// write, because its effect is unknown, and never repairs damage by guessing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError {
-    /// The affected file; None for the directory itself, for the log as a whole, or if the error is
-    /// in no file.
+    /// The affected file; `None` for the directory itself, for the log as a whole, or if the error
+    /// is in no file.
     pub file: Option<FileName>,
     /// The offset in the file of the damage or of the failed operation, in bytes; 0 without a file.
     pub offset: u64,

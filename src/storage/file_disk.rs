@@ -48,7 +48,7 @@ struct Directory {
     held: HeldDirectory,
     /// Whether files may be changed.
     writable: bool,
-    /// The locked lock file; None for a copy of a directory that has no lock file.
+    /// The locked lock file; `None` for a copy of a directory that has no lock file.
     _lock: Option<File>,
     files: Mutex<Files>,
 }
@@ -215,7 +215,7 @@ impl FileDisk {
             opened.dirty = true;
         }
         synced.map_err(|error| self.error("sync", name, &error))?;
-        // Nothing that was synced is reported unless a later start finds it at the path.
+        // A sync is reported only if a later start finds the file at its path.
         self.check_directory()?;
         // The lock is held, so that no clone renames or removes the file meanwhile.
         let files = self.files();

@@ -94,7 +94,7 @@ impl LogIndex {
     }
 
     /// Returns the free space of `segment`: the offset of the next header block, and the offset at
-    /// which the bodies begin. None for a segment without a flush.
+    /// which the bodies begin. `None` for a segment without a flush.
     pub(crate) fn free_space(&self, segment: u64) -> Option<(u64, u64)> {
         let found = self.segments.iter().rev().find(|known| known.number == segment)?;
         Some((found.header_end, found.body_start))
@@ -218,7 +218,7 @@ impl LogIndex {
         self.check();
     }
 
-    /// Returns the position from which to read the entry at `index`; None if the log lacks it.
+    /// Returns the position from which to read the entry at `index`; `None` if the log lacks it.
     pub(crate) fn locate(&self, index: Index) -> Option<Position> {
         let later = self.extents.partition_point(|extent| extent.prev.id.index < index);
         let extent = self.extents.get(later.checked_sub(1)?)?;

@@ -51,8 +51,8 @@ pub struct Inspection {
     /// there.
     pub named_committed: Index,
     /// Errors about the copies of the superblock that do not hold the current superblock, and about
-    /// damaged marks of the acknowledged floor. A crash can leave either, and a start needs none of
-    /// them: at least two copies are intact.
+    /// damaged marks of the acknowledged floor. A crash can leave either. A start needs none of
+    /// them, unless no two copies are equal; then `damage` is set.
     pub superblock_faults: Vec<StorageError>,
     storage: Storage,
     /// The content of damaged sectors that the rest of the log determines.

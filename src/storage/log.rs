@@ -44,7 +44,7 @@ pub(crate) struct Log {
     pub(crate) sizes: BTreeMap<u64, u64>,
     pub(crate) queue: WriteQueue,
     writing: Option<Writing>,
-    /// The segment in use; None before the first flush after a start, and while the next flush
+    /// The segment in use; `None` before the first flush after a start, and while the next flush
     /// waits for a spare segment.
     segment: Option<NodeSegment>,
     next_seq: FlushSeq,
@@ -108,7 +108,7 @@ impl Log {
         self.acknowledged
     }
 
-    /// Returns the last durable flush and its place; None if the log has no segment.
+    /// Returns the last durable flush and its place; `None` if the log has no segment.
     pub(crate) fn floor(&self) -> Option<Floor> {
         let (segment, _) = self.index.end_of_headers()?;
         Some(Floor { seq: self.acknowledged, place: Some((segment, self.index.last().id.index)) })

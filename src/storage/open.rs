@@ -169,8 +169,8 @@ impl Storage {
     }
 
     /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
-    /// entries, no snapshot that can be read, or lost the end of its log. If `accepts` returns
-    /// false, the directory is not opened, and nothing is written.
+    /// entries or no snapshot that can be read, or that has lost the end of its log. If `accepts`
+    /// returns false, the directory is not opened, and nothing is written.
     ///
     /// # Errors
     /// Those of [`Storage::open`], and [`OpenedStorage::damage`],

@@ -28,7 +28,7 @@ impl ReadCache {
         self.wanted.take().map_or(Ok(result), Err)
     }
 
-    /// Adds the result of a read; None if it failed.
+    /// Adds the result of a read; `None` if it failed.
     pub(crate) fn add(&mut self, range: FileRange, bytes: Option<Vec<u8>>) {
         let before = self.reads.insert(range, bytes);
         assert!(before.is_none(), "a range in the cache is not read again");

@@ -168,7 +168,7 @@ impl Rebuilding<'_> {
         known?.block_after(disk, offset)
     }
 
-    /// Rebuilds the header block in a gap, and patches its damaged sectors; None if the bodies do
+    /// Rebuilds the header block in a gap, and patches its damaged sectors; `None` if the bodies do
     /// not prove its content, or if its flush may never have been complete.
     fn rebuild(&self, disk: &mut PatchedDisk<'_>, gap: Gap) -> Option<HeaderBlock> {
         let (number, bytes) = self.directory.segments[gap.place];

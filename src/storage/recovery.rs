@@ -551,7 +551,7 @@ impl<'a> Replay<'a> {
         last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term
     }
 
-    /// Returns the log as far as it was replayed; None unless it contains the current snapshot.
+    /// Returns the log as far as it was replayed; `None` unless it contains the current snapshot.
     pub(crate) fn salvaged(self) -> Option<RecoveredLog> {
         let snapshot = self.superblock.snapshot.last;
         let belongs = self.index.base().id.index <= snapshot.index && self.contains(snapshot);

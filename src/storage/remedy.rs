@@ -46,7 +46,7 @@ fn remedy_of_limit(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns none, because this system has no such limits.
+/// Returns `None`, because this system has no such limits.
 #[cfg(not(unix))]
 fn remedy_of_limit(_: &io::Error) -> Option<&'static str> {
     None

@@ -521,7 +521,7 @@ impl Repair {
     }
 }
 
-/// Finds the sectors to write for an entry; None if the log does not have this entry, its header
+/// Finds the sectors to write for an entry; `None` if the log does not have this entry, its header
 /// block cannot be read, or the content is not what was written.
 fn plan(
     disk: &mut dyn Disk,
@@ -566,8 +566,8 @@ fn is_intact(disk: &mut dyn Disk, index: &LogIndex, identity: Identity, id: Entr
     body.is_some_and(|body| found.records[place].entry(body).is_some())
 }
 
-/// Finds an entry of the log, and reads the sectors of its body; None if the log does not have it,
-/// or a header block up to its own cannot be read.
+/// Finds an entry of the log, and reads the sectors of its body; `None` if the log does not have
+/// it, or a header block up to its own cannot be read.
 fn locate(
     disk: &mut dyn Disk,
     index: &LogIndex,

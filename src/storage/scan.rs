@@ -137,7 +137,7 @@ impl SegmentScan {
         Ok(self.block(disk, 0)?.map(|found| found.block))
     }
 
-    /// Returns the header block at `offset`, or None if there is no complete one.
+    /// Returns the header block at `offset`, or `None` if there is no complete one.
     ///
     /// # Errors
     /// An [`OpenError`] if the segment cannot be read, or if the sectors are valid and their
@@ -175,7 +175,8 @@ impl SegmentScan {
         offsets.into_iter().find_map(|offset| self.block(disk, offset).ok().flatten())
     }
 
-    /// Returns `bytes` bytes at `offset`, from the piece or a new read; None beyond the file's end.
+    /// Returns `bytes` bytes at `offset`, from the piece or a new read; `None` beyond the file's
+    /// end.
     fn bytes_at(
         &mut self,
         disk: &mut dyn Disk,

@@ -37,7 +37,7 @@ pub(crate) enum Scrubbed {
     End,
 }
 
-/// Reads the copies or the flush at `place`. `durable` is the superblock that its copies should
+/// Reads the copies or the flush at `place`. `durable` is the superblock that the copies should
 /// hold.
 pub(crate) fn scrub(
     disk: &mut dyn Disk,

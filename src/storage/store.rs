@@ -32,7 +32,7 @@ pub struct Storage {
     pub(crate) updater: SuperblockUpdater,
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
-    /// The last index of the current snapshot that `snapshots` knows of.
+    /// The last index of the snapshot that `snapshots` has as the current one.
     pub(crate) recorded_index: Index,
     /// Whether [`Storage::start`] was called. Before that, the opening or the import records the
     /// floor.
@@ -88,7 +88,7 @@ pub enum Event {
     /// may reject the directory.
     DamagedHeaders(StorageError),
     /// A copy of the superblock does not hold what was written to it. The other copies suffice, and
-    /// it is written again.
+    /// the store writes this one again.
     DamagedSuperblock(StorageError),
     /// The end of a [`Storage::repair`]: these entries are intact and durable again. They may
     /// include entries of earlier repairs that shared a sector with others.

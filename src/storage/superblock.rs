@@ -88,7 +88,8 @@ pub(crate) struct SavedScrubPlace {
     /// `u64::MAX` minus the next chunk to read, at most `u32::MAX`.
     pub(crate) segment: u64,
     /// The offset of the flush in the segment, or the last index of the snapshot with that chunk.
-    /// For chunk 0 it is that of the snapshot that was read last: the next one follows.
+    /// For chunk 0, the last index of the snapshot that was read last; the scrub continues with the
+    /// next snapshot.
     pub(crate) offset: u64,
 }
 
@@ -276,8 +277,8 @@ impl SuperblockCopy {
 /// update, and of two intact copies the one with the higher number is not older. A single intact
 /// copy may be older.
 ///
-/// # Errors
-/// An [`OpenError`] if there is none, or if the copies contradict each other.
+/// # Errors An [`OpenError`] if no superblock can be chosen, or if the copies contradict each
+/// other.
 pub(crate) fn choose(
     copies: &[SuperblockCopy],
 ) -> Result<(&Superblock, Option<StorageError>), OpenError> {

@@ -136,8 +136,8 @@ pub enum TypedError {
     UndecodableResult(String),
 }
 
-// The errors of the node carry no text: they are replies, which must be equal on all replicas, also
-// if those are of different versions.
+// The errors of the node carry no text: they are replies, which must be equal on all replicas, even
+// on replicas of different versions.
 texts! { TypedError:
     Self::Undecodable =>
         "the node cannot decode the request, which changed nothing: client and node have \

@@ -109,7 +109,8 @@ pub enum Body {
         /// A number that differs between two starts of the requesting node, so that the node
         /// recognizes a late reply to an earlier start.
         start_id: u64,
-        /// The reads that this covers: all that the requesting node numbered up to here.
+        /// The reads that the request covers: all that the requesting node numbered up to this
+        /// ticket.
         ticket: u64,
     },
     /// The reply to a [`Body::ReadIndex`].
@@ -129,8 +130,8 @@ pub enum Body {
     },
     /// The follower's log equals the leader's up to the end of an offered snapshot.
     InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once durable, or of the entry before an earlier
-        /// damaged one; 0 in a reply of a later term.
+        /// The index of the snapshot's last entry, once that entry is durable. If an earlier entry
+        /// is damaged, the index before the first such entry; 0 in a reply of a later term.
         matched: Index,
     },
     /// The leader asks the receiver to start an election at once (thesis §3.10).

@@ -33,15 +33,15 @@ pub enum RejectReason {
     /// There is no membership change in flight that can still be cancelled.
     NoChangeToCancel,
     /// The membership change was cancelled: the nodes that it would have made voters stay learners.
-    /// With `Config::survivor` it is also cancelled, at least in part, by the death of a node that
-    /// it would have made a voter.
+    /// With `Config::survivor`, the death of a node that it would have made a voter also cancels
+    /// it, at least in part.
     ChangeCancelled,
     /// The leader is transferring its leadership: retry at the next leader.
     Transferring,
     /// The named node is not another voter, or no node is named and there is no other voter.
     NoTransferTarget,
-    /// The target did not take over the leadership in time: this node still leads. If it has asked
-    /// the target already, the target may still win an election.
+    /// The target did not take over the leadership in time: this node still leads. If this node has
+    /// already asked the target to campaign, the target may still win an election.
     TransferAborted,
     /// This node's state is not known to be consistent with a majority: retry at another node.
     Unverified,

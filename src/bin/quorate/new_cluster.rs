@@ -47,7 +47,7 @@ impl NewClusterFlags {
         self.out.is_some()
     }
 
-    /// Returns the new cluster, or None if the flags name none.
+    /// Returns the new cluster, or `None` if the flags name none.
     ///
     /// # Errors
     /// A [`CommandError`] if a member or an address is listed twice.

@@ -78,7 +78,7 @@ fn with_name(name: FileName, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
-/// Parses the file name of a complete snapshot; returns None for any other file.
+/// Parses the file name of a complete snapshot; returns `None` for any other file.
 fn snapshot(text: &str) -> Option<FileName> {
     let number = u64::from_str_radix(text.strip_prefix("snapshot-")?, 16).ok()?;
     let name = FileName::Snapshot(Index(number));

@@ -14,7 +14,7 @@ use crate::runtime::lanes::job_runner::JobRunner;
 
 /// A thread that executes batches of jobs, together if several are queued.
 pub(super) struct LaneThread<T> {
-    /// None only while the thread is being stopped.
+    /// `None` only while the thread is being stopped.
     jobs: Option<Sender<Vec<Job<T>>>>,
     thread: thread::Thread,
     /// The number of batches that were sent and that [`JobRunner::run`] has not finished.

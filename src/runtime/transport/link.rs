@@ -24,7 +24,7 @@ pub(in crate::runtime) type Stream = Box<dyn Socket>;
 /// A connection, with the principal at its other end.
 pub(in crate::runtime) struct Link {
     pub(in crate::runtime) stream: Stream,
-    /// None on a plaintext connection, which proves no identity.
+    /// `None` on a plaintext connection, which proves no identity.
     pub(in crate::runtime) principal: Option<Principal>,
     pub(in crate::runtime) trust: Trust,
     /// The bytes that were received below TLS; none on a plaintext connection, whose stream shows

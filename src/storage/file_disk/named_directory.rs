@@ -47,13 +47,12 @@ impl HeldDirectory {
         fs::symlink_metadata(self.path.join(name)).is_ok_and(|metadata| metadata.is_symlink())
     }
 
-    /// Returns none, because this system gives directories no identity.
+    /// Returns `None`, because this system gives directories no identity.
     pub(super) fn loss(&self) -> io::Result<Option<&'static str>> {
         Ok(None)
     }
 
-    /// Returns none unless the file was truncated, because this system gives files no
-    /// identity.
+    /// Returns `None` unless the file was truncated, because this system gives files no identity.
     pub(super) fn loss_of_file(
         &self,
         _: &str,

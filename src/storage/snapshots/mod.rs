@@ -121,8 +121,8 @@ impl Snapshots {
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
 
-    /// Returns the current snapshot; None for the empty state, if no snapshot can be used, or after
-    /// damage to the current one was found.
+    /// Returns the current snapshot; `None` for the empty state, if no snapshot can be used, or
+    /// after damage to the current one was found.
     pub(crate) fn current(&self) -> Option<&SnapshotMeta> {
         Some(self.files.get(&self.current)?.as_ref()?.meta())
     }

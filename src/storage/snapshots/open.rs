@@ -13,7 +13,7 @@ use crate::types::{Index, Root, SnapshotMeta};
 /// The snapshot files of a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct SnapshotScan {
-    /// The last index of the snapshot to start from; None for the empty state, or if no snapshot
+    /// The last index of the snapshot to start from; `None` for the empty state, or if no snapshot
     /// can be used.
     pub(crate) start: Option<Index>,
     /// The reason why the snapshot that the superblock names cannot be used, if it cannot.

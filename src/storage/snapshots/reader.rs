@@ -18,7 +18,7 @@ use crate::types::{Root, SnapshotMeta};
 /// before the error are correct.
 pub struct SnapshotReader<'d> {
     disk: &'d mut dyn Disk,
-    /// The manifest; None for the empty state, which has no file.
+    /// The manifest; `None` for the empty state, which has no file.
     manifest: Option<Manifest>,
     /// The number of the next chunk to read.
     next: u32,

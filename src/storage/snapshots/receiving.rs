@@ -203,8 +203,8 @@ impl Receiving {
 }
 
 impl Pieces {
-    /// Returns the size of the pieces and of the whole manifest, which the first piece states; None
-    /// if that contradicts `meta`.
+    /// Returns the size of the pieces and of the whole manifest, which the first piece states;
+    /// `None` if that contradicts `meta`.
     fn sizes(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Option<(u64, u64)> {
         self.sizes.or_else(|| {
             let prefix = Prefix::decode(bytes).ok().filter(|prefix| prefix.matches(meta))?;
@@ -212,8 +212,8 @@ impl Pieces {
         })
     }
 
-    /// Returns the size of the whole manifest that the next piece, or an earlier one, states; None
-    /// if the size of the piece contradicts that.
+    /// Returns the size of the whole manifest that the next piece, or an earlier one, states;
+    /// `None` if the size of the piece contradicts that.
     fn manifest_bytes(&self, meta: &SnapshotMeta, bytes: &[u8]) -> Option<u64> {
         let (piece, whole) = self.sizes(meta, bytes)?;
         let left = whole - self.bytes.len() as u64;

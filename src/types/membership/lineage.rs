@@ -7,8 +7,9 @@ use crate::types::membership::state::Membership;
 
 impl Membership {
     /// The maximum number of lineages in a membership. A node accepts no snapshot whose membership
-    /// lacks the last lineage that the node knows to be committed. If it was away while more
-    /// lineages than this began, an operator may therefore have to wipe it and add it again.
+    /// lacks the last lineage that the node knows to be committed. An operator may therefore have
+    /// to wipe a node that was away while more than this number of lineages began, and add it
+    /// again.
     pub const LINEAGES_MAX: usize = 16;
 
     /// Returns the last lineages of this membership, the oldest first.

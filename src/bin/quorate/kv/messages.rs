@@ -12,8 +12,8 @@ pub(crate) enum Command<'a> {
     Put { key: &'a [u8], value: &'a [u8] },
     /// Deletes the key and its value.
     Delete { key: &'a [u8] },
-    /// Sets the key to `value` if its current value is `expected`. An `expected` of None requires
-    /// that the key does not exist; a `value` of None deletes the key.
+    /// Sets the key to `value` if its current value is `expected`. An `expected` of `None` requires
+    /// that the key does not exist; a `value` of `None` deletes the key.
     CompareAndSet { key: &'a [u8], expected: Option<&'a [u8]>, value: Option<&'a [u8]> },
 }
 
@@ -53,7 +53,7 @@ pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 /// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The value of the key; None if there is no such key.
+    /// The value of the key; `None` if there is no such key.
     Value(Option<Vec<u8>>),
     /// A page of a scan, and whether more pairs follow.
     Pairs { pairs: Vec<Pair>, more: bool },
@@ -93,7 +93,7 @@ impl<'a> Command<'a> {
         bytes
     }
 
-    /// Decodes a command; returns None if the bytes are invalid.
+    /// Decodes a command; returns `None` if the bytes are invalid.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Command<'a>> {
         let mut parts = Parts(bytes);
         let command = match parts.byte()? {
@@ -127,7 +127,8 @@ impl Reply {
         bytes
     }
 
-    /// Decodes a reply; returns None if the bytes are invalid: the nodes run another state machine.
+    /// Decodes a reply; returns `None` if the bytes are invalid: the nodes run another state
+    /// machine.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Reply> {
         let mut parts = Parts(bytes);
         let reply = match parts.byte()? {
@@ -160,7 +161,7 @@ impl<'a> Query<'a> {
         bytes
     }
 
-    /// Decodes a query; returns None if the bytes are invalid.
+    /// Decodes a query; returns `None` if the bytes are invalid.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Query<'a>> {
         let mut parts = Parts(bytes);
         let query = match parts.byte()? {
@@ -197,7 +198,7 @@ impl Answer {
         }
     }
 
-    /// Decodes an answer; returns None if the bytes are invalid: the nodes run another state
+    /// Decodes an answer; returns `None` if the bytes are invalid: the nodes run another state
     /// machine.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Answer> {
         let mut parts = Parts(bytes);

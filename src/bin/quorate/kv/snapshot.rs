@@ -86,7 +86,7 @@ pub(super) fn read_snapshot(from: &mut dyn Read) -> io::Result<(Map, Quota)> {
     Ok((map, quota))
 }
 
-/// Reads the next byte string; returns None at the end of the stream if `may_end`.
+/// Reads the next byte string; returns `None` at the end of the stream if `may_end`.
 fn read_part(from: &mut impl Read, may_end: bool) -> io::Result<Option<Vec<u8>>> {
     let mut length = Vec::new();
     from.by_ref().take(4).read_to_end(&mut length)?;

@@ -218,7 +218,7 @@ impl Node {
         }
     }
 
-    /// Returns the answer to a request, or None if another node answers.
+    /// Returns the answer to a request, or `None` if another node answers.
     async fn serve(&self, message: &Message) -> Option<Value> {
         let served = match message.kind() {
             "read" => self.read(message).await.map(Some),

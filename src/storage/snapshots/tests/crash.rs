@@ -4,7 +4,7 @@ use super::memory::CRASHES;
 use super::*;
 use crate::storage::disk::DiskError;
 
-/// Takes two snapshots and receives a third, and makes each the current one. Returns None at the
+/// Takes two snapshots and receives a third, and makes each the current one. Returns `None` at the
 /// end or once no operations are left, or the event that ended it early.
 fn take_two_and_receive(
     node: &mut Node,
