@@ -22,8 +22,8 @@ pub enum SectorDamage {
 pub(super) struct DamagedSectors(pub(super) BTreeMap<(FileId, u64), DamagedSector>);
 
 impl DamagedSectors {
-    /// Replaces the damaged sectors of a file with those of an `older` file; of none if it is
-    /// `None`.
+    /// Replaces the damaged sectors of a file with those of the file `older`, or with none if
+    /// `older` is `None`.
     pub(super) fn restore(&mut self, id: FileId, from: &DamagedSectors, older: Option<FileId>) {
         self.0.retain(|(of, _), _| *of != id);
         let damaged = from.0.iter().filter(|((of, _), _)| Some(*of) == older);

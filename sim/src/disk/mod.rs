@@ -248,9 +248,9 @@ impl SimDisk {
         image
     }
 
-    /// Replaces the log with that of `older`, a durable copy of this disk, durably: later segments
-    /// are removed, and the others have their older contents. Segments that were removed since the
-    /// copy stay removed. Neither disk may have pending writes.
+    /// Durably replaces the log with the log of `older`, a durable copy of this disk: later
+    /// segments are removed, and the others have their older contents. Segments that were removed
+    /// since the copy stay removed. Neither disk may have pending writes.
     pub fn restore_log(&mut self, older: &SimDisk) {
         let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
         let names: Vec<(FileName, FileId)> = self.directory.shown().collect();

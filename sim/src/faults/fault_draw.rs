@@ -17,7 +17,7 @@ pub(crate) struct FaultDraw<'a> {
     pub(super) scale: Scale,
 }
 
-/// The sizes and durations of a run that its faults are in proportion to.
+/// The sizes and durations of a run to which its faults are in proportion.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     /// The number of nodes, including spares.

@@ -56,7 +56,8 @@ pub(crate) struct Observer {
     /// The last candidate and its term.
     candidate: Option<(NodeId, Term)>,
     committed: Index,
-    /// The start number and term of each node at its last start; older terms are from before it.
+    /// The start number and term of each node at its last start; messages of earlier terms are from
+    /// before that start.
     started_in: BTreeMap<NodeId, (u16, Term)>,
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,

@@ -36,7 +36,7 @@ struct GrantedReadLease {
 }
 
 impl Reads {
-    /// Records a read that reaches a node, which takes it until [`Reads::taken`].
+    /// Records a read that reaches a node. The node is taking the read until [`Reads::taken`].
     pub(super) fn request(&mut self, now: SimTime, status: &Status, tag: Tag, level: ReadLevel) {
         let leads = status.role == RoleName::Leader;
         let waits_for_round = match leads {

@@ -26,7 +26,7 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
                 document.faults.push(Fault {
                     text: verb.to_string(),
                     from: event.at.0,
-                    // A fault that would end later has no end yet; `PlanOpEnded` may set it.
+                    // A fault that would end later has no end yet; `PlanOpEnded` may set one.
                     until: (end <= over).then_some(end.0),
                     nodes: affected_nodes(verb, event.node)
                         .iter()

@@ -7,7 +7,8 @@ use crate::faults::{
 use crate::plan::planner::Planner;
 use crate::plan::{Trigger, TriggerCondition};
 
-/// One node after another loses entries, and most of them restart then, so that they notice it.
+/// One node after another loses entries, and most of them restart then, so that they notice the
+/// loss.
 pub(super) fn damage_in_turn(planner: &mut Planner<'_>) {
     let apart = planner.settings.config.election_timeout_max * planner.draw.between(2, 12) as u32;
     let mut at = planner.any_moment();
@@ -41,8 +42,9 @@ pub(super) fn damage_at_role_change(planner: &mut Planner<'_>) {
     planner.push_on(TriggerCondition { nth, times, ..any_time }, DamagedBody { node: target });
 }
 
-/// A node that applies slowly loses entries and does not notice it, while the others take snapshots
-/// of them and compact their logs. When it restarts, only a snapshot can replace the entries.
+/// A node that applies slowly loses entries and does not notice the loss, while the others take
+/// snapshots of them and compact their logs. When it restarts, only a snapshot can replace the
+/// entries.
 pub(super) fn damage_slow_node(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, node) = (planner.any_moment(), NodeSelector::Node(planner.draw.node()));
@@ -60,8 +62,8 @@ pub(super) fn damage_slow_node(planner: &mut Planner<'_>) {
     planner.push(at.after(duration * 3 / 4), Crash { node, keep, down });
 }
 
-/// A node loses entries and restarts, so that it notices it. Its disk then loses one of the next
-/// writes, mostly one by which the node repairs its log.
+/// A node loses entries and restarts, so that it notices the loss. Its disk then loses one of the
+/// next writes, mostly one by which the node repairs its log.
 pub(super) fn lost_write_of_repair(planner: &mut Planner<'_>) {
     let (at, node) = (planner.any_moment(), planner.draw.node());
     planner.push(at, DamagedBody { node: NodeSelector::Node(node) });

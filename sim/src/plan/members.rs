@@ -48,7 +48,8 @@ pub(super) fn membership_churn(planner: &mut Planner<'_>) {
 }
 
 /// A node that is to become a voter is isolated, so that its change stays in flight. The leader is
-/// isolated, too, and asked to cancel the change: it steps down before it can commit that.
+/// isolated, too, and asked to cancel the change: it steps down before it can commit the
+/// cancellation.
 pub(super) fn cancel_at_isolated_leader(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, spare) = (planner.any_moment(), NodeId(planner.settings.nodes().into()));
@@ -113,8 +114,8 @@ fn disk_lost_during_bootstrap(planner: &mut Planner<'_>) {
     planner.push(start.after(span(lost_at)), wipe);
 }
 
-/// A node loses its disk; the operator takes its vote, and later restores it. The node may lose
-/// its disk again.
+/// A node loses its disk; the operator takes its vote away, and later restores the vote. The node
+/// may lose its disk again.
 pub(super) fn replace_disk(planner: &mut Planner<'_>) {
     let (at, node, down) = (planner.any_moment(), planner.draw.node(), planner.draw.downtime());
     planner.push(at, Wipe { node: NodeSelector::Node(node), down });

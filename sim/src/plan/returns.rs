@@ -39,8 +39,8 @@ pub(super) fn crash_again_after_restart(planner: &mut Planner<'_>) {
 /// The number of isolations after the first one, while the node restores a snapshot.
 const ROUNDS: u32 = 3;
 
-/// A node is isolated repeatedly while the others get many requests. Its state machine takes
-/// long to restore the first snapshot that it needs because of this.
+/// A node is isolated repeatedly while the others get many requests. Its state machine takes long
+/// to restore the first snapshot that it needs because of the isolations.
 pub(super) fn repeated_snapshot_install(planner: &mut Planner<'_>) {
     let target = planner.draw.voter();
     let apart =
@@ -66,8 +66,8 @@ pub(super) fn repeated_snapshot_install(planner: &mut Planner<'_>) {
 }
 
 /// A minority of the voters is isolated while the others commit entries. One of the others then
-/// restarts on a copy of its disk from before that, while the leader is down: if the node's vote
-/// counted, it could elect a node of the minority, which lacks those entries.
+/// restarts on a copy of its disk from before the isolation, while the leader is down: if the
+/// node's vote counted, it could elect a node of the minority, which lacks those entries.
 pub(super) fn rollback_behind_minority(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, node) = (planner.any_moment(), planner.draw.voter());

@@ -16,8 +16,8 @@ pub(super) fn unreadable_source(planner: &mut Planner<'_>) {
     planner.push_on(sends, fails);
 }
 
-/// A node with a slow state machine takes a snapshot, and its disk becomes full while it writes
-/// the first parts, so that it gives the snapshot up while it waits for the next one.
+/// A node with a slow state machine takes a snapshot, and its disk becomes full while it writes the
+/// first parts, so that it gives the snapshot up while it waits for the next part.
 pub(super) fn full_disk_during_snapshot(planner: &mut Planner<'_>) {
     let node = planner.any_or_one_node();
     let times = planner.draw.between(1, 3) as u32;

@@ -216,7 +216,7 @@ pub enum EventKind {
         /// The time by which its next step is late.
         late: Duration,
     },
-    /// A message reaches a real node, and the record lacks its sending, because that is not
+    /// A message reaches a real node, and the record lacks its sending, because the sending is not
     /// recorded, or is before the window.
     Arrived {
         /// The number of the packet.

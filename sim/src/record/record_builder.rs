@@ -70,12 +70,12 @@ pub struct BuiltRecord {
 struct RecordedNode {
     /// Whether its steps are recorded now.
     is_recorded: bool,
-    /// Whether it took steps before that are not recorded.
+    /// Whether it took earlier steps that are not recorded.
     has_absence: bool,
     /// Whether the record has the beginning of the current part.
     is_open: bool,
-    /// While writes from before the recording may be pending: the last entry of the log then, and
-    /// the last index that is known to be durable.
+    /// While writes from before the recording may be pending: the last entry of the log at the
+    /// beginning of the recording, and the last index that is known to be durable.
     inherited: Option<(Index, Index)>,
     /// The time of the last step, by the clock of the node.
     last_step: SimTime,
@@ -300,7 +300,7 @@ impl RecordBuilder {
         }
     }
 
-    /// Adds the arrival of a message: the last packet with it that has not arrived.
+    /// Adds the arrival of a message: the last packet that holds the message and has not arrived.
     fn arrives(&mut self, to: NodeId, message: &Message) {
         let (at, digest) = (self.at, digest_of(message));
         let sent = self.under_way.get_mut(&digest).and_then(Vec::pop);
@@ -451,7 +451,7 @@ fn delivery_of(packet: u64) -> Delivery {
     Delivery { packet, arrival: None, copy: None, late: false, lost: None }
 }
 
-/// The last index of the log before the step that the step keeps.
+/// The last index up to which the step keeps the log that the node had before it.
 fn kept_by(step: &Step, before: &Status) -> Index {
     let first = |action: &Action| match action {
         Action::Persist(write) => write.entries.first().map(|entry| entry.id.index.previous()),

@@ -31,7 +31,7 @@ pub(super) struct Knowledge {
 }
 
 /// The part of a node's state of which a start may have more than the recorded steps explain: a
-/// recording that ends with a kill lacks the last ones.
+/// recording that ends with a kill lacks the last steps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastState {
     term: Term,

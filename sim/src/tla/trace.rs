@@ -86,7 +86,7 @@ impl TlaTrace {
     }
 
     /// The nodes that are members at some point of the trace. The specification needs the steps of
-    /// each: without them, what it sent to others comes from nowhere.
+    /// each of them, because otherwise no step sends the messages that others took from it.
     #[must_use]
     pub fn members(&self) -> &BTreeSet<NodeId> {
         &self.members
