@@ -13,7 +13,7 @@ operation! {
     enum LoadSpike {
         /// The node receives N commands at once.
         Commands "load spike" (node: NodeSelector as Node, count: u32 as Count)
-        /// A client reads at the node, immediately and then once every first duration.
+        /// A client reads at the node, immediately and then at the interval `every`.
         PollReads "poll reads" (
             node: NodeSelector as Node, period: Duration as Every, duration: Duration as For
         )
