@@ -9,8 +9,8 @@ pub struct Budget<'a> {
     /// The maximum number of bytes that the search of one key may hold, beyond the history. Of the
     /// memory that a state owns, the count includes the bytes that are hashed and those that
     /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns. A whole check may hold this
-    /// much on each of its [`threads`](Budget::threads): a part of it would make the verdict depend
-    /// on their number.
+    /// much on each of its [`threads`](Budget::threads): if the threads shared it, the verdict
+    /// would depend on their number.
     pub bytes_max: usize,
     /// The maximum number of configurations that one search of a key may visit.
     /// [`check`](crate::check::check) searches an undecided key again from the start, each time

@@ -25,7 +25,8 @@ pub(crate) struct Facts {
     view: u32,
     /// The log on the disk.
     kept: Vec<Entry>,
-    /// Whether writes are pending, and the number of prefixes of the first that a crash can leave.
+    /// Whether writes are pending, and the number of prefixes of the first pending write that a
+    /// crash can leave.
     pub(crate) writes: bool,
     pub(crate) crash_parts: u32,
     pub(crate) election_state: ElectionState,

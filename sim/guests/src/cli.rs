@@ -67,8 +67,7 @@ struct Args {
     shrink: u64,
 }
 
-/// The maximum number of events of a run: more than all but a few runs have, which end there
-/// without a failure.
+/// The maximum number of events of a run: the few runs that reach it end there without a failure.
 const EVENTS_MAX: u64 = 1_000_000;
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {

@@ -104,7 +104,8 @@ impl Clients {
         }
     }
 
-    /// Returns the reason why the history is not linearizable, if so.
+    /// Returns the reason why the history is not linearizable; `None` if it is, or if the check is
+    /// undecided.
     pub(crate) fn contradiction(&self) -> Option<String> {
         let history = self.recorder.history();
         let budget = Budget { configurations_max: 1_000_000, ..Budget::default() };

@@ -288,8 +288,8 @@ impl<G: Guest> Cluster<G> {
         self.proceed(place)
     }
 
-    /// Lets a node continue until it waits for its disk, or has nothing to do. Does nothing if the
-    /// node is inside such a call already, which then continues.
+    /// Lets a node continue until it waits for its disk, or has nothing to do. Does nothing inside
+    /// another such call for the node, because that call continues.
     fn proceed(&mut self, place: usize) -> Checked {
         if std::mem::replace(&mut self.nodes[place].is_busy, true) {
             return Ok(());

@@ -89,7 +89,7 @@ impl NodeDisk {
         self.lock().disk.set_capacity(None);
     }
 
-    /// Returns true if a fault of the disk may be the cause that a node fails on it.
+    /// Returns true if a fault of the disk may be the reason why its node fails.
     pub(crate) fn was_faulty(&self) -> bool {
         self.lock().was_faulty
     }

@@ -20,7 +20,7 @@ const SEEDS: &str = "QUORATE_SEEDS";
 /// seeds, and prints what their runs did in one line.
 ///
 /// # Errors
-/// The failure of the first seed that fails, with only the faults that it needs to fail so; or the
+/// The failure of the first seed that fails, with only the faults that this failure needs; or the
 /// first event in which the two runs of the first seed differ.
 ///
 /// # Panics

@@ -178,7 +178,7 @@ impl<'t, 'a> Form<'t, 'a> {
         OffsetError::new(self.place(), format!("expected {expectation}, found {found}"))
     }
 
-    /// Returns the whole number that the form is.
+    /// Returns the form as a whole number.
     pub(super) fn integer(self, expectation: &str) -> Result<i64, OffsetError> {
         match self.kind() {
             Kind::Integer(number) => Ok(*number),
@@ -186,13 +186,13 @@ impl<'t, 'a> Form<'t, 'a> {
         }
     }
 
-    /// Returns the unsigned number of 32 bits that the form is, such as that of a client.
+    /// Returns the form as an unsigned number of 32 bits, such as the number of a client.
     pub(super) fn unsigned(self, expectation: &str) -> Result<u32, OffsetError> {
         let number = self.integer(expectation)?;
         u32::try_from(number).map_err(|_| self.expected(expectation))
     }
 
-    /// Returns the boolean that the form is.
+    /// Returns the form as a boolean.
     pub(super) fn truth(self) -> Result<bool, OffsetError> {
         match self.kind() {
             Kind::Bool(truth) => Ok(*truth),

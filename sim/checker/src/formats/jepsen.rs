@@ -210,7 +210,7 @@ impl<'a> Jepsen<'a> for Edn<'a> {
     }
 }
 
-/// Parses the event that a map is, if it is of a client.
+/// Parses a map as an event; returns `None` if the event is not of a client.
 fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>, OffsetError> {
     let (mut kind, mut process, mut f, mut key, mut value) = (None, None, None, None, None);
     for (name, form) in root.members("an operation: a map")? {

@@ -121,7 +121,7 @@ impl<const TRUSTS_MUST_SYNC: bool> Guest for RaftRs03<TRUSTS_MUST_SYNC> {
         let term = Some(message.get_term()).filter(|term| *term > 0);
         let stated = Statement { term, ..Statement::default() };
         match message.get_msg_type() {
-            // Their terms are those of an election that may not take place.
+            // The terms of these messages are those of an election that may not take place.
             MessageType::MsgRequestPreVote | MessageType::MsgRequestPreVoteResponse => {
                 Statement::default()
             }

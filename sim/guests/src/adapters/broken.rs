@@ -1,4 +1,4 @@
-//! The tiny Raft with planted bugs: each check must find the one that violates it.
+//! The tiny Raft with planted bugs: each check must find the bug that violates it.
 
 use crate::adapters::tiny::{Body, Message, Tiny};
 use crate::case;

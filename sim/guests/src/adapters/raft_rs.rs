@@ -124,7 +124,7 @@ impl Guest for RaftRs {
         let term = Some(message.term).filter(|term| *term > 0);
         let stated = Statement { term, ..Statement::default() };
         match message.get_msg_type() {
-            // Their terms are those of an election that may not take place.
+            // The terms of these messages are those of an election that may not take place.
             MessageType::MsgRequestPreVote | MessageType::MsgRequestPreVoteResponse => {
                 Statement::default()
             }
