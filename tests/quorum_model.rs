@@ -245,8 +245,8 @@ fn every_joint_membership_of_five_decides_as_both_voter_sets() {
     }
 }
 
-/// Any two quorums of consecutive memberships share a voter: of each set with itself, and of each
-/// set with the joint membership on the way to any other.
+/// Any two quorums share a voter if both are of one voter set, if both are of a joint membership,
+/// or if one is of a voter set and the other of a joint membership that contains this set.
 #[test]
 fn quorums_of_consecutive_memberships_of_seven_overlap() {
     let no_voters = Voters::default();

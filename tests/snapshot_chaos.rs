@@ -1,5 +1,6 @@
 //! Random runs of small clusters that take, offer, lose and install snapshots, with full disks,
-//! crashes and message loss. All nodes apply the same entries, and in the end all entries.
+//! crashes and message loss. All nodes apply the same entries, and by the end every node has
+//! applied all of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

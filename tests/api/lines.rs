@@ -28,7 +28,7 @@ pub(crate) struct Lines {
     paths: BTreeMap<Target, String>,
 }
 
-/// The most characters of a macro's text in a line.
+/// The maximum number of characters of a macro's text in a line.
 const MACRO_TEXT_MAX: usize = 400;
 
 /// The items of modules come before those that a module takes from elsewhere.

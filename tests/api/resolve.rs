@@ -7,7 +7,8 @@ use crate::tree::Tree;
 /// An item: its module and its name there.
 pub(crate) type Target = (usize, String);
 
-/// The most imports through which a path is followed; no path of the libraries needs as many.
+/// The maximum number of imports through which a path is followed; no path of the libraries needs
+/// as many.
 const DEPTH_MAX: usize = 20;
 
 impl Tree {

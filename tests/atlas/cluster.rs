@@ -52,7 +52,7 @@ struct Host {
     disk: SimDisk,
     running: Option<Replica<Lines>>,
     view: Option<FrozenView>,
-    /// The error for which the node does not run.
+    /// The error because of which the node does not run.
     error: Option<String>,
 }
 

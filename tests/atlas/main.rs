@@ -28,7 +28,7 @@ const CHUNK: u64 = 4096 / places::SECTOR;
 
 /// The number of sets of twelve copies.
 const MASKS: Mask = 1 << 12;
-/// Of this many masks, the sample of the test suite has one.
+/// The test suite tries one of this many masks.
 const SAMPLE: usize = 29;
 const ENDS: [End; 3] = [End::Closed, End::Killed, End::PowerLost];
 

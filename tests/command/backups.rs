@@ -185,7 +185,7 @@ fn interrupted(
     child.wait().expect("the process is a child of the test")
 }
 
-/// The most attempts to interrupt a command before it ends by itself.
+/// The maximum number of attempts to interrupt a command before it ends by itself.
 const ATTEMPTS_MAX: usize = 50;
 
 #[test]

@@ -84,8 +84,8 @@ impl Trial {
         }
     }
 
-    /// Waits until the started node is whole, or has ended. A node that refused its directory gets
-    /// back the one from before the flip.
+    /// Waits until the started node is whole, or has ended. If the node refused its directory, the
+    /// directory from before the flip replaces it.
     fn settle(&mut self, id: u64, before: usize, struck: &(PathBuf, u64)) -> Outcome {
         let mut ended = None;
         let (nodes, mut last) = (&mut self.nodes, String::new());
@@ -177,8 +177,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Flips a random bit of a random file, half of the time of the log: half of the time anywhere, and
-/// otherwise in a sector with more than padding. Returns the file and the offset.
+/// Flips a random bit of a file: half of the time of a random file, otherwise of the first log
+/// file. Half of the time the bit is anywhere in the file, otherwise in a sector with more than
+/// padding. Returns the file and the offset.
 fn flip(directory: &Path, random: &mut StdRng) -> (PathBuf, u64) {
     let mut files = files(directory);
     files.retain(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0));

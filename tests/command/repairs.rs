@@ -1,4 +1,5 @@
-//! Entries whose content a disk lost, on real processes: the node gets it from the others.
+//! Real processes whose disks lose the content of entries: each node gets the content from the
+//! others.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -139,7 +140,7 @@ fn nodes_without_a_readable_snapshot_rebuild_their_state_from_the_third() {
         eventually("each node has a snapshot", || snapshots(&nodes, id).len() == 1);
     }
     (1..=3).for_each(|id| nodes.kill(id));
-    // One node has lost a byte of its snapshot, another one the whole file.
+    // One node has lost a byte of its snapshot, and another node the whole file.
     let file = File::options().write(true).open(&snapshots(&nodes, 1)[0]).expect("it exists");
     file.write_all_at(&[0xff], 4100).expect("the disk has space");
     fs::remove_file(&snapshots(&nodes, 2)[0]).expect("it exists");

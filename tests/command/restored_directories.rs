@@ -41,7 +41,7 @@ fn a_node_on_an_older_copy_that_is_marked_counts_only_once_it_has_everything() {
     let again = nodes.quorate(&["--json", "mark-restored", "d3"]).json();
     assert_eq!((again["node"].as_u64(), again["is_uncertain"].as_bool()), (Some(3), Some(true)));
 
-    // With one other node it elects no leader, although both are a majority.
+    // Node 3 and one other node elect no leader, although the two are a majority.
     nodes.serve(1);
     nodes.serve(3);
     eventually("the node says so", || nodes.log(3).contains("the log may lack entries that"));

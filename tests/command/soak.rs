@@ -273,7 +273,7 @@ impl Service {
 }
 
 /// The memory that the floods may take in a node at one time and not at another, in KiB: the
-/// answers to one client, as such and encoded.
+/// answers to one client, both as values and as encoded bytes.
 const ANSWERS_KIB: u64 = 64 << 10;
 
 fn soak(has_certs: bool, quiet: Duration, attacked: Duration) {
@@ -319,8 +319,8 @@ fn honest_clients_lose_nothing_under_attack_by_clients_with_certificates() {
     soak(true, Duration::from_secs(2), Duration::from_secs(12));
 }
 
-/// `QUORATE_SOAK` is the number of seconds under attack, 30 minutes without it: half of them
-/// without certificates, and half with them.
+/// `QUORATE_SOAK` is the number of seconds under attack, by default 30 minutes: one half without
+/// certificates, and one half with them.
 #[test]
 #[ignore = "takes half an hour"]
 fn long_soak() {

@@ -82,7 +82,7 @@ fn rolling_upgrades() {
     roll(&previous(), number("QUORATE_SEED").unwrap_or(1), rounds);
 }
 
-/// The same, with this build in both places, so that every test run shows that it works.
+/// The same restarts with this build in both places, so that every test run exercises them.
 #[test]
 fn a_cluster_is_restarted_node_by_node_under_load() {
     roll(PRESENT, 5, 0);

@@ -60,7 +60,8 @@ impl StateMachine for Counter {
 /// addresses of all nodes.
 const NODE: &str = "QUORATE_TEST_COUNTER";
 
-/// Runs a node until the process is killed, if the environment says which.
+/// Runs the node that the variable [`NODE`] describes until the process is killed; without the
+/// variable, does nothing.
 #[test]
 #[ignore = "the process of a node, which the test below starts"]
 fn a_node_of_counters() {

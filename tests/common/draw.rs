@@ -6,7 +6,7 @@
 pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    /// Draws a number; small, large and extreme ones are about as frequent.
+    /// Draws a number; small, large and extreme numbers are about equally frequent.
     pub(crate) fn number(&mut self) -> u64 {
         let (mixed, shift) = (self.mixed(), self.mixed() % 80);
         match shift {

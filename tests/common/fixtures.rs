@@ -49,8 +49,8 @@ impl Fixtures {
         Fixtures { path, file, text, is_released, is_update, written, names }
     }
 
-    /// A value whose bytes are kept. `read` decodes bytes and asserts that they are the value; it
-    /// gets the kept bytes, as an earlier build of this version has written them.
+    /// Adds a value whose bytes are kept. `read` decodes the kept bytes, which an earlier build of
+    /// this version wrote, and asserts that they are the value.
     pub(crate) fn value(&mut self, name: &str, written: &[u8], read: impl FnOnce(&[u8])) {
         self.add(name, format!("{name} = {}", text_of(written)));
         match value_in(&self.text, name) {
@@ -59,7 +59,7 @@ impl Fixtures {
         }
     }
 
-    /// A value that is text, which is kept as it is. `read` is as in [`Fixtures::value`].
+    /// Adds a value that is text, which is kept as it is. `read` is as in [`Fixtures::value`].
     pub(crate) fn text(&mut self, name: &str, written: &str, read: impl FnOnce(&str)) {
         assert!(!written.contains(NEWLINE), "{name}: a sign of its own stands for a new line");
         let line = written.replace('\n', NEWLINE);
@@ -70,7 +70,7 @@ impl Fixtures {
         }
     }
 
-    /// Many bytes, of which only the hash is kept.
+    /// Adds many bytes, of which only the hash is kept.
     pub(crate) fn hash(&mut self, name: &str, written: &[u8]) {
         let hash = blake3::hash(written).to_hex();
         self.add(name, format!("{name} # {} bytes, {}", written.len(), &hash[..32]));

@@ -195,8 +195,8 @@ const HISTORIES: [(&str, &str, &[&str]); 11] = [
 /// The number of drawn histories of each model.
 const DRAWN_HISTORIES: u64 = 16;
 
-/// Draws events of four clients at a time after a header: operations of the model, with other
-/// numbers, of which some fail, some have an unknown outcome and some do not end.
+/// Draws the events of four concurrent clients after a header: operations of the model with drawn
+/// numbers. Some operations fail, some have an unknown outcome, and some do not end.
 fn drawn_history(draw: &mut Draw, header: &str, operations: &[&str]) -> String {
     let mut text = header.to_owned();
     let mut processes = [0, 1, 2, 3];

@@ -87,7 +87,7 @@ impl Cluster {
         self.nodes.get(&id).unwrap_or_else(|| panic!("there is no {id}"))
     }
 
-    /// Returns a node for changes; call [`Cluster::settle`] after it may have sent messages.
+    /// Returns a node for changes; call [`Cluster::settle`] after a change that may send messages.
     pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         self.nodes.get_mut(&id).unwrap_or_else(|| panic!("there is no {id}"))
     }

@@ -444,8 +444,8 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
         }
 }
 
-/// Returns true if no correct node sends this body, which is about damaged or uncertain logs, or
-/// may have any content.
+/// Returns true if no correct node sends this body about damaged or uncertain logs; false for a
+/// body of another kind, which may have any content.
 fn is_impossible_about_logs(body: &Body, message: &Message, node: NodeId) -> bool {
     let term = message.term;
     let beyond = |index: Index| index > Index::MAX;

@@ -13,7 +13,7 @@ use super::store::{Store, config};
 const DIRECTORY: &str = "QUORATE_LOAD";
 const WRITES: &str = "QUORATE_LOAD_WRITES";
 
-/// The most writes that wait for the disk.
+/// The maximum number of writes that wait for the disk.
 const OUTSTANDING: usize = 4;
 /// The longest time without a report before the test fails.
 const SILENCE_MAX: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Damaged recordings: the replay stops at the damage, and never takes it for something else.
+//! Damaged recordings: the replay stops at the damage, and never takes damaged bytes for steps.
 
 use quorate::recording::{Contents, RecordingErrorReason};
 
@@ -6,7 +6,7 @@ use crate::runs::{replay, run};
 
 const FRAME_BYTES: usize = 16;
 
-/// The offset, kind and length with frame of each block.
+/// Returns the offset, the kind and the length of each block, its frame included.
 fn blocks(recording: &[u8]) -> Vec<(usize, u8, usize)> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < recording.len() {

@@ -78,8 +78,9 @@ impl Default for Restart {
 }
 
 impl Restart {
-    /// The ids of the checks that notice the forged status with which n3 starts again, and the
-    /// number of facts of S7 and S17 that the checks of an honest start decide, and these do not.
+    /// Returns the ids of the checks that notice the forged status with which n3 starts again, and
+    /// the number of facts of S7 and S17 that are decided for an honest start and undecided for the
+    /// forged one.
     fn noticed(&self, forge: impl Fn(&mut Status)) -> (Vec<&'static str>, u64) {
         let recordings = recordings_with_a_restart();
         let recorded = &recordings[3 - self.recorded..];

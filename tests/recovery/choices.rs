@@ -58,7 +58,7 @@ fn decides((voters, casting): Half, set: Set) -> bool {
 }
 
 /// Checks that an entry which one of `quorums` committed is in the chosen log iff a node of that
-/// quorum survived, and that no loss is reported iff that holds for all of them.
+/// quorum survived, and that no loss is reported iff a node of each quorum survived.
 fn check(first: &Membership, log: &Log, quorums: &[Set], survivors: Set) {
     let mut lost = false;
     let mut reported = None;
@@ -324,7 +324,7 @@ fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
     let same = Membership::new([NodeId(1)]).with_member(member);
     assert_eq!(plan(ClusterId(2), same), Err(RecoveryRejectReason::IncarnationNotNew(NodeId(1))));
     assert_eq!(plan(ClusterId(2), alone(7)), Ok(()), "a new node may be the member");
-    // The ids of other directories are not new either, nor that of a cluster before.
+    // The ids of other directories are not new either, nor is the id of an earlier cluster.
     let mut other = state(2, &three(), &vec![(1, None)], 1);
     (other.opened.identity.cluster, other.opened.identity.incarnation) =
         (ClusterId(3), alone(7).members()[0].incarnation);

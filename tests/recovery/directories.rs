@@ -481,7 +481,7 @@ fn the_verified_part_of_a_damaged_log_is_recovered() {
 }
 
 /// Returns a directory of a node with these flushes: the terms of the entries from an index on, and
-/// the commit index. One without entries writes a later term.
+/// the commit index. A flush without entries writes a later term.
 fn directory(node: u64, flushes: &[(u64, &[u64], u64)]) -> SimDisk {
     let (mut disk, node) = (SimDisk::default(), NodeId(node));
     let identity = Identity { cluster: OLD, node, incarnation: Incarnation(7) };

@@ -194,8 +194,8 @@ fn a_hello_from_the_old_cluster_is_rejected_with_the_remedy() {
 
 #[test]
 fn nodes_of_the_new_cluster_never_decide_by_the_old_membership() {
-    // The two that joined were voters of the old cluster. While they caught up, their log was each
-    // of its prefixes, so no prefix may name the old membership.
+    // The two that joined were voters of the old cluster. While they caught up, their log was one
+    // prefix of the whole log after another, so no prefix may name the old membership.
     let mut cluster = three(|_| SimDisk::default());
     (1..=5).for_each(|number| cluster.add(&number.to_string()));
     cluster.agree();

@@ -33,7 +33,7 @@ pub(crate) struct Cluster {
     budget: u32,
 }
 
-/// The most inputs that one command may cause.
+/// The maximum number of inputs that one command may cause.
 const INPUTS_MAX: u32 = 100_000;
 
 impl Cluster {
@@ -203,7 +203,8 @@ impl Cluster {
         self.node_mut(id)?.start(config, seed)
     }
 
-    /// Replaces a node's disk and starts it. A member's disk has the first membership, unless new.
+    /// Replaces a node's disk and starts it. A member's disk has the first membership, unless the
+    /// disk is new.
     fn replace_disk(&mut self, id: NodeId, mut image: Image) -> Result<(), String> {
         if self.membership.is_member(id) && !image.is_new {
             image.membership = self.membership.clone();

@@ -140,7 +140,7 @@ pub(super) fn act(
     others
 }
 
-/// Provides the contents of entries; returns those that are intact then.
+/// Provides the contents of entries; returns the entries that are intact afterwards.
 pub(super) fn repair(
     storage: &mut Storage,
     disk: &mut impl Disk,
@@ -302,7 +302,7 @@ impl Sample {
         assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), expected, "{at}");
         let intact = fetch_all(&mut storage, &mut disk);
         assert_eq!(intact, (self.log.clone(), BTreeSet::new()), "{at}");
-        // A damaged sector of a file that stays has its content again.
+        // The damaged sector has its content again, if its file was kept.
         let files = disk.disk.list().expect("the directory can be listed");
         let is_used =
             self.disk.stored(file).contains(&sector) && !self.dead.contains(&(file, sector));

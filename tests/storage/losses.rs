@@ -84,8 +84,8 @@ fn harm(disk: &mut SimDisk, (number, bytes): (u64, u64), harm: Harm) {
     }
 }
 
-/// Returns the error of a start, or the error about the lost end of its log, which is also that of
-/// an inspection; none if nothing is lost.
+/// Starts a store on a copy of the disk, and returns the host, or the error of the start: that the
+/// log has lost its end counts as an error, too. Asserts that an inspection finds the same error.
 fn named(disk: &SimDisk, config: &StorageConfig) -> Result<Host, OpenError> {
     let found = Inspection::open(&mut disk.clone(), config);
     let ends_at = found.as_ref().ok().and_then(|found| found.repairable.as_ref()).cloned();
@@ -373,9 +373,10 @@ fn a_power_failure_hides_at_most_the_flushes_since_the_segment_was_begun() {
             Ok(last) => assert_eq!(last, Index(first - 1)),
             Err(error) => assert_eq!(first, 1, "{error}"),
         }
-        // Bodies without a header block are not evidence of a flush, unless the floor is.
+        // Without a header block the bodies of a flush are no evidence of it: only the floor, which
+        // records the first flush, is.
         assert_eq!(without((first, 20), (true, false)), Ok(Index((first - 1).max(1))));
-        // Any later header block is.
+        // A header block is evidence of every flush before it.
         if first < 20 {
             assert!(without((first, 19), (true, true)).is_err());
             assert_eq!(without((first, 19), (true, false)), Ok(Index(20)));

@@ -60,7 +60,7 @@ fn update(
     reported_update(storage, disk, term, writes_max).0
 }
 
-/// Does the same, and also returns the copies that were reported as damaged.
+/// Does the same as [`update`], and also returns the copies that the store reported as damaged.
 fn reported_update(
     storage: &mut Storage,
     disk: &mut LosingDisk,
@@ -163,8 +163,8 @@ fn a_copy_that_does_not_hold_an_update_is_reported_and_written_again() {
     for lost in 0..4 {
         let mut disk = LosingDisk::new();
         let (mut storage, _) = disk.open();
-        // The copy loses its write, and the next one, too: it is reported once, and waits for the
-        // next update.
+        // The disk loses the write of the copy, and the second write of it, too: the copy is
+        // reported once, and waits for the next update.
         disk.lost_copy = Some(lost);
         let (written, damaged) = reported_update(&mut storage, &mut disk, hard_state(5, 1), 99);
         assert_eq!((written.len(), written[4]), (8, lost), "{written:?}");
@@ -178,8 +178,8 @@ fn a_copy_that_does_not_hold_an_update_is_reported_and_written_again() {
     }
 }
 
-/// A disk whose superblock has the last two updates on one copy each. The other two are damaged, as
-/// one is by an interrupted write and one by rot before it.
+/// A disk whose superblock has the last two updates on one copy each. The other two are damaged: in
+/// reality one by an interrupted write, and one by earlier bit rot.
 fn with_two_updates(older: u64, newer: u64) -> SimDisk {
     let mut disk = LosingDisk::new();
     let (mut storage, _) = disk.open();

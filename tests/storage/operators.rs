@@ -113,7 +113,7 @@ fn bit_flip_middle() {
     assert!(error.starts_with("log-0000000000000001 at 28672: "), "{error}");
 }
 
-/// A damaged snapshot is replaced by the one before it, with the log after that one.
+/// The previous snapshot, with the log after it, replaces a damaged one.
 fn snapshot_torn() {
     let mut host = Host::with_nine();
     for index in [4, 8] {

@@ -14,8 +14,8 @@ use super::model::Model;
 /// An operation on a store; its numbers are scaled to what is possible.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Appends entries after truncating `cut` entries, with these sizes or, for each eighth size, a
-    /// membership, `terms` terms later.
+    /// Truncates the last `cut` entries, and appends entries of these sizes in a term that is
+    /// `terms` later; each eighth size becomes a membership.
     Append {
         cut: u64,
         sizes: Vec<u16>,
@@ -61,7 +61,8 @@ pub(super) struct StoreAndModel {
     writes: Vec<Write>,
     /// The number of the last write before the start.
     before: u64,
-    /// Whether a crash has lost entries. In Raft no other entry gets the term and index of one.
+    /// Whether a crash has lost entries. In Raft no other entry gets the term and index of a lost
+    /// one.
     has_lost: bool,
 }
 
@@ -125,8 +126,9 @@ impl StoreAndModel {
         (id.0.max(self.before) - self.before) as usize
     }
 
-    /// Returns the first state after `writes` writes or more, in whole or in part, that has this
-    /// log, which is given with its last entry and the one before its first.
+    /// Returns the first state that has this log among the states after `writes` writes or more,
+    /// the last of which may be partial. `last` is the last entry of the log, and `base` the entry
+    /// before its first.
     pub(super) fn state_of(
         &self,
         (last, base): (EntryId, EntryId),

@@ -198,7 +198,8 @@ fn a_truncated_entry_is_not_repaired_any_more() {
     let hit = sample.hit(file, sector..sector + 1);
     let first = hit.first().expect("entries share the sector").index;
     let last = hit.last().expect("entries share the sector").index;
-    // The write truncates the last of them; the others need no content of it any more.
+    // The write truncates the last entry of the sector; a repair of the others needs its content no
+    // more.
     let change = Write { hard_state: Some(hard_state(2, 1)), ..write(9, 2, last.0..=last.0) };
     act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
     let expected: Vec<_> = hit.iter().filter(|id| id.index < last).copied().collect();
@@ -282,8 +283,7 @@ fn a_start_that_does_not_accept_damaged_entries_writes_nothing() {
 }
 
 /// The entry before the first one of the log is only in the first header block. Its index and its
-/// chain follow from the next entry, and its term from the snapshot; a term that is wrong is
-/// harmless.
+/// chain follow from the next entry, and its term from the snapshot; a wrong term is harmless.
 #[test]
 fn the_first_header_block_after_a_compaction_is_rebuilt() {
     for (before, first, covered) in [(1, 1, 6), (1, 2, 6), (1, 2, 4), (1, 2, 5)] {

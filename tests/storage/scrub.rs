@@ -321,8 +321,9 @@ fn with_large_snapshot() -> SimDisk {
     host.disk
 }
 
-/// Scrubs this many pieces after each start, until damage to the last chunk is found, which the
-/// disk has only after the start. `end` ends the node. Returns the number of starts.
+/// Scrubs this many pieces after each start until the scrub finds the damaged last chunk, which is
+/// damaged only while the node runs, not when it starts. `end` ends the node. Returns the number of
+/// starts.
 fn starts_until_damage(
     disk: &SimDisk,
     pieces: usize,

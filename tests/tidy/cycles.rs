@@ -64,7 +64,7 @@ fn imports(sources: &[Source], root: &str) -> (Imports, Vec<Finding>) {
     (imports, from_lib)
 }
 
-/// The files directly below a module, by the name their parent knows them by.
+/// The files directly below a module, each with the name by which its parent declares it.
 fn children<'a>(
     modules: &'a BTreeMap<String, &'a Source>,
     parent: &'a str,

@@ -7,11 +7,12 @@ use super::layers::{LIBRARY_FOLDERS, folder_of};
 use super::source::{Source, end_of_item, is_word_char, words};
 use super::tree::{Finding, assert_clean, sources};
 
-/// The most fields of a struct of the core: one with more holds the state of several owners.
+/// The maximum number of fields of a struct of the core: a struct with more fields holds the state
+/// of several owners.
 const CORE_FIELDS_MAX: usize = 12;
 /// The structs of the core that are lists by their nature: settings, and a report.
 const LISTS: [&str; 2] = ["Config", "Status"];
-/// The most parameters of a function, `self` included.
+/// The maximum number of parameters of a function, `self` included.
 const PARAMETERS_MAX: usize = 7;
 
 /// One `impl` block of a type, without a trait.

@@ -99,7 +99,7 @@ pub(crate) fn phrases<'a>(text: &'a str, phrase: &'a str) -> impl Iterator<Item 
     })
 }
 
-/// Whether the whole file is a test: it then may import, unwrap and panic as it likes.
+/// Whether the whole file is a test: such a file may import, unwrap and panic as it likes.
 fn is_test_file(path: &str) -> bool {
     let folders = ["tests", "benches", "examples", "fuzz"];
     path.split('/').any(|part| folders.contains(&part)) || path.ends_with("/tests.rs")

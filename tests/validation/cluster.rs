@@ -21,8 +21,8 @@ use quorate_sim::disk::SimDisk;
 const CLUSTER: ClusterId = ClusterId(7);
 
 /// A state machine with a sum of command lengths, and a hidden count of commands that no reply
-/// shows. `errors` are added to each with the next command. From version 1 on, a command counts ten
-/// times its length.
+/// shows. With the next command, one of `errors` is added to the sum and one to the count. From
+/// version 1 on, a command counts ten times its length.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
     sum: u64,

@@ -60,7 +60,7 @@ fn assert_too_old(cluster: &mut Cluster, id: u64) {
     assert_eq!(cluster.leader(), Some(leader), "it does not campaign");
     let (sum, last) = (cluster.sum(id), cluster.node(leader).status().last.index);
     assert_eq!(cluster.node(id).status().durable, last, "it stores entries");
-    // Without the third node, it completes a majority.
+    // Without the third node, this node completes a majority.
     let third = (1..=3).find(|other| ![id, leader].contains(other)).expect("three nodes");
     cluster.partition(third);
     propose(cluster, 1);

@@ -314,7 +314,7 @@ fn frames() -> Vec<Named<Vec<u8>>> {
     [("ClientHello", client_hello)].into_iter().chain(requests).chain(replies).collect()
 }
 
-/// Adds the samples to the fixtures of frames. Some names have several of them.
+/// Adds the samples to the fixtures of frames. Some names have several samples.
 pub(crate) fn add_samples(fixtures: &mut Fixtures) {
     let mut bytes = Vec::new();
     hello().encode(&mut bytes);

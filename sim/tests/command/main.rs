@@ -97,7 +97,7 @@ fn a_flag_as_an_environment_variable_is_a_usage_error() {
         assert_usage_error(&output, variable);
         assert!(stderr(&output).trim_end().ends_with(flag), "{}", stderr(&output));
     }
-    // Those of tests, of `quorate`, and of a system of the user.
+    // Variables of tests, of `quorate`, and of a system of the user.
     let others = ["QUORATE_DATA", "QUORATE_NODES", "QUORATE_DATA_DIR", "QUORATE_LOG", "QUORATE_X"];
     let mut sweep = command("--seeds 0..1");
     let sweep = others.iter().fold(&mut sweep, |sweep, name| sweep.env(name, "/data"));

@@ -1,5 +1,5 @@
-//! `cargo sim replay`, and `explain`, `why-not` and `diff` of recordings: what they print of good
-//! and bad ones, and their exit codes.
+//! `cargo sim replay`, and `explain`, `why-not` and `diff` of recordings: what they print about
+//! good and bad recordings, and their exit codes.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -191,7 +191,8 @@ fn two_leaders(root: &TempDir) -> [String; 2] {
     [1, 2].map(|id| path(id).display().to_string())
 }
 
-/// A recording after whose beginning the core decides differently from the recorded one.
+/// A recording that has a changed command, so that this core decides differently from the recorded
+/// one.
 fn another_decision() -> Vec<u8> {
     let mut recording = Node::alone();
     forge(&mut recording, b"one command", b"two command");

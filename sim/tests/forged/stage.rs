@@ -259,7 +259,7 @@ impl Stage {
         self.violation = self.checks.observe(self.now, seen).err();
     }
 
-    /// Passes an observation to the checks, at the time of the one before.
+    /// Passes an observation to the checks, at the time of the previous one.
     pub(crate) fn observes_at_once(&mut self, seen: Observation<'_>) {
         assert_eq!(self.violation, None, "the stage continued after a violation");
         self.violation = self.checks.observe(self.now, seen).err();

@@ -137,7 +137,7 @@ impl Stage {
         explanation
     }
 
-    /// Explains a panic of node 2, in this step of it if one is given.
+    /// Explains a panic of node 2, in this step of the node if one is given.
     fn panics(&mut self, step: Option<EventId>, text: &str) -> Explanation {
         if let Some(step) = step {
             self.record.events[step.0 as usize - 1].state = None;

@@ -45,7 +45,7 @@ fn check(folder: &Path, traces: &[(String, TlaModule)]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Prints that the test is skipped, where no TLC is there.
+/// Returns true, and prints that the test is skipped, if `QUORATE_TLC` names no TLC.
 fn is_skipped(name: &str) -> bool {
     let is_missing = env::var_os("QUORATE_TLC").is_none_or(|jar| !Path::new(&jar).is_file());
     if is_missing {
