@@ -54,7 +54,8 @@ impl Argument for Node {
     }
 }
 
-/// How long a fault lasts, or a node stays down; without it the fault has no end of its own.
+/// The time for which a fault lasts, or a node stays down; without this argument the fault has no
+/// end of its own.
 pub(super) struct For;
 
 impl Argument for For {
@@ -136,7 +137,7 @@ after_word! {
     Receiver "->" Node "-> NODE";
 }
 
-/// A period, which is never zero because the operation would then never end.
+/// A period; it is never zero, because an operation with a period of zero would never end.
 pub(super) struct Every;
 
 impl Argument for Every {

@@ -1,4 +1,4 @@
-//! A node receives messages that no correct node would send to it, or old ones again.
+//! A node receives messages that no correct node would send to it, or old messages again.
 
 use crate::faults::argument::{Count, Node};
 use crate::faults::operation::operation;

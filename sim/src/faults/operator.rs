@@ -169,7 +169,8 @@ fn draw_several_edits(draw: &mut FaultDraw<'_>) -> Change {
     change
 }
 
-/// Returns the added and the removed node of a change, or `None` if it has no edits, or other ones.
+/// Returns the added and the removed node of a change; `None` if the change has no edits, or any
+/// edit other than one addition and one removal.
 pub(crate) fn single_edits(change: &Change) -> Option<(Option<NodeId>, Option<NodeId>)> {
     let mut edits = (None, None);
     for word in change.to_string().split_whitespace() {

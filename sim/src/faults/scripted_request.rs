@@ -29,7 +29,7 @@ pub struct ScriptedRequest {
 /// Whether a scenario expects an answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedAnswer {
-    /// The scenario expects nothing of the request.
+    /// The scenario states no expectation of the request.
     Unspecified,
     /// The client gets the expected answer.
     Answer,

@@ -7,9 +7,8 @@ use crate::faults::{Fault, Faults};
 use crate::settings::profile::Profile;
 use crate::values::choice::{Choices, Key, Kind};
 
-/// Draws whether the disks of nodes lose bodies of entries, one node's after the other. They never
-/// do in runs with suspensions, because a leader cannot know which voters have the only intact
-/// copies.
+/// Draws whether disks lose bodies of entries, one disk after the other. In runs with suspensions
+/// no disk does, because a leader cannot know which voters have the only intact copies.
 pub(super) fn draw_entry_damage(
     choices: &Choices,
     profile: &Profile,

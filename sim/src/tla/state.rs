@@ -26,7 +26,7 @@ pub(super) struct TraceState {
 }
 
 impl TraceState {
-    /// The knowledge about a node, which begins with this call.
+    /// The knowledge about a node; the first call for a node creates it.
     pub(super) fn known(&mut self, node: NodeId) -> &mut Knowledge {
         self.nodes.entry(node).or_default()
     }

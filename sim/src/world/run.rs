@@ -26,7 +26,7 @@ pub(crate) struct Setup {
 }
 
 impl Run {
-    /// Shows an observation at the current time.
+    /// Passes an observation to the observer, at the current time.
     pub(crate) fn observe(&mut self, observation: Observation<'_>) {
         self.observer.observe(self.scheduler.now(), observation);
     }

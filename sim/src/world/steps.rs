@@ -193,13 +193,14 @@ impl World {
     }
 
     /// Passes an input to a node, and executes the outputs of the step. `message` is the message in
-    /// the input, if the checks are shown one. The digest and the checks depend on the order:
+    /// the input, if the checks see it. The digest and the checks depend on the order:
     ///
     /// 1. the node takes the step; if it leads, the coverage marks of the step are reached;
     /// 2. the digest and the leaders over time are updated;
-    /// 3. the message that the node took is shown to the checks, if it took one;
-    /// 4. so are the writes that have become durable, and the entries that are damaged or repaired;
-    /// 5. so is the step itself, after the durable writes that allowed it;
+    /// 3. the checks see the message that the node took, if it took one;
+    /// 4. the checks see the writes that have become durable, and the entries that are damaged or
+    ///    repaired;
+    /// 5. the checks see the step itself, after the durable writes that allowed it;
     /// 6. a change of the membership is noted, after the checks have seen its step;
     /// 7. the step ends as in [`World::end_step`].
     fn take_step(&mut self, place: Place, input: Input, message: Option<&Message>) {
@@ -245,11 +246,11 @@ impl World {
 
     /// Ends a step of a node:
     ///
-    /// 1. its notes, such as submitted writes, are shown to the checks before the outputs that
-    ///    depend on them;
+    /// 1. the checks see its notes, such as submitted writes, before the outputs that depend on
+    ///    them;
     /// 2. its next wake-up is scheduled;
     /// 3. its outputs are executed one by one, and the node may crash between two;
-    /// 4. its abstract state after that is shown to the checks.
+    /// 4. the checks see its abstract state after the outputs.
     fn end_step(&mut self, place: Place, before: &Status, results: &mut StepResults) {
         self.cluster[place].take_notes(&mut results.notes, &mut self.run);
         self.cluster[place].schedule_wake(&mut self.run.scheduler);

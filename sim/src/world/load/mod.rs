@@ -47,7 +47,7 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// Shows an observation at the current time.
+    /// Passes an observation to the observer, at the current time.
     pub(super) fn observe(&mut self, observation: Observation<'_>) {
         self.observer.observe(self.scheduler.now(), observation);
     }

@@ -24,18 +24,20 @@ impl Load {
         run: &mut Surroundings<'_>,
     ) -> Option<Probed> {
         match reply {
-            Output::Replied { tag, id, outcome } => self.commits(*tag, at, *id, outcome, run),
-            Output::Answered { tag, .. } => self.reads(*tag, at, reply, state, run),
+            Output::Replied { tag, id, outcome } => {
+                self.command_replied(*tag, at, *id, outcome, run)
+            }
+            Output::Answered { tag, .. } => self.read_answered(*tag, at, reply, state, run),
             Output::MayBeLost { tag, .. } => {
                 self.may_be_lost(*tag, at, run);
                 None
             }
             Output::Rejected { tag, reason } => {
-                self.fails(*tag, Some(*reason), run);
+                self.attempt_failed(*tag, Some(*reason), run);
                 None
             }
             Output::Unknown { tag } => {
-                self.fails(*tag, None, run);
+                self.attempt_failed(*tag, None, run);
                 None
             }
             _ => None,
@@ -43,7 +45,7 @@ impl Load {
     }
 
     /// Delivers the reply to a client's command.
-    fn commits(
+    fn command_replied(
         &mut self,
         tag: Tag,
         at: Place,
@@ -126,7 +128,7 @@ impl Load {
     }
 
     /// Delivers the answer to a client's read.
-    fn reads(
+    fn read_answered(
         &mut self,
         tag: Tag,
         at: Place,
@@ -168,7 +170,12 @@ impl Load {
     }
 
     /// Ends an attempt that is rejected for this reason, or whose outcome is unknown.
-    fn fails(&mut self, tag: Tag, rejected: Option<RejectReason>, run: &mut Surroundings<'_>) {
+    fn attempt_failed(
+        &mut self,
+        tag: Tag,
+        rejected: Option<RejectReason>,
+        run: &mut Surroundings<'_>,
+    ) {
         let Some(Attempt { client, op, call }) = self.clients.finish_attempt(tag) else { return };
         match rejected {
             Some(RejectReason::NotLeader { leader }) => {
