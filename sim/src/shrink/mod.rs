@@ -73,7 +73,8 @@ pub struct Size {
 
 /// The maximum number of rounds over all kinds of changes.
 const ROUNDS_MAX: u32 = 5;
-/// The number of other seeds to try with a change with which the current seed does not fail.
+/// The number of other seeds to try with a change, if the run does not fail with it under the
+/// current seed.
 const SEEDS: u64 = 6;
 /// The largest numbers of lines and events for which the removal of a single line, or of nodes, is
 /// tried with other seeds, too.

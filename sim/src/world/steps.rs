@@ -250,7 +250,7 @@ impl World {
     ///    them;
     /// 2. its next wake-up is scheduled;
     /// 3. its outputs are executed one by one, and the node may crash between two;
-    /// 4. the checks see its abstract state after the outputs.
+    /// 4. the observer records its abstract state after the outputs, if it records such states.
     fn end_step(&mut self, place: Place, before: &Status, results: &mut StepResults) {
         self.cluster[place].take_notes(&mut results.notes, &mut self.run);
         self.cluster[place].schedule_wake(&mut self.run.scheduler);

@@ -213,8 +213,8 @@ impl World {
     }
 
     /// A node loses its disk and restarts on an empty one after `down`, if the cluster survives
-    /// that. In a run with rollback faults it does so in any case, and the checks are off if the
-    /// cluster does not survive it.
+    /// that. In a run with rollback faults the node loses its disk in any case, and the checks are
+    /// off if the cluster does not survive the loss.
     fn wipe(&mut self, place: Place, down: Duration) {
         let World { run, cluster, faults, .. } = self;
         if !cluster[place].disk.formatted {

@@ -17,7 +17,8 @@ pub(crate) struct Stabilization {
     pub(crate) progress_at: SimTime,
     /// Whether a command proposed in this phase is committed.
     pub(crate) probed: bool,
-    /// The number of core nodes that have then served a read, one after the other.
+    /// The number of core nodes that have served a read since that command was committed, one after
+    /// the other.
     pub(crate) reads_served: usize,
     /// The latest arrival time of all packets sent in the fault phase.
     pub(crate) last_message_arrival: SimTime,
