@@ -71,8 +71,8 @@ impl Endpoint {
     /// answers only requests whose `Host` is `localhost` or an IP address, so that no page of
     /// another origin can read the responses.
     ///
-    /// # Errors If the operating system cannot listen at the address, for example because it is in
-    /// use.
+    /// # Errors
+    /// If the operating system cannot listen at the address, for example because it is in use.
     pub async fn bind(
         address: SocketAddr,
         content: EndpointContent,
@@ -85,7 +85,8 @@ impl Endpoint {
     /// Does the same as [`Endpoint::bind`], with a listener that the program has bound, for example
     /// before it starts the node, so that a node whose address is in use does not start.
     ///
-    /// # Errors If the operating system cannot use the listener.
+    /// # Errors
+    /// If the operating system cannot use the listener.
     pub fn with_listener(
         listener: std::net::TcpListener,
         content: EndpointContent,
@@ -100,7 +101,8 @@ impl Endpoint {
     /// program passes a clone of the listener, and the listener itself to
     /// [`Endpoint::with_listener`] after the start.
     ///
-    /// # Errors If the operating system cannot use the listener.
+    /// # Errors
+    /// If the operating system cannot use the listener.
     pub async fn run_before_start(listener: std::net::TcpListener) -> io::Result<Infallible> {
         let (listener, address) = system_listener(listener)?;
         Ok(Endpoint::new(listener, address, None).run().await)
@@ -129,7 +131,8 @@ impl Endpoint {
     /// Returns the address at which the endpoint listens, with the port that the operating system
     /// chose if none was given.
     ///
-    /// # Errors If the operating system cannot return the address.
+    /// # Errors
+    /// If the operating system cannot return the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.address()
     }

@@ -22,7 +22,7 @@ const REPORT_TIME_MAX: Duration = Duration::from_secs(2);
 /// The last reports of the other nodes. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct PeerReports {
-    /// The client that requests the reports; none if the page shows only what this node knows.
+    /// The client that requests the reports; `None` if the page shows only what this node knows.
     client: Option<Client>,
     cache: Arc<Mutex<CachedReports>>,
 }

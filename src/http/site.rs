@@ -12,7 +12,7 @@ use crate::runtime::Handle;
 pub(super) struct Site {
     /// Whether the address is a loopback address.
     pub(super) loopback: bool,
-    /// The running node; none while it starts.
+    /// The running node; `None` while it starts.
     pub(super) node: Option<RunningNode>,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Site {
 #[derive(Debug)]
 pub(super) struct RunningNode {
     pub(super) handle: Handle,
-    /// The view that the page shows; none if the endpoint serves metrics.
+    /// The view that the page shows; `None` if the endpoint serves metrics.
     pub(super) cluster_view: Option<ClusterView>,
 }
 

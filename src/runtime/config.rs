@@ -136,8 +136,8 @@ pub struct NetworkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The maximum number of requests of one connection whose replies are not written yet. At the
-    /// limit, the node reads no further request from the connection until a reply is written: an
-    /// order that is to end a pending request needs a connection with room. A connection on which a
+    /// limit, the node reads no further request from the connection until a reply is written, so a
+    /// request that shall end a pending one needs a connection with room. A connection on which a
     /// node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
@@ -174,8 +174,8 @@ pub struct ServiceConfig {
     /// closed, and for the client to read them.
     pub drain_max: Duration,
     /// Whether a node that does not lead forwards a client's proposal to the leader and returns the
-    /// reply, for clients that cannot reach every node. Otherwise it redirects the client; also if
-    /// this setting of the leader differs.
+    /// reply, for clients that cannot reach every node. Otherwise, or if the setting of the leader
+    /// is false, the node redirects the client.
     pub forwards: bool,
 }
 

@@ -61,7 +61,7 @@ pub(super) struct Driver {
     _stop_record: StopRecord,
 }
 
-/// Records in the metrics, when it is dropped, that the node has stopped; also after a panic.
+/// Records in the metrics, when it is dropped, that the node has stopped, even after a panic.
 struct StopRecord(Arc<Counts>);
 
 /// The receiving ends of the driver's queues, and senders that keep the queues of packets and
@@ -182,7 +182,7 @@ impl Driver {
         }
     }
 
-    /// Waits for the next item of a queue; returns none if that is a request, at the node's
+    /// Waits for the next item of a queue; returns `None` if that is a request, at the node's
     /// deadline, or after [`WAIT_MAX`].
     async fn wait(&mut self) -> Option<Received> {
         let wait = self.node.deadline().since(self.clock.now()).min(WAIT_MAX);

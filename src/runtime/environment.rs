@@ -63,7 +63,7 @@ pub trait Simulation: Send + Sync {
     }
 
     /// Returns the configuration with which the steps of the node, which starts now, are recorded;
-    /// none if they are not.
+    /// `None` if they are not.
     fn recorder(&self) -> Option<RecorderConfig> {
         None
     }
@@ -82,7 +82,8 @@ pub trait SimulatedListener: Send + Sync {
 
     /// Returns the address at which this listens.
     ///
-    /// # Errors If the simulation knows no address.
+    /// # Errors
+    /// If the simulation knows no address.
     fn address(&self) -> io::Result<SocketAddr>;
 }
 
@@ -149,7 +150,7 @@ impl Environment {
         }
     }
 
-    /// Returns the simulation; none on this machine.
+    /// Returns the simulation; `None` on this machine.
     pub(crate) fn simulation(&self) -> Option<&Arc<dyn Simulation>> {
         match self {
             Environment::System => None,

@@ -46,7 +46,7 @@ pub struct Leadership {
     pub role: RoleName,
     /// The current term of the node.
     pub term: Term,
-    /// The leader that the node follows, itself included; none if it knows no leader.
+    /// The leader that the node follows, itself included; `None` if it knows no leader.
     pub leader: Option<NodeId>,
 }
 

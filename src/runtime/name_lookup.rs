@@ -20,8 +20,8 @@ type Found = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 /// program.
 struct Lookups(Mutex<BTreeMap<String, watch::Receiver<Option<Found>>>>);
 
-/// A lookup that has not ended. It leaves [`Lookups`] when it is dropped, also if its runtime shuts
-/// down before it begins.
+/// A lookup that has not ended. It leaves [`Lookups`] when it is dropped, even if its runtime shuts
+/// down before the lookup begins.
 struct Running {
     lookups: &'static Lookups,
     name: String,

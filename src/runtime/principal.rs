@@ -83,7 +83,7 @@ impl Principal {
     }
 
     /// Returns the cluster and the principal that a URI names. Each principal has exactly one URI:
-    /// any other spelling returns none.
+    /// any other spelling returns `None`.
     #[must_use]
     pub fn from_uri(uri: &str) -> Option<(ClusterId, Principal)> {
         let mut parts = uri.strip_prefix("quorate://")?.split('/');
@@ -98,7 +98,7 @@ impl Principal {
         (parts.next().is_none() && principal.uri(cluster) == uri).then_some((cluster, principal))
     }
 
-    /// Returns the client of that name; none if the name is empty, longer than
+    /// Returns the client of that name; `None` if the name is empty, longer than
     /// [`PRINCIPAL_NAME_BYTES_MAX`], or has characters other than ASCII letters and digits, `-`,
     /// `_` and `.`.
     #[must_use]

@@ -59,7 +59,7 @@ impl RecordingReader {
     }
 
     /// Returns the part from this file and offset on, after a pause if the parts before it were
-    /// large; none if there is no recording, or it cannot be read. One part is read at a time.
+    /// large; `None` if there is no recording, or it cannot be read. One part is read at a time.
     pub(super) async fn part(&self, file: u64, offset: u64) -> Option<RecordingPart> {
         let mut next_at = self.next_at.lock().await;
         sleep_until(*next_at).await;
@@ -77,7 +77,7 @@ impl RecordingReader {
     }
 }
 
-/// Reads a part of the file, or of the next one if the node has removed it; none if there is no
+/// Reads a part of the file, or of the next one if the node has removed it; `None` if there is no
 /// file.
 fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<RecordingPart>> {
     let mut numbers = BTreeSet::new();

@@ -97,7 +97,7 @@ impl ConnectionRejectReason {
         )
     }
 
-    /// Returns the reason of an error that [`reject`] returned; none for any other error.
+    /// Returns the reason of an error that [`reject`] returned; `None` for any other error.
     pub(super) fn of(error: &io::Error) -> Option<ConnectionRejectReason> {
         error.get_ref()?.downcast_ref::<ConnectionRejected>().map(|rejected| rejected.reason)
     }

@@ -217,10 +217,10 @@ impl NodeRequest {
 /// The reply to one request of a queue.
 pub(super) struct QueuedReply {
     pub(super) slot: usize,
-    /// The reply; none if the node stopped without one.
+    /// The reply; `None` if the node stopped without one.
     pub(super) reply: Option<ReplyBody>,
-    /// The permits of the reply; none if the request was rejected before it reached the node, or
-    /// was an order that waited for its outcome.
+    /// The permits of the reply; `None` if the request was rejected before it reached the node, or
+    /// gave them back while it waited for its outcome ([`Share::Control`]).
     pub(super) permits: Option<LimitPermits>,
 }
 

@@ -54,10 +54,10 @@ pub(in crate::runtime) enum Share {
     Proposals,
     /// The queries of this node's state machine, and the reads of its recording.
     Reads,
-    /// All other requests: reports, and the orders of administrators. The node gives back the
-    /// permits of an order that waits for its outcome, because only another order may end that one:
-    /// a cancellation ends a membership change, and a transfer ends both. The core itself has at
-    /// most one of each, and rejects further ones at once.
+    /// All other requests: reports, and the requests of administrators. While such a request waits
+    /// for its outcome, the node gives back its permits, because perhaps only another request can
+    /// end it: a cancellation ends a membership change, and a transfer ends both. The core itself
+    /// has at most one of each, and rejects further ones at once.
     Control,
     /// The requests that this node has forwarded to the leader, where they all count as those of
     /// one origin: this node.
@@ -208,7 +208,7 @@ impl ClientLimits {
 
     /// Acquires the permits of a request of the program, once they are available. A command or
     /// query beyond the whole limit takes all of it, so it waits until the program has no other in
-    /// this share. Returns none if the limits are closed.
+    /// this share. Returns `None` if the limits are closed.
     pub(in crate::runtime) async fn wait_and_acquire(
         &self,
         share: Share,
@@ -232,7 +232,7 @@ impl ClientLimits {
         quotas.flat_map(|quota| [&quota.requests, &quota.kib]).for_each(|it| it.0.close());
     }
 
-    /// Acquires the permits of a request with a command or query of this size; none if a limit is
+    /// Acquires the permits of a request with a command or query of this size; `None` if a limit is
     /// reached.
     pub(in crate::runtime) fn acquire(&self, share: Share, bytes: usize) -> Option<LimitPermits> {
         self.acquire_kib(share, self.kib(share, bytes))

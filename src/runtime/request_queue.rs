@@ -51,7 +51,7 @@ impl RequestSender {
     }
 
     /// Sends a request of the program with a command or query of this size, which is made once
-    /// there are permits for it. Returns the receiver of its reply; none if the node has stopped.
+    /// there are permits for it. Returns the receiver of its reply; `None` if the node has stopped.
     pub(super) async fn send_of_program(
         &self,
         share: Share,

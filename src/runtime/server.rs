@@ -266,7 +266,7 @@ struct OpenedNode {
     environment: Environment,
     handshake: Handshake,
     counts: Arc<Counts>,
-    /// The files of the recording; none if the inputs of the node are not recorded.
+    /// The files of the recording; `None` if the inputs of the node are not recorded.
     recording: Option<RecordingRing>,
 }
 

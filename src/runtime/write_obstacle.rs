@@ -84,7 +84,7 @@ impl UnknownDisk {
 }
 
 impl WriteObstacle {
-    /// Returns the obstacle that a node's report shows; none if writes can succeed as far as that
+    /// Returns the obstacle that a node's report shows; `None` if writes can succeed as far as that
     /// node knows. Only a leader knows the state of other nodes.
     #[must_use]
     pub fn of_report(report: &Report) -> Option<WriteObstacle> {

@@ -90,8 +90,8 @@ impl StorageImport {
     /// Ends the snapshot after its last chunk: makes it durable, and reads it back.
     ///
     /// # Errors
-    /// The errors of [`StorageImport::chunk`]; also if the bytes read back differ from those
-    /// written.
+    /// The errors of [`StorageImport::chunk`], and an error if the bytes read back differ from
+    /// those written.
     ///
     /// # Panics
     /// If no snapshot is expected.

@@ -430,7 +430,8 @@ impl Storage {
         }
     }
 
-    /// Reads entries from `first` on and none after `last`; returns none if the log lacks `first`.
+    /// Reads entries from `first` on and none after `last`; returns `None` if the log lacks
+    /// `first`.
     pub(crate) fn fetch_some(
         &mut self,
         disk: &mut dyn Disk,

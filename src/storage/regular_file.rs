@@ -11,7 +11,7 @@ const NOT_REGULAR: &str = "it is not a regular file";
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// An [`io::Error`], at once, also if the path names a pipe, a device or a directory.
+/// An [`io::Error`]. A path that names a pipe, a device or a directory fails at once.
 pub fn open_regular_file(path: &Path) -> io::Result<File> {
     checked(open(path, true)?)
 }
@@ -20,7 +20,7 @@ pub fn open_regular_file(path: &Path) -> io::Result<File> {
 /// links among its own files, and a link might lead to any other file.
 ///
 /// # Errors
-/// An [`io::Error`], also if the path names a symbolic link.
+/// An [`io::Error`], for example if the path names a symbolic link.
 pub fn open_own_file(path: &Path) -> io::Result<File> {
     checked(open(path, false)?)
 }
@@ -28,7 +28,7 @@ pub fn open_own_file(path: &Path) -> io::Result<File> {
 /// Reads all bytes, if they are at most `bytes_max`.
 ///
 /// # Errors
-/// An [`io::Error`], also for more bytes, of which at most one is read.
+/// An [`io::Error`], for example if there are more bytes, of which at most one is read.
 pub fn read_bounded(from: impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -42,7 +42,7 @@ pub fn read_bounded(from: impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// Reads all text, if it is at most `bytes_max` bytes, as [`read_bounded`] does.
 ///
 /// # Errors
-/// An [`io::Error`], also for bytes that are not UTF-8.
+/// An [`io::Error`], for example if the bytes are not UTF-8.
 pub fn read_bounded_text(from: impl Read, bytes_max: u64) -> io::Result<String> {
     let text = String::from_utf8(read_bounded(from, bytes_max)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))

@@ -277,8 +277,8 @@ impl SuperblockCopy {
 /// update, and of two intact copies the one with the higher number is not older. A single intact
 /// copy may be older.
 ///
-/// # Errors An [`OpenError`] if no superblock can be chosen, or if the copies contradict each
-/// other.
+/// # Errors
+/// An [`OpenError`] if no superblock can be chosen, or if the copies contradict each other.
 pub(crate) fn choose(
     copies: &[SuperblockCopy],
 ) -> Result<(&Superblock, Option<StorageError>), OpenError> {

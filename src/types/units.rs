@@ -37,7 +37,7 @@ const _: () = {
 };
 
 /// Parses a time: a number, which may have a fraction, and a unit, such as `200us`, `300ms`,
-/// `1.5s`, `5m`, `5min`, `12h` and `7d`. Returns none for any other text, for a fraction of a
+/// `1.5s`, `5m`, `5min`, `12h` and `7d`. Returns `None` for any other text, for a fraction of a
 /// nanosecond, and for a time that is too long.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -45,7 +45,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Parses a size in bytes: a number, which may have a fraction, and a unit, such as `4096`,
-/// `64KiB`, `1.5MiB` and `1GiB`; `K`, `M` and `G` are short for these units. Returns none for any
+/// `64KiB`, `1.5MiB` and `1GiB`; `K`, `M` and `G` are short for these units. Returns `None` for any
 /// other text, for a fraction of a byte, and for a size that is too large.
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<u64> {

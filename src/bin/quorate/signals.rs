@@ -77,7 +77,7 @@ impl Hangups {
 /// clean shutdown.
 #[derive(Debug)]
 pub(crate) struct Starting {
-    /// The thread that listens for signals; none once this is being dropped.
+    /// The thread that listens for signals; `None` once this is being dropped.
     runtime: Option<Runtime>,
     tasks: JoinSet<()>,
 }

@@ -129,7 +129,7 @@ impl Attempts<'_> {
     }
 
     /// Sends the request until a reply states its outcome. `body` returns the request for each
-    /// attempt; once `body` returns none, the call ends without a reply.
+    /// attempt; once `body` returns `None`, the call ends without a reply.
     ///
     /// # Errors
     /// A [`ClientError`], once the request may not be retried or the deadline has passed.

@@ -100,8 +100,8 @@ impl Client {
     ///
     /// # Errors
     /// After [`ClientError::NotExecuted`] and [`ClientError::Rejected`] the command was not applied
-    /// and will not be. After [`ClientError::Unknown`] it may have been applied once, or may still
-    /// be applied once.
+    /// and will not be. After [`ClientError::Unknown`] it may have been applied once, or may be
+    /// applied once later.
     pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
         let Shared { pool, session } = &*self.shared;
         session.propose(pool, self.call_deadline(), command).await
@@ -146,8 +146,8 @@ impl Client {
         self.propose_request(&request, Acknowledge::Default).await.map(|_| ())
     }
 
-    /// Raises the version of the rules by which every node applies commands, from the entry of this
-    /// order on. `docs/OPERATIONS.md` has the steps of an upgrade. For administrators.
+    /// Raises the version of the rules by which every node applies commands, from the log entry of
+    /// this request on. `docs/OPERATIONS.md` has the steps of an upgrade. For administrators.
     ///
     /// # Errors
     /// Those of [`Client::propose_at_most_once`]. After [`ClientError::Unknown`] it is safe to

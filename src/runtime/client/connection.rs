@@ -56,7 +56,7 @@ pub(super) struct Dialer {
     pub(super) config: Arc<ClientConfig>,
     pub(super) links: Links,
     pub(super) nodes: Arc<Mutex<Nodes>>,
-    /// The node that must be at the other end; none if any node may be.
+    /// The node that must be at the other end; `None` if any node may be.
     pub(super) node: Option<NodeId>,
     /// If the configuration names no cluster: the first cluster without a name from which a node
     /// replied, and from then on the only one that the client accepts; before that, the last

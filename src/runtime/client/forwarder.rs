@@ -37,8 +37,8 @@ impl Forwarder {
     }
 
     /// Sends the request to the leader once, and returns the reply: [`ReplyBody::Unknown`] if the
-    /// connection was lost after the request may have been sent; none if the leader did not receive
-    /// the request, or accepts no proposals from other nodes.
+    /// connection was lost after the request may have been sent; `None` if the leader did not
+    /// receive the request, or accepts no proposals from other nodes.
     pub(in crate::runtime) fn forward(
         &self,
         leader: &LeaderHint,

@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// Sends the proposal until there is a reply; returns none if the session ends first.
+    /// Sends the proposal until there is a reply; returns `None` if the session ends first.
     async fn send(
         &self,
         slot: &WindowSlot<'_>,
@@ -168,7 +168,7 @@ impl Session {
 }
 
 impl WindowSlot<'_> {
-    /// Returns the command to send now; none if the session has ended.
+    /// Returns the command to send now; `None` if the session has ended.
     fn command(&self) -> Option<Command> {
         lock(&self.session.state).command(self.call)
     }

@@ -164,8 +164,8 @@ impl Lanes {
             }
     }
 
-    /// Passes a frozen view, or none if freezing failed, to the bulk lane. That lane also reads the
-    /// views, so that the node gets the answers in the order of its requests.
+    /// Passes a frozen view, or `None` if freezing failed, to the bulk lane. That lane also reads
+    /// the views, so that the node gets the answers in the order of its requests.
     pub(super) fn hold_view(&mut self, view: Option<FrozenView>, token: ViewToken) {
         self.queue_bulk(BulkJob::HoldView(view, token));
         self.bulk.submit();

@@ -61,7 +61,7 @@ impl<T: Send + 'static> LaneThread<T> {
     }
 }
 
-/// Waits for the next batch; returns none once the sender is gone. Busy-polls for the configured
+/// Waits for the next batch; returns `None` once the sender is gone. Busy-polls for the configured
 /// time before it parks, in place of the channel's blocking receive, which does not.
 fn next_batch<T>(jobs: &Receiver<T>, busy_poll: BusyPoll) -> Option<T> {
     let poll_once = || match jobs.try_recv() {

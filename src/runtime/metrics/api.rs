@@ -39,7 +39,7 @@ pub struct NodeSummary {
     pub role: RoleName,
     /// The current term of the node.
     pub term: Term,
-    /// The leader that the node follows, itself included; none if it knows no leader.
+    /// The leader that the node follows, itself included; `None` if it knows no leader.
     pub leader: Option<NodeId>,
     /// The last index its state machine has applied.
     pub applied: Index,
@@ -50,7 +50,7 @@ pub struct NodeSummary {
     /// The time since the node's driver last ran; it runs at least once a second. Several seconds
     /// mean that the driver is stuck, or has stopped.
     pub idle: Duration,
-    /// The reason for which no write can succeed, as far as this node knows; none if writes can.
+    /// The reason for which no write can succeed, as far as this node knows; `None` if writes can.
     pub write_obstacle: Option<WriteObstacle>,
 }
 
@@ -74,7 +74,7 @@ pub struct PeerLink {
 /// The totals since the start of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The proposals whose entries were committed and applied, also if the command was not
+    /// The proposals whose entries were committed and applied, even if the command was not
     /// executed, for example because its session had expired; and the proposals that were appended
     /// with [`Acknowledge::LeaderOnly`](crate::types::Acknowledge::LeaderOnly).
     pub proposals_done: u64,
@@ -123,7 +123,7 @@ pub struct LatencyHistogram {
 /// The number of durations above the bound of the previous bucket and up to this bucket's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// The inclusive upper bound; none for the last bucket, which is unbounded.
+    /// The inclusive upper bound; `None` for the last bucket, which is unbounded.
     pub upper_bound: Option<Duration>,
     /// The number of durations in the bucket.
     pub count: u64,

@@ -177,7 +177,7 @@ pub(super) struct RecordingRing {
     /// The header of a segment whose checkpoint follows. Both are written together, because an
     /// older file must not be removed for a header whose checkpoint does not fit.
     header: Vec<u8>,
-    /// The file of the current segment, the last one; none before its checkpoint, and while the
+    /// The file of the current segment, the last one; `None` before its checkpoint, and while the
     /// blocks of a segment that does not fit are dropped.
     current: Option<File>,
     /// The reported reasons for which a segment did not fit.
@@ -341,7 +341,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The number of a file of the ring; none for any other file.
+/// The number of a file of the ring; `None` for any other file.
 pub(super) fn number_of(path: &Path) -> Option<u64> {
     let number = path.file_stem()?.to_str()?.parse().ok()?;
     let name = file_name(number);

@@ -360,7 +360,7 @@ impl Connection {
     }
 
     /// Ends a request, and returns what is sent to the client, with the permits that the reply
-    /// holds. Returns none if the request is forwarded to the leader, whose reply follows.
+    /// holds. Returns `None` if the request is forwarded to the leader, whose reply follows.
     fn end_request(&self, QueuedReply { slot, reply, permits }: QueuedReply) -> Option<Outgoing> {
         let mut pending = lock(&self.pending);
         let request = pending.get_mut(slot);

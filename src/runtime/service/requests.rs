@@ -24,7 +24,7 @@ pub(super) struct Caller {
 /// The rights of one client.
 #[derive(Clone)]
 pub(super) struct Rights {
-    /// The principal of the client's certificate; none on a plaintext connection, whose client is
+    /// The principal of the client's certificate; `None` on a plaintext connection, whose client is
     /// an administrator.
     pub(super) principal: Option<Principal>,
     /// Whether the client may forward the proposals of clients of its own, whose rights it has
@@ -77,8 +77,8 @@ impl Rights {
 }
 
 impl Executor {
-    /// Returns the forwarder for a proposal that this node may have to forward; none for any other
-    /// request.
+    /// Returns the forwarder for a proposal that this node may have to forward; `None` for any
+    /// other request.
     pub(super) fn forwarder_of(&self, request: &RequestBody) -> Option<&Forwarder> {
         let is_proposal = matches!(request, RequestBody::ProposeFor { .. });
         self.forwarder.as_ref().filter(|_| is_proposal)

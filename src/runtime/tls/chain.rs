@@ -67,7 +67,7 @@ impl TrustAnchors {
     }
 
     /// Returns the last second of the first certificate's validity, whether or not it breaks other
-    /// rules, and without the validity of its issuers; none if it cannot be parsed.
+    /// rules, and without the validity of its issuers; `None` if it cannot be parsed.
     pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],

@@ -36,7 +36,7 @@ pub(in crate::runtime) struct Tls {
 #[derive(Debug)]
 struct Shared {
     config: TlsConfig,
-    /// The node that the certificate must name; none for a client, whose certificate may name any
+    /// The node that the certificate must name; `None` for a client, whose certificate may name any
     /// principal.
     node: Option<(ClusterId, NodeId)>,
     /// Whether this context logs about revocation lists. That of a client with the certificate of a

@@ -97,7 +97,7 @@ impl fmt::Display for ListExpiry {
 }
 
 /// Returns the `nextUpdate` of a list, the second time in its encoding (RFC 5280 §5.1): from then
-/// on a newer list should exist. Returns none if the encoding is not as expected.
+/// on a newer list should exist. Returns `None` if the encoding is not as expected.
 fn next_update(list: &[u8]) -> Option<UnixTime> {
     let (_, list, _) = element(list)?;
     let (_, mut fields, _) = element(list)?;

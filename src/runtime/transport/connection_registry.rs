@@ -62,7 +62,7 @@ struct Open {
 /// One open inbound connection.
 #[derive(Debug)]
 struct InboundConnection {
-    /// The peer that sends packets; none on a connection for requests.
+    /// The peer that sends packets; `None` on a connection for requests.
     node: Option<NodeId>,
     /// The random number of the process of the peer; 0 if it is unknown.
     start_id: u64,

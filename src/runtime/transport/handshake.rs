@@ -70,7 +70,7 @@ impl Handshake {
     }
 
     /// Checks a hello, and returns the node that sent it. `peer` is the node that this node called;
-    /// none if the sender of the hello called this node.
+    /// `None` if the sender of the hello called this node.
     fn check(&self, hello: &Hello, peer: Option<NodeId>) -> io::Result<NodeId> {
         let expected = ExpectedPeer {
             cluster: self.cluster.0,
@@ -152,7 +152,7 @@ pub(in crate::runtime) struct TransferLimits {
     /// The time without a transferred byte.
     pub(in crate::runtime) silence_max: Duration,
     /// The time for one frame, or one batch of them, in addition to the time that its size takes;
-    /// none if only silence is limited.
+    /// `None` if only silence is limited.
     pub(in crate::runtime) frame_timeout: Option<Duration>,
     pub(in crate::runtime) kib_per_second_min: u32,
 }
@@ -180,7 +180,7 @@ impl TransferLimits {
         TransferLimits { silence_max, frame_timeout: None, kib_per_second_min: 1 }
     }
 
-    /// Returns the time in which `bytes` must be transferred; none if they may take any time.
+    /// Returns the time in which `bytes` must be transferred; `None` if they may take any time.
     fn time_max(&self, bytes: usize) -> Option<Duration> {
         let milliseconds = (bytes as u64).saturating_mul(1000) >> 10;
         let by_size = milliseconds / u64::from(self.kib_per_second_min.max(1));
@@ -200,7 +200,7 @@ pub(in crate::runtime) struct ConnectionReader {
     end: usize,
     /// The first bytes of the connection, as many as show whether the remote uses TLS.
     first: Vec<u8>,
-    /// The bytes that were received below TLS; none without TLS.
+    /// The bytes that were received below TLS; `None` without TLS.
     received: Option<Arc<AtomicU64>>,
 }
 

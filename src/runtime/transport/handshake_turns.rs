@@ -62,7 +62,8 @@ impl HandshakeTurns {
         waiting.await.expect("each waiting handshake gets its turn")
     }
 
-    /// Takes the turn if it is free, and returns none; otherwise returns the receiver of the turn.
+    /// Takes the turn if it is free, and returns `None`; otherwise returns the receiver of the
+    /// turn.
     fn request(&self, from: IpAddr) -> Option<oneshot::Receiver<Turn>> {
         let mut queue = lock(&self.0);
         if !queue.is_taken {

@@ -27,7 +27,7 @@ pub(in crate::runtime) struct Link {
     /// `None` on a plaintext connection, which proves no identity.
     pub(in crate::runtime) principal: Option<Principal>,
     pub(in crate::runtime) trust: Trust,
-    /// The bytes that were received below TLS; none on a plaintext connection, whose stream shows
+    /// The bytes that were received below TLS; `None` on a plaintext connection, whose stream shows
     /// every byte.
     pub(in crate::runtime) received: Option<Arc<AtomicU64>>,
 }

@@ -237,7 +237,7 @@ impl PeerConnection {
 
 /// The failure of a connection that was not established, or was lost.
 struct ConnectionFailed {
-    /// How long the connection lasted; none if it was not established.
+    /// How long the connection lasted; `None` if it was not established.
     lasted: Option<Duration>,
     error: io::Error,
 }

@@ -63,7 +63,7 @@ impl PendingHandshakes {
         })
     }
 
-    /// Gives a connection from this address a place; returns none if all are taken and none gives
+    /// Gives a connection from this address a place; returns `None` if all are taken and none gives
     /// way.
     pub(super) fn admit(self: &Arc<PendingHandshakes>, from: IpAddr) -> Option<PendingHandshake> {
         let from = network_prefix(from);

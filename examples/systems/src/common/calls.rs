@@ -30,8 +30,9 @@ impl<'a> Calls<'a> {
 
     /// Proposes a command and decodes its reply.
     ///
-    /// # Errors The request was rejected, or its outcome is unknown, for example because its reply
-    /// is not valid.
+    /// # Errors
+    /// The request was rejected, or its outcome is unknown, for example because its reply is not
+    /// valid.
     pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
         let reply = self.client.propose(checked(command)?).await?;
         (self.on_reply)();

@@ -38,11 +38,11 @@ pub(super) fn bootstrapped_cluster(
     Ok(certified_cluster(id, settings, sources)?.unwrap_or_else(derived))
 }
 
-/// Returns the cluster that the certificate names; none without certificates, because the members
+/// Returns the cluster that the certificate names; `None` without certificates, because the members
 /// of the running cluster then have to be asked for it.
 ///
 /// # Errors
-/// A [`CommandError`] also if the node may not ask them in plaintext.
+/// A [`CommandError`], for example if the node may not ask the members in plaintext.
 pub(super) fn cluster_to_join(
     members: &[(NodeId, SocketAddr)],
     id: NodeId,

@@ -135,7 +135,8 @@ impl UserClient {
     /// acknowledge them, waits a while for the acknowledgement, so that messages that the user has
     /// seen do not count as waiting.
     ///
-    /// # Errors No user is logged in on this computer, or the user named with `--as` is not.
+    /// # Errors
+    /// No user is logged in on this computer, or the user named with `--as` is not.
     pub fn session(&self) -> Result<Session, CommandError> {
         self.unacknowledged.wait(ACKNOWLEDGE_MAX);
         self.run(self.active_user().as_deref(), async |user| user.session())

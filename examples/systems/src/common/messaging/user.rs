@@ -166,7 +166,8 @@ impl<'a, M: UserComputer> User<'a, M> {
 
     /// Returns the session of the user.
     ///
-    /// # Errors No user is logged in on this computer, or the user with this name is not.
+    /// # Errors
+    /// No user is logged in on this computer, or the user with this name is not.
     pub fn session(&self) -> Result<Session, CommandError> {
         Ok(self.login()?.0)
     }
