@@ -157,7 +157,7 @@ fn links(metrics: &Metrics) -> Vec<Value> {
     links.collect()
 }
 
-/// Returns pairs of an upper bound in microseconds, none for the last, and the count of its bucket.
+/// Returns the upper bound of each bucket in microseconds, `None` for the last one, with its count.
 fn latencies(latencies: &LatencyHistogram) -> Vec<(Option<u64>, u64)> {
     let buckets = latencies.buckets.iter();
     buckets

@@ -35,7 +35,7 @@ pub(super) struct Health {
 impl Health {
     pub(super) fn of(handle: &Handle) -> Health {
         let summary = handle.metrics().summary();
-        // The sender of the leadership is dropped when the node ends, also by a panic.
+        // The sender of the leadership is dropped when the node ends, even if it panics.
         let runs = !summary.stopped && handle.leadership().has_changed().is_ok();
         let live = runs && summary.idle <= IDLE_MAX;
         let disk_is_known = summary.write_obstacle != Some(WriteObstacle::UnknownDisk);

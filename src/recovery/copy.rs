@@ -31,7 +31,7 @@ pub(crate) fn copy_snapshot(
     }
 }
 
-/// Reads `bytes` bytes, or fewer if the content ends before; `None` at its end.
+/// Reads `bytes` bytes, or fewer if the content ends before; no bytes at the end of the content.
 pub(crate) fn read_chunk(content: &mut dyn Read, bytes: u32) -> io::Result<Vec<u8>> {
     let mut chunk = Vec::new();
     content.take(u64::from(bytes)).read_to_end(&mut chunk)?;

@@ -44,7 +44,7 @@ pub struct BackupError {
 }
 
 impl BackupHeader {
-    /// Returns the offset of the first invalid field in the encoded header, and the rule that it
+    /// Returns the offset of an invalid field in the encoded header, and the rule that the field
     /// violates, or `None` if the header is valid.
     pub(crate) fn violation(&self) -> Option<(u64, &'static str)> {
         let sizes = CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX;

@@ -10,7 +10,8 @@ use crate::types::{Membership, NodeId};
 /// whose directories are undamaged. `states` are those of the cluster's directories.
 ///
 /// # Errors
-/// A [`RecoveryRejectReason`], even if the directory of an alive node was not surveyed.
+/// A [`RecoveryRejectReason`], which may also be that the directory of an alive node was not
+/// surveyed.
 pub(crate) fn reject_if_quorum_available(
     source: &RecoverySource,
     states: &[&DirectoryState],

@@ -77,7 +77,7 @@ impl SurveyedDirectory {
         self.result.as_ref().ok()
     }
 
-    /// Returns the cells of its row in the table.
+    /// Returns the cells of the directory's row in the table.
     fn row(&self) -> [String; TITLES.len()] {
         let Some(state) = self.state() else {
             let mut row = [(); TITLES.len()].map(|()| "-".to_owned());

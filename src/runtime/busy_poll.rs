@@ -14,8 +14,8 @@ pub(super) struct BusyPoll {
 }
 
 impl BusyPoll {
-    /// Returns the polling for `max`; `None` in a simulation, whose clock does not advance
-    /// meanwhile.
+    /// Returns the polling for `max`; in a simulation, whose clock does not advance meanwhile, no
+    /// polling.
     pub(super) fn new(environment: &Environment, max: Duration) -> BusyPoll {
         let max = environment.simulation().map_or(max, |_| Duration::ZERO);
         BusyPoll { max }

@@ -109,12 +109,12 @@ pub(super) enum Access {
 /// The effect of an operation on the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// `None`: it may be requested again. If the node stops first, the reply is a rejection.
+    /// No effect: the request may be repeated. If the node stops first, the reply is a rejection.
     Read,
-    /// It changes the cluster. If the node stops first, the outcome is unknown.
+    /// A change of the cluster. If the node stops first, the outcome is unknown.
     Change,
-    /// It starts work of the node, and may be requested again. The node replies before the work is
-    /// done; if the node stops, so does the work.
+    /// The start of work of the node. The request may be repeated. The node replies before the work
+    /// is done; if the node stops, so does the work.
     Start,
 }
 

@@ -37,8 +37,8 @@ pub(in crate::runtime) struct ServiceLimits {
     origin_reserved_max: usize,
 }
 
-/// The limits of each connected origin. The key has true for its limits in the reserve, which are
-/// separate from its limits among clients.
+/// The limits of each connected origin. The flag in the key is true for the limits of an origin in
+/// the reserve, which are separate from its limits among clients.
 #[derive(Default)]
 struct OriginQuotas {
     by_origin: BTreeMap<(Origin, bool), Weak<Quotas>>,
@@ -102,9 +102,9 @@ pub(in crate::runtime) struct KibPermits {
     count: usize,
 }
 
-/// Returns the maximum number of places of a reserve that one administrator or node may take, so
-/// that none of them can keep out all others: half of it. A node needs two: one for the requests
-/// that it forwards, and one for reports.
+/// Returns the maximum number of places of a reserve that one administrator or node may take: half
+/// of them, so that none can keep out all others, but at least two. A node needs two: one for the
+/// requests that it forwards, and one for reports.
 pub(in crate::runtime) fn share_of_reserve(reserved: usize) -> usize {
     reserved.div_ceil(2).max(2).min(reserved)
 }
@@ -254,10 +254,10 @@ impl ClientLimits {
     }
 
     /// Acquires the permits of a partly received request, by the size of its frame, which is longer
-    /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. It is not known yet whether
-    /// it is a proposal, so it may have a permit of either share: a long query arrives although
-    /// proposals without an outcome use up theirs. A quarter of the permits of reads may be used
-    /// so, because the request may be a proposal, too.
+    /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. The received part does not
+    /// show whether the request is a proposal, so it may have permits of either share: a long query
+    /// arrives even while proposals without an outcome use up their share. Of the KiB of reads,
+    /// only a quarter may be used in this way, because the request may be a proposal, too.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
         let proposals = self.acquire_kib(Share::Proposals, kib);

@@ -44,8 +44,8 @@ impl RequestSender {
         (RequestSender { channel, program }, received)
     }
 
-    /// Sends a request of a client, or one to close, which is dropped if the node has stopped. A
-    /// client waits until the driver has received other requests while the channel is full.
+    /// Sends a request of a client, or [`DriverRequest::Close`]; drops it if the node has stopped.
+    /// Waits while the channel is full.
     pub(super) async fn send(&self, request: DriverRequest) {
         drop(self.channel.send(request).await);
     }

@@ -430,7 +430,7 @@ impl Storage {
         }
     }
 
-    /// Reads entries from `first` on and none after `last`; returns `None` if the log lacks
+    /// Reads entries from `first` on and none after `last`; returns no entries if the log lacks
     /// `first`.
     pub(crate) fn fetch_some(
         &mut self,

@@ -75,7 +75,7 @@ pub enum Event {
     Fetched {
         /// The id passed to [`Storage::fetch`].
         id: FetchId,
-        /// The entries from the first requested one on, at least one; `None` if the log no longer
+        /// The entries from the first requested one on, at least one; empty if the log no longer
         /// holds the first, or if an [`Event::Damaged`] before this event names it.
         entries: Vec<Entry>,
     },

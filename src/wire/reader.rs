@@ -51,7 +51,8 @@ pub struct FrameReader {
     offset: u64,
     /// The kind of the hello, once it was read.
     greeted: Option<Kind>,
-    /// The maximum length of a request that is kept; `None` if only that of its kind applies.
+    /// The maximum length of a request that is kept; `None` if only the maximum of its kind
+    /// applies.
     request_bytes_max: Option<usize>,
     /// Whether the content of the current request is dropped, although it is not too long.
     is_dropping: bool,

@@ -66,8 +66,8 @@ impl TrustAnchors {
         Ok(principal)
     }
 
-    /// Returns the last second of the first certificate's validity, whether or not it breaks other
-    /// rules, and without the validity of its issuers; `None` if it cannot be parsed.
+    /// Returns the last second at which the first certificate is valid, even if it breaks other
+    /// rules. Ignores when its issuers expire. Returns `None` if the certificate cannot be parsed.
     pub(super) fn expiry(
         &self,
         certificates: &[CertificateDer<'_>],

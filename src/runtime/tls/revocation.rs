@@ -36,7 +36,7 @@ pub(super) enum ListExpiry {
 
 impl RevocationLists {
     /// Reads the lists of the configuration. An optional file may be missing unless it `was_used`
-    /// before: otherwise its certificates would be valid again.
+    /// before: without it, the certificates that it revokes would be valid again.
     pub(super) fn read(config: &TlsConfig, was_used: bool) -> Result<RevocationLists, TlsError> {
         let Some(file) = &config.revocation_lists else { return Ok(RevocationLists::default()) };
         // A link exists even if the file that it names does not.

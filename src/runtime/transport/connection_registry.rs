@@ -247,7 +247,7 @@ impl Drop for Answering {
 }
 
 impl ConnectionPermit {
-    /// Waits until a newer connection of the same node has replaced this one.
+    /// Waits until this connection is replaced ([`ConnectionRejectReason::Replaced`]).
     pub(in crate::runtime) async fn replaced(&mut self) -> io::Error {
         // No value is ever sent: the sender is dropped.
         let _ = (&mut self.closed).await;

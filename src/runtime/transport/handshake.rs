@@ -353,7 +353,7 @@ impl ConnectionReader {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         (self.start, self.end) = (0, count);
-        // They may arrive one at a time.
+        // The first bytes may arrive one at a time.
         let missing = TLS_SIGN_BYTES - self.first.len();
         self.first.extend(self.buffer[..count].iter().take(missing));
         if missing > 0 && is_tls(&self.first) {

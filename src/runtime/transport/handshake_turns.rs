@@ -32,8 +32,8 @@ struct Queue {
     order: VecDeque<IpAddr>,
 }
 
-/// The turn of one handshake. The next handshake gets it when this is dropped. `None` if another
-/// handshake has it already.
+/// The turn of one handshake. The next handshake gets it when this is dropped. `None` if dropping
+/// this must not pass the turn on, because its receiver was gone.
 struct Turn(Option<Arc<HandshakeTurns>>);
 
 impl HandshakeTurns {
@@ -82,7 +82,7 @@ impl HandshakeTurns {
         Some(receiver)
     }
 
-    /// Returns the next handshake; if none waits, the turn is free.
+    /// Returns the next waiting handshake; if none waits, frees the turn.
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
         let mut queue = lock(&self.0);
         let Some(from) = queue.order.pop_front() else {

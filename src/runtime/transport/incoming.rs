@@ -374,10 +374,10 @@ impl ConnectionHandler {
         }
     }
 
-    /// Returns the limits of the frames of a peer. A certificate shows that it belongs to the
-    /// cluster, although a node that lags may not know it as a member yet, such as a leader that
-    /// was added since. Without one, a node that is not a member, by the membership that this node
-    /// knows, may not be slower than a client: it may have any id, and each incomplete frame takes
+    /// Returns the limits of the frames of a peer. A peer with a certificate belongs to the
+    /// cluster, even if this node lags and does not know it as a member yet, for example a leader
+    /// that was added since. A peer without one that is not a member, as far as this node knows,
+    /// may not be slower than a client: it may claim any id, and each incomplete frame takes
     /// memory.
     fn limits_of(&self, peer: PeerCaller) -> TransferLimits {
         let membership = self.handle.membership.borrow();

@@ -115,7 +115,7 @@ pub enum ReplyBody {
         offset: u64,
         /// The number of the newest file.
         newest: u64,
-        /// The bytes from there on, as many as a part has; `None` at the end of the file.
+        /// The bytes from there on, as many as a part has; empty at the end of the file.
         #[serde(with = "Bytes")]
         bytes: Vec<u8>,
     },

@@ -23,7 +23,7 @@ const RECORDING_BYTES: u64 = 64 << 20;
 /// The configuration of a node, and what has to be known before its start.
 pub(super) struct NodePlan {
     pub(super) config: ServerConfig,
-    /// The members to ask for the id of their cluster, which `config` lacks until then; `None` if
+    /// The members to ask for the id of their cluster, which `config` lacks until then; empty if
     /// the id is known.
     pub(super) ask_for_cluster: Vec<(NodeId, SocketAddr)>,
 }
