@@ -27,8 +27,9 @@ impl AtomicFile {
     ///
     /// # Errors
     /// An error if `target` exists and is not a regular file: as root, the rename would replace
-    /// devices, such as `/dev/stdout`, for all programs. Also if it is a link that another user put
-    /// into a shared directory, because that user would choose the file that is replaced.
+    /// devices, such as `/dev/stdout`, for all programs. An error, too, if `target` is a link that
+    /// another user put into a shared directory, because that user would choose the file that is
+    /// replaced.
     pub(crate) fn create(target: &Path) -> io::Result<AtomicFile> {
         reject_foreign_link(target)?;
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());

@@ -45,7 +45,7 @@ enum LineKind {
     Reserved,
 }
 
-/// Waits when it is dropped, also by a panic, until all lines are written.
+/// Waits, when it is dropped, even by a panic, until all lines are written.
 #[derive(Debug)]
 pub(crate) struct FlushAtEnd(());
 
@@ -201,8 +201,8 @@ impl Output {
         Some(std::mem::take(&mut queue.left_out))
     }
 
-    /// Waits until all lines are written, for at most [`FLUSH_MAX`], and only as long as one is
-    /// written in each [`STALL_MAX`].
+    /// Waits until all lines are written, for at most [`FLUSH_MAX`]. Gives up earlier if no line is
+    /// written for [`STALL_MAX`].
     fn flush(&self) {
         let end = Instant::now() + FLUSH_MAX;
         let mut queue = self.lock();

@@ -153,7 +153,7 @@ pub(crate) struct Sources {
 
 impl Settings {
     /// Drops a `join` that comes from an environment variable if `members` is given as a flag, and
-    /// the reverse, because a node either bootstraps or joins.
+    /// vice versa, because a node either bootstraps or joins.
     pub(crate) fn without_overridden_variables(mut self, given: &ArgMatches) -> Settings {
         let is_flag = |name| given.value_source(name) == Some(ValueSource::CommandLine);
         match (is_flag("members"), is_flag("join")) {
@@ -167,8 +167,8 @@ impl Settings {
     /// Returns these settings, completed with those of the file.
     ///
     /// # Errors
-    /// A [`CommandError`] if the file cannot be read, or a setting is invalid; the second names the
-    /// line.
+    /// A [`CommandError`] if the file cannot be read, or if a setting is invalid; the error about a
+    /// setting names its line.
     pub(crate) fn with_file(
         mut self,
         file: Option<&Path>,

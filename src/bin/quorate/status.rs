@@ -68,7 +68,8 @@ struct ClusterStatus {
     is_stalled: bool,
 }
 
-/// A leader that has committed nothing for this long is an obstacle, as for `/ready`.
+/// A leader that has committed nothing for this long is an obstacle to writes, as it is for
+/// `/ready`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The interval at which the leader is asked again.

@@ -110,8 +110,9 @@ where
         Ok(read)
     }
 
-    /// Returns the time of the first record of a file, or of its second block, if its first part,
-    /// or the one after the checkpoint, has it.
+    /// Returns the time of the first record of a file, from its first part or, if that ends before
+    /// the record, from the part after the block at which the first part ends. If that block has
+    /// the first records, returns the time of the block after it.
     async fn begin(&self, first: &RecordingPart) -> Result<Option<Duration>, CommandError> {
         let intact = IntactPart::of(&first.bytes[..]);
         let Some(RecordingErrorReason::Cut { missing }) =

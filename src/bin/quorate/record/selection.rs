@@ -1,5 +1,5 @@
-//! The part of a recording that is copied: all of it, the last stretch of time, or that around a
-//! point in time. It consists of whole files.
+//! The part of a recording that is copied: all of it, its last stretch of time, or the stretch
+//! around a point in time. It consists of whole files.
 
 use std::str::FromStr;
 use std::time::Duration;
