@@ -43,9 +43,9 @@ impl PeerReports {
     }
 
     /// Returns the known reports of members; a member that has failed to reply is left out until it
-    /// replies. Starts a round of requests unless the last one started less than [`REPORT_AGE_MAX`]
-    /// ago or is in flight, and waits up to [`ROUND_WAIT_MAX`] for its replies, so that the reports
-    /// are of about the same time.
+    /// replies. Starts a round of requests, unless the last round started less than
+    /// [`REPORT_AGE_MAX`] ago or is in flight. Waits up to [`ROUND_WAIT_MAX`] for the replies, so
+    /// that the reports are of about the same time.
     pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
         if let Some(round) = self.start_round(membership, own) {
             // A later reply is shown with the next request of the page.

@@ -155,9 +155,9 @@ impl Common {
         is_healthy && !self.ballot.is_uncertain() && !self.has_open_damage()
     }
 
-    /// Whether an entry after the commit index is damaged, so that this node as the leader could
-    /// neither commit nor send it, or the content of a membership entry is unknown, so that the
-    /// node could not count votes (docs/REPAIR.md).
+    /// Whether an entry after the commit index is damaged, or the content of a membership entry is
+    /// unknown (docs/REPAIR.md). As the leader, this node could neither commit nor send the damaged
+    /// entry, and without the membership it could not count votes.
     fn has_open_damage(&self) -> bool {
         let log = self.log();
         log.first_damaged_after(log.committed()).is_some() || log.has_unknown_membership()

@@ -49,7 +49,7 @@ pub struct ReplicaConfig {
     pub validation_entries: u64,
     /// The time after which a node compares its results although fewer entries were applied.
     pub validation_period: Duration,
-    /// How long a node waits for the replies to a comparison, and how long it waits before it
+    /// How long a node waits for the replies to a comparison. It waits equally long before it
     /// repeats a comparison that was inconclusive, or that was unavailable while the node is
     /// unverified. An unverified node serves reads after eight times this time, if no digest
     /// differed. A quarantined node repeats its request for a snapshot after this time.

@@ -438,9 +438,8 @@ impl Validation {
 /// Evaluates the replies so far. Returns `None` while further replies may change the result.
 ///
 /// Results and states are evaluated separately. Either alone may show that the node has diverged.
-/// The node is consistent if one of them agrees with a majority and the other does so too or is
-/// unknown, because a state machine with durable state of its own may not know its results after a
-/// restart.
+/// The node is consistent if one of them agrees with a majority, and the other does so too or is
+/// unknown: a state machine with durable state of its own may not know its results after a restart.
 fn evaluate(
     id: NodeId,
     round: &Round,

@@ -305,8 +305,9 @@ impl ClientLimits {
 impl LimitPermits {
     /// Exchanges the KiB of the request for those of its reply, if that is an answer to a read, a
     /// part of a recording or a long reply to a proposal. Beyond the limits, an answer is replaced
-    /// by a rejection, because a read can be repeated, and the reply to a proposal by an unknown
-    /// outcome, because a client with a session gets it when it asks again.
+    /// by a rejection, because a read can be repeated. The reply to a proposal is replaced by an
+    /// unknown outcome, because a client with a session gets the reply when it sends the request
+    /// again.
     pub(in crate::runtime) fn exchange_for_reply(&mut self, body: ReplyBody) -> ReplyBody {
         let (bytes, replacement) = match &body {
             ReplyBody::Answered { answer, .. } => {

@@ -20,10 +20,10 @@ pub(super) struct RequestSender {
     program: ClientLimits,
 }
 
-/// The requests that the driver has not executed. The driver receives all of them from a bounded
-/// channel as soon as it runs, so that a request waits for the turn of its origin only, and not for
-/// all requests that were sent before it. Their number is bounded, because each holds permits of
-/// the limits of the service or of the program.
+/// The requests that the driver has not executed. As soon as the driver runs, it receives all of
+/// them from a bounded channel. So a request waits only for the turn of its origin, and not for all
+/// requests that were sent before it. Their number is bounded, because each holds permits of the
+/// limits of the service or of the program.
 pub(super) struct RequestQueue {
     channel: Receiver<DriverRequest>,
     received: TurnQueue<DriverRequest>,

@@ -171,10 +171,10 @@ pub(crate) fn read(
 /// driver may run one on a thread of its own.
 pub trait Disk {
     /// Lists the files of the node's directory with their sizes in bytes, in ascending order. Files
-    /// whose name is not a [`FileName`] do not belong to the store and are not listed. If several
-    /// threads use a directory, each through its own disk, a file that another thread creates or
-    /// removes during the call may or may not be listed, and a file that it renames may be listed
-    /// under either name, under both, or not at all.
+    /// whose name is not a [`FileName`] do not belong to the store and are not listed. Several
+    /// threads may use a directory, each through its own disk. Then a file that another thread
+    /// creates or removes during the call may or may not be listed. A file that it renames may be
+    /// listed under either name, under both, or not at all.
     ///
     /// # Errors
     /// A [`DiskError`] if the directory cannot be read.

@@ -22,10 +22,10 @@ pub struct Config {
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
     /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round within `election_timeout_min`. If a node with leases restarts with a shorter
-    /// value, the new value takes full effect only once twice the earlier value has passed since
-    /// the restart (later if `Lease::drift_ppm` is large), because the node may have granted a vote
-    /// lease of the earlier length.
+    /// catch-up round within `election_timeout_min`. A node with leases may have granted a vote
+    /// lease of the earlier length. So if it restarts with a shorter value, the new value takes
+    /// full effect only once twice the earlier value has passed since the restart, or later if
+    /// `Lease::drift_ppm` is large.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between

@@ -1,11 +1,11 @@
 //! Bootstrap: the first membership takes effect once all bootstrap peers have seen one another and
 //! name the same incarnations of their disks.
 //!
-//! A node without a membership never votes. If it were enough for the bootstrap peers to hear of
-//! one another, a peer whose disk was wiped could bootstrap the cluster a second time with peers
+//! A node without a membership never votes. It is not enough for the bootstrap peers to hear of one
+//! another: a peer whose disk was wiped could then bootstrap the cluster a second time, with peers
 //! that had not heard of the first bootstrap, and entries committed with its old disk would be
 //! lost. So each peer sends the list of the peers that it has seen, with the incarnation and the
-//! start of each, and forms the membership only when the latest list from every other peer equals
+//! start of each. It forms the membership only when the latest list from every other peer equals
 //! its own. A node that has a membership replies with it and never agrees to another list; a peer
 //! that has restarted since it sent the probe ignores the reply. A peer that sees another peer
 //! under two incarnations, and so with two disks, forgets all peers that it has seen and restarts

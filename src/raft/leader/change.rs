@@ -185,10 +185,10 @@ impl ChangeInProgress {
             && is_quorum(&joint_after(common, peers, staged), counts)
     }
 
-    /// Whether this new voter keeps up, and the leader has heard from it recently. With leases, it
-    /// must also have answered a heartbeat and so granted the vote lease, because a joint change
-    /// cannot be cancelled, and completes only with a quorum of voters that have granted their vote
-    /// leases.
+    /// Whether this new voter keeps up, and the leader has heard from it recently. With leases, the
+    /// new voter must also have answered a heartbeat, and so have granted the vote lease: a joint
+    /// change cannot be cancelled, and completes only with a quorum of voters that have granted
+    /// their vote leases.
     pub(crate) fn new_voter_keeps_up(&self, common: &Common, peers: &Peers, id: NodeId) -> bool {
         let contact_max = common.config().election_timeout_min;
         let known = self.catching_up.get(&id);

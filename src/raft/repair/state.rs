@@ -103,9 +103,9 @@ impl Repair {
         interval.saturating_mul(1 << self.rounds)
     }
 
-    /// Records a request to `member` at `now`. The time until the next one doubles while none is
-    /// answered, because the replies may be under way on a slow connection, which more requests
-    /// would fill with copies of the same contents.
+    /// Records a request to `member` at `now`. The time until the next request doubles while none
+    /// is answered: the replies may be under way on a slow connection, which more requests would
+    /// fill with copies of the same contents.
     pub(super) fn requested(&mut self, member: NodeId, interval: Duration, now: Instant) {
         self.due = now.after(interval.saturating_mul(1 << self.doublings));
         self.asked = Some(member);

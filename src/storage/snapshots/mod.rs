@@ -42,10 +42,10 @@ pub use receiving::PartOutcome;
 /// The snapshots of one node. At most one is taken or received at a time.
 ///
 /// Older snapshots are removed only once the superblock names a snapshot that was verified since
-/// the start: that snapshot, the one before it and all newer ones are kept. Partial files are
-/// removed earlier, when the node begins to take or receive another snapshot, and so are the files
-/// of a snapshot that is abandoned, for example because it differs when it is read back. Apart from
-/// that, no file is removed because it is damaged or unknown.
+/// the start: that snapshot, the one before it and all newer ones are kept. Two kinds of files are
+/// removed earlier: partial files, when the node begins to take or receive another snapshot, and
+/// the files of a snapshot that is abandoned, for example because it differs when it is read back.
+/// Apart from that, no file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,

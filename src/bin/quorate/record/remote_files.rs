@@ -110,9 +110,9 @@ where
         Ok(read)
     }
 
-    /// Returns the time of the first record of a file, from its first part or, if that ends before
-    /// the record, from the part after the block at which the first part ends. If that block has
-    /// the first records, returns the time of the block after it.
+    /// Returns the time of the first record of a file, as its first part has it. If the first part
+    /// ends before that record, returns the time of the first record after the block in which the
+    /// part ends.
     async fn begin(&self, first: &RecordingPart) -> Result<Option<Duration>, CommandError> {
         let intact = IntactPart::of(&first.bytes[..]);
         let Some(RecordingErrorReason::Cut { missing }) =
