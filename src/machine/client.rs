@@ -85,8 +85,9 @@ impl ClientSession {
 
     /// Abandons a request: its outcome is ignored from now on. A copy of the abandoned request may
     /// still be executed until the log has a request of this session that acknowledges it. A later
-    /// request does so if it is encoded after this call, while no request before the abandoned one
-    /// is pending. Does nothing for a registration, or for a request of another session.
+    /// request acknowledges it if that request is encoded after this call, and while no request
+    /// before the abandoned one is pending. Does nothing for a registration, or for a request of
+    /// another session.
     pub fn abandon(&mut self, call: Call) {
         if let Call::Request(nonce, sequence) = call
             && nonce == self.nonce

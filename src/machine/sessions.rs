@@ -226,9 +226,9 @@ impl Sessions {
         }
     }
 
-    /// Drops replies of the owner until the bounds of bytes hold, those of its least recently used
-    /// sessions first. Dropped replies must not decide which requests are executed, because a node
-    /// whose state machine has durable state may not know all replies.
+    /// Drops replies of the owner until the bounds of bytes hold, first the replies of its least
+    /// recently used sessions. Dropped replies must not decide which requests are executed, because
+    /// a node whose state machine has durable state may not know all replies.
     fn drop_replies(&mut self, owner: &[u8]) {
         loop {
             let stored = &self.shares[owner].stored;

@@ -148,8 +148,8 @@ pub(super) fn undamaged(states: &[&DirectoryState], membership: &Membership) -> 
 }
 
 /// Returns the possible loss with `chosen` as the source. Its log is known to be committed through
-/// `committed`. The memberships are the one that is active there and those after it in the log, as
-/// in [`RecoverySource::memberships`].
+/// `committed`. `memberships` are the membership that is active there and the later ones in the
+/// log, as in [`RecoverySource::memberships`].
 fn loss(
     chosen: &DirectoryState,
     states: &[&DirectoryState],

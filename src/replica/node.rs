@@ -41,9 +41,8 @@ use crate::types::{
 ///
 /// The driver's contract is that of [`Raft`], with these outputs: (1) pass one input at a time,
 /// with a monotonic `now` sampled after the input arrived; (2) execute every output, and keep the
-/// order of [`Output::Work`], that of [`Output::Disk`] in each lane, and that of the answers to
-/// [`Output::FreezeView`] and [`Output::ReadView`]; (3) pass [`Input::Timeout`] by
-/// [`Node::deadline`]; (4) report each completion; (5) after a crash, open the directory again.
+/// orders that [`Output`] names; (3) pass [`Input::Timeout`] by [`Node::deadline`]; (4) report each
+/// completion; (5) after a crash, open the directory again.
 ///
 /// Within a step, the parts of a node pass work to one another through three queues, which are
 /// emptied in this order: the algorithm's actions at once, so that the next input finds them

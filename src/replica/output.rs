@@ -9,8 +9,8 @@ use crate::types::{
 };
 
 /// One action that a node requests of its driver. The driver may execute outputs at once and in any
-/// order, but must keep the order of [`Output::Work`], that of [`Output::Disk`] in each lane, and
-/// that of the answers to [`Output::FreezeView`] and [`Output::ReadView`].
+/// order, but must keep three orders: of [`Output::Work`], of [`Output::Disk`] within each lane,
+/// and of the answers to [`Output::FreezeView`] and [`Output::ReadView`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Sends the packet to the node in its `to` field.

@@ -19,8 +19,8 @@ pub enum ConnectionRejectReason {
     /// A limit was reached: `handshakes_max`, `connections_max`, `connections_reserved`,
     /// `connections_per_origin_max`, or the open files that `files_reserved` leaves.
     TooManyConnections,
-    /// A newer connection of the same node replaced this one, or another process of the node turned
-    /// out to be the one that answers at the address of the node.
+    /// A newer connection of the same node replaced this one. Or another process of that node has
+    /// answered at the address of the node, so the process of this connection is a copy.
     Replaced,
     /// The remote sent plaintext, or something else that is not TLS.
     NotTls,

@@ -84,8 +84,8 @@ impl Repair {
         (self.doublings, self.rounds, self.is_answered) = (0, 0, false);
     }
 
-    /// Records a reply. The wait between two requests falls to the one that `rounds` sets, but no
-    /// lower until an entry is repaired.
+    /// Records a reply. The wait between two requests falls to the wait that `rounds` sets, and not
+    /// below that until an entry is repaired.
     pub(super) fn answered(&mut self) {
         (self.doublings, self.is_answered) = (self.rounds, true);
     }

@@ -82,9 +82,9 @@ impl Client {
         Client { shared: Arc::clone(&self.shared), deadline }
     }
 
-    /// Returns the cluster of the configuration. If that names none, returns the first cluster
-    /// without a name from which a node replied; before that, the last cluster with a name from
-    /// which one did.
+    /// Returns the cluster of the configuration. If the configuration names none, returns the first
+    /// cluster without a name from which a node replied. Until such a reply, returns the last
+    /// cluster with a name from which a node replied.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.shared.pool.cluster()

@@ -230,8 +230,8 @@ impl Connection {
         self.executor.handle.requests.send(DriverRequest::Execute(request)).await;
     }
 
-    /// Returns true if the client reads on in a file of the recording, of which the audit log has a
-    /// line already.
+    /// Returns true if the client continues to read a file of the recording, for which the audit
+    /// log has a line already.
     fn continues_recording(&self, body: &RequestBody) -> bool {
         match (body, &self.executor.recording) {
             (RequestBody::ReadRecording { file, offset }, Some(recording)) => {

@@ -56,7 +56,7 @@ struct LoadedTls {
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
     has_revocation_lists: bool,
-    /// The times from which on newer revocation lists should be there.
+    /// The times at which newer revocation lists should be there.
     next_updates: Vec<UnixTime>,
 }
 

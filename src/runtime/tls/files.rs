@@ -34,7 +34,7 @@ pub(super) struct Credentials {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) anchors: TrustAnchors,
-    /// The times from which on newer revocation lists should be there.
+    /// The times at which newer revocation lists should be there.
     pub(super) next_updates: Vec<UnixTime>,
 }
 

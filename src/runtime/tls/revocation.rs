@@ -12,7 +12,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::runtime::tls::pem_file::pem_items;
 
-/// The time before the expiry of a list from which on it is reported.
+/// How long before its expiry a list is reported.
 const NOTICE: Duration = Duration::from_secs(30 * DAY);
 
 /// The number of seconds in a day.
@@ -22,7 +22,7 @@ const DAY: u64 = 24 * 3600;
 #[derive(Debug, Default)]
 pub(super) struct RevocationLists {
     pub(super) lists: Vec<CertRevocationList<'static>>,
-    /// The time of each list from which on a newer one should be there.
+    /// For each list that names it, the time at which a newer list should be there.
     pub(super) next_updates: Vec<UnixTime>,
 }
 

@@ -21,8 +21,8 @@ use crate::wire::{
 /// The size of the read buffer, in bytes. The frame reader assembles longer frames.
 const READ_BYTES: usize = 64 << 10;
 
-/// The maximum length of a TLS record, in bytes, of which nothing can be read until all of it has
-/// arrived.
+/// The maximum length of a TLS record, in bytes. No byte of a record can be read until the whole
+/// record has arrived.
 const RECORD_BYTES: usize = 16 << 10;
 
 /// The maximum number of frames that are written at once.

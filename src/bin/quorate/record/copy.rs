@@ -74,8 +74,8 @@ impl Recording {
         Ok(Recording { files, files_found, removed })
     }
 
-    /// Returns a recording of `files_found` files, of which these were read. The lines name those
-    /// that the node removed meanwhile.
+    /// Returns a recording that has `files_found` files, of which `files` were read. Each line of
+    /// `removed` names files that the node removed meanwhile.
     pub(super) fn of(files: Vec<OpenFile>, files_found: usize, removed: Vec<String>) -> Recording {
         Recording { files, files_found, removed }
     }

@@ -45,7 +45,7 @@ pub(super) struct FileTimes {
     pub(super) last_block: Option<Duration>,
 }
 
-/// The range of times, with both ends, of which all records are copied.
+/// The range of times whose records are all copied; both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeRange {
     from: Duration,
