@@ -197,7 +197,7 @@ impl Record {
         self.kind == KIND_MEMBERSHIP
     }
 
-    /// Returns the entry, or None if `body` does not match its length and digest, or is not a
+    /// Returns the entry, or `None` if `body` does not match its length and digest, or is not a
     /// membership although the header says so.
     pub(crate) fn entry(&self, body: &[u8]) -> Option<Entry> {
         if body.len() != self.body_bytes as usize || Digest::of(body) != self.body {

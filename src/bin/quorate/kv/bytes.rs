@@ -13,7 +13,7 @@ pub(super) fn put_option(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
     part.iter().for_each(|part| put(bytes, part));
 }
 
-/// Reads what [`put`] wrote; every method returns None if the bytes do not match.
+/// Reads what [`put`] wrote; every method returns `None` if the bytes do not match.
 #[derive(Debug)]
 pub(super) struct Parts<'a>(pub(super) &'a [u8]);
 
