@@ -174,6 +174,10 @@ impl Attackers {
             acts.push((name, Arc::clone(&count)));
             let targets = Arc::clone(&targets);
             threads.push(std::thread::spawn(move || {
+                // Attackers have other machines. Here they take only the processor time that the
+                // nodes and the honest client leave. On Linux the call affects only this thread.
+                #[cfg(target_os = "linux")]
+                rustix::process::nice(19).expect("a thread may lower its own priority");
                 let held: Vec<Held> = targets.iter().map(|_| Held::default()).collect();
                 while !ended.load(Ordering::Relaxed) {
                     for (held, target) in held.iter().zip(&*targets) {
