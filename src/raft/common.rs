@@ -87,8 +87,8 @@ impl Common {
     pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
         assert!(now >= self.now, "contract: now never goes back");
         // A leader steps at least once per heartbeat interval. After a gap of a whole election
-        // timeout between two steps, messages of voters may be unread, so it suspends no voter for
-        // silence yet.
+        // timeout between two steps, messages of voters may be unread, so the leader suspends no
+        // voter for silence yet.
         if let Some(rules) = self.config.suspension
             && now >= self.now.after(self.config.election_timeout_max)
         {

@@ -1,5 +1,5 @@
 //! The first check of every message: it rejects every message that no correct node sends to this
-//! node, so that no handler meets one.
+//! node, so that no handler gets such a message.
 
 use core::time::Duration;
 
