@@ -69,8 +69,7 @@ pub(crate) enum UnacknowledgedFlush {
 }
 
 /// Recovers the log of a directory. Every flush through the floor must be there, except for the
-/// last ones, and for those whose entries the current snapshot covers. The result reports the loss
-/// of such flushes.
+/// last ones, and for those whose entries the current snapshot covers; the result reports them.
 pub(crate) fn recover(
     disk: &mut PatchedDisk<'_>,
     directory: &Directory,

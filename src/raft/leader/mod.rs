@@ -511,8 +511,8 @@ impl Leader {
         }
     }
 
-    /// Ends a leader's step: commits, replicates and answers reads. A leader that lost its vote
-    /// asks another node to campaign and steps down, once no read lease is left.
+    /// Ends a leader's step: commits, replicates and answers reads. A leader that is no longer a
+    /// voter asks another node to campaign and steps down, once no read lease is left.
     #[inline]
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.finished(common.log().finished());
