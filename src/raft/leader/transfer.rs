@@ -1,5 +1,5 @@
 //! Leadership transfers (thesis §3.10). Their reasons: a user's request, a voter of higher
-//! priority, a slow, stuck or damaged disk of the leader, or a leader that has lost its vote.
+//! priority, a slow, stuck or damaged disk of the leader, or a leader that is no longer a voter.
 //!
 //! TLA+: `docs/tla/quorate.tla`, AskToTakeOver.
 

@@ -103,7 +103,8 @@ impl Survival {
         self.takeover_allowed = true;
     }
 
-    /// Forbids this node to take over, because it has lost its vote or has become uncertain.
+    /// Forbids this node to take over, because it is no longer an incoming voter or has become
+    /// uncertain.
     pub(crate) fn forbid_takeover(&mut self) {
         self.takeover_allowed = false;
     }

@@ -284,7 +284,7 @@ impl Membership {
     }
 
     /// Returns the membership that follows this joint one: the incoming voters decide alone (Raft
-    /// §6). A member that loses its vote is accepted with any incarnation from then on.
+    /// §6). A member that stops being a voter is accepted with any incarnation from then on.
     #[must_use]
     pub fn leave_joint(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);
