@@ -39,7 +39,7 @@ pub enum EndpointContent {
     /// `/live` replies 200 while the node runs and its driver is not stuck. `/health` replies 200
     /// if `/live` does, the node knows a leader that accepts its disk, and it has applied all but
     /// the last 10,000 committed entries. `/ready` replies 200 if `/health` does, and the node
-    /// knows no `WriteObstacle`.
+    /// knows no `WriteObstacle`; the alarm of a quota is none.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency; `/api/cluster`, its data as JSON; and the three health checks.

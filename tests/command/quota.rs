@@ -27,7 +27,9 @@ fn a_full_store_is_read_only_until_an_operator_made_room() {
     assert_eq!(ask(&nodes, &["put", "a", "two"]).ok(), "ok\n", "it does not grow");
 
     let status = ask(&nodes, &["status"]);
+    assert_eq!(status.code, 1, "writes that grow the store fail");
     assert!(status.out.contains("store: 68 of 100 bytes, the alarm is on"), "{}", status.out);
+    assert_eq!(get(metrics, "/ready").status, 200, "reads, deletes and `quota clear` succeed");
     assert!(get(metrics, "/metrics").body.contains("\nquorate_state_quota_alarm 1\n"));
     let view = get(page, "/api/cluster").json();
     assert_eq!(view["nodes"][0]["usage"]["quota"]["alarm"], true);

@@ -36,11 +36,12 @@ Columns of each node:
 Below them, store is the number of bytes that count against the quota, and sessions is the number of
 open client sessions.
 
-Exit code 1: writes cannot succeed, or a member does not answer this command or its leader. Writes
-cannot succeed without a leader whose disk has space, without a quorum of voters that follow it and
-have space, without a quorum whose states agree, or while the leader has entries to commit and
-commits none, as when the disks of a quorum hang. A warning names each reason. If there are entries
-to commit, the command asks the leader again until it has committed one, for at most 5 s.
+Exit code 1: writes fail, or a member does not answer this command or its leader. Writes fail
+without a leader whose disk has space, without a quorum of voters that follow it and have space,
+without a quorum whose states agree, while the leader has entries to commit and commits none, as
+when the disks of a quorum hang, and, if they grow the store, while the alarm of its quota is on. A
+warning names each reason. If there are entries to commit, the command asks the leader again until
+it has committed one, for at most 5 s.
 
 Each node has an eighth of --timeout to answer.")]
 pub(crate) struct StatusFlags {
@@ -173,7 +174,7 @@ impl ClusterStatus {
     /// Asks the leader again until it has committed an entry, for at most [`COMMIT_PATIENCE`].
     /// Returns true if it still leads and has committed none.
     async fn commits_nothing(&self, client: &Client) -> bool {
-        let Some(leader) = self.leader().filter(|_| self.write_obstacles().is_empty()) else {
+        let Some(leader) = self.leader().filter(|_| self.cluster_obstacles().is_empty()) else {
             return false;
         };
         let Some(member) = self.membership.member(leader.status.id) else { return false };
@@ -240,7 +241,8 @@ impl ClusterStatus {
         format!("cluster {cluster}\n{table}{memory}{}", warnings.collect::<String>())
     }
 
-    /// Returns true if writes can succeed, and every member answers this command and its leader.
+    /// Returns true if no obstacle to writes is known, and every member answers this command and its
+    /// leader.
     fn is_healthy(&self) -> bool {
         let answers = |row: &MemberStatus| row.report.is_ok() && !self.is_silent(row.member.id);
         self.write_obstacles().is_empty() && self.rows.iter().all(answers)
@@ -258,8 +260,21 @@ impl ClusterStatus {
         if leads { Some(true) } else { Some(!self.peer(id)?.suspected) }
     }
 
-    /// Returns the reasons for which no write can succeed.
+    /// Returns the reasons for which writes fail: those of the cluster, and the alarm of the quota.
     fn write_obstacles(&self) -> Vec<String> {
+        let mut obstacles = self.cluster_obstacles();
+        if self.usage().and_then(|usage| usage.quota).is_some_and(|quota| quota.alarm) {
+            obstacles.push(
+                "writes that grow the store fail: it has reached its quota; delete keys or raise \
+                 the quota, then clear the alarm (`quorate quota --help`)"
+                    .to_owned(),
+            );
+        }
+        obstacles
+    }
+
+    /// Returns the reasons for which no write can succeed, whatever it writes.
+    fn cluster_obstacles(&self) -> Vec<String> {
         let Some(leader) = self.leader() else {
             let why = match self.membership.is_empty() {
                 true => {
@@ -333,13 +348,6 @@ impl ClusterStatus {
             )
         }));
         warnings.extend(self.write_obstacles());
-        if self.usage().and_then(|usage| usage.quota).is_some_and(|quota| quota.alarm) {
-            warnings.push(
-                "the store has reached its quota, and rejects writes that grow it: see `quorate \
-                 quota --help`"
-                    .to_owned(),
-            );
-        }
         if !self.membership.is_settled() {
             warnings.push(format!("a membership change is in progress: {}", self.membership));
         }

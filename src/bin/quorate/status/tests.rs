@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quorate::raft::{Config, Raft};
 use quorate::types::{
-    Comparisons, EntryId, Index, Instant, MachineVersion, Restored, RoleName, Status, Term,
+    Comparisons, EntryId, Index, Instant, MachineVersion, QuotaUsage, Restored, RoleName, Status,
+    Term,
 };
 
 use super::*;
@@ -176,7 +177,12 @@ fn voters_that_only_their_leader_reaches_take_writes() {
 #[test]
 fn a_cluster_in_which_writes_cannot_succeed_is_not_healthy() {
     type Change = fn(&mut [Report]);
-    let cases: [(&str, Change); 7] = [
+    let alarm = |reports: &mut [Report]| {
+        let (used_bytes, bytes_max) = (68, 100);
+        reports[0].usage.quota = Some(QuotaUsage { used_bytes, bytes_max, alarm: true });
+    };
+    let cases: [(&str, Change); 8] = [
+        ("writes that grow the store fail: it has reached its quota", alarm),
         ("there is no leader", |reports| {
             reports.iter_mut().for_each(|report| report.status.leader = None);
         }),
