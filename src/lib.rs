@@ -27,6 +27,7 @@
 //! | stable | `raft`, `types` | the core, for a driver of your own |
 //! | stable | `replica::ReplicaConfig`, `replica::ReplicaConfigError` | in `ServerConfig` |
 //! | stable | `storage::StorageConfig`, `storage::SnapshotConfig` | in `ReplicaConfig` |
+//! | stable | `storage::StorageConfigError` | in `ReplicaConfigError` |
 //! | stable | `storage::ClusterId`, `wire::ServiceRejectReason` | in the API of `runtime` |
 //! | stable | `storage::OpenError`, `storage::StorageError`, `storage::ErrorCause` | errors |
 //! | stable | `storage::Disk`, `storage::DiskError` | a disk of your own |

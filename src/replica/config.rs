@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use crate::raft::{Config, ConfigError};
-use crate::storage::StorageConfig;
+use crate::storage::{StorageConfig, StorageConfigError};
 use crate::types::Membership;
-use crate::types::text::texts;
+use crate::types::text::{debug_as_display, texts};
 
 /// The configuration of one node. [`ReplicaConfig::new`] gives defaults; every field may be changed
 /// before the node starts.
@@ -61,13 +61,13 @@ pub struct ReplicaConfig {
 }
 
 /// An error in a node's configuration, which names the field and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplicaConfigError {
     /// An error in the configuration of the consensus algorithm.
     Raft(ConfigError),
     /// An error in the configuration of the log store.
-    Storage(&'static str),
+    Storage(StorageConfigError),
     /// `raft.command_bytes_max`, the first number, is larger than `storage.command_bytes_max`, the
     /// second.
     CommandLargerThanStored(usize, usize),
@@ -78,6 +78,8 @@ pub enum ReplicaConfigError {
     /// `validation_entries` is larger than [`ReplicaConfig::VALIDATION_ENTRIES_MAX`].
     TooManyDigests(u64),
 }
+
+debug_as_display!(ReplicaConfigError);
 
 impl ReplicaConfig {
     /// The largest [`validation_entries`](ReplicaConfig::validation_entries). The node keeps one
@@ -143,7 +145,7 @@ impl ReplicaConfig {
 
 texts! { ReplicaConfigError:
     Self::Raft(error) => "raft: {error}";
-    Self::Storage(error) => "storage: {error}";
+    Self::Storage(error) => "storage.{error}";
     Self::CommandLargerThanStored(proposed, stored) =>
         "raft.command_bytes_max is {proposed}, larger than storage.command_bytes_max, {stored}: \
          raise the latter or lower the former";

@@ -1,8 +1,16 @@
 //! The limits of the storage: sizes of segments, flushes, reads and commands.
 
 use crate::storage::block::{BLOCK_BYTES, ENTRIES_MAX, RECORD_BYTES};
+use crate::storage::config_error::StorageConfigError;
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::snapshots::SnapshotConfig;
+
+/// The highest `segment_bytes`.
+const SEGMENT_BYTES_MAX: u64 = 1 << 32;
+/// The highest `flush_bytes_max`, for which a segment has room with its padding.
+const FLUSH_BYTES_MAX: u64 = 1 << 31;
+/// The highest `spare_segments`.
+const SPARE_SEGMENTS_MAX: u64 = 1 << 16;
 
 /// The limits of a [`Storage`](crate::storage::Storage). The defaults suit a real disk; a
 /// simulation uses smaller segments.
@@ -16,9 +24,9 @@ pub struct StorageConfig {
     pub spare_segments: usize,
     /// The maximum size of a command, in bytes.
     pub command_bytes_max: usize,
-    /// The maximum size of the entries and their headers in one flush, in bytes. It must hold a
-    /// command of `command_bytes_max`, and a segment must hold a flush of this size. A larger
-    /// membership gets a flush of its own.
+    /// The maximum size of the entries and their headers in one flush, in bytes, at most 2 GiB. It
+    /// must hold a command of `command_bytes_max`, and a segment must hold a flush of this size. A
+    /// larger membership gets a flush of its own.
     pub flush_bytes_max: usize,
     /// The maximum size of one disk read of entries by a fetch, in bytes; it must hold a command of
     /// `command_bytes_max`. A larger membership is read alone. It does not limit reads of headers.
@@ -61,28 +69,25 @@ impl StorageConfig {
     /// Checks every limit.
     ///
     /// # Errors
-    /// A text that names the field that is out of its bounds.
-    pub fn check(&self) -> Result<(), &'static str> {
-        const BYTES_MAX: u64 = 1 << 32;
-        const COUNT_MAX: usize = 1 << 16;
+    /// A [`StorageConfigError`] that names the field that is out of its bounds.
+    pub fn check(&self) -> Result<(), StorageConfigError> {
+        let check = StorageConfigError::check;
         let record = self.command_bytes_max.saturating_add(Self::ENTRY_BYTES);
-        if !self.segment_bytes.is_multiple_of(PAGE_BYTES as u64) || self.segment_bytes > BYTES_MAX {
-            return Err("segment_bytes must be a multiple of 4096 and at most 4 GiB");
+        let flush = record as u64..=FLUSH_BYTES_MAX;
+        let reason = "to hold a command of command_bytes_max bytes and its headers";
+        check("flush_bytes_max", self.flush_bytes_max as u64, flush, reason)?;
+        let segment = self.segment_bytes_min()..=SEGMENT_BYTES_MAX;
+        let reason = "to hold a flush of flush_bytes_max bytes and its padding, and a multiple of \
+                      4096";
+        check("segment_bytes", self.segment_bytes, segment.clone(), reason)?;
+        if !self.segment_bytes.is_multiple_of(PAGE_BYTES as u64) {
+            let (field, value) = ("segment_bytes", self.segment_bytes);
+            return Err(StorageConfigError::new(field, value, segment, reason));
         }
-        if self.spare_segments == 0 || self.spare_segments > COUNT_MAX {
-            return Err("spare_segments must be from 1 to 65536");
-        }
-        if self.flush_bytes_max < record {
-            return Err("flush_bytes_max must be at least command_bytes_max plus 112 bytes");
-        }
-        if self.flush_bytes_max as u64 > self.segment_bytes
-            || self.segment_bytes_min() > self.segment_bytes
-        {
-            return Err("segment_bytes must hold flush_bytes_max bytes and their padding");
-        }
-        if self.read_bytes_max < framed_bytes(record) + PAGE_BYTES {
-            return Err("read_bytes_max must hold command_bytes_max bytes and their padding");
-        }
+        check("spare_segments", self.spare_segments as u64, 1..=SPARE_SEGMENTS_MAX, "")?;
+        let read = (framed_bytes(record) + PAGE_BYTES) as u64..=u64::MAX;
+        let reason = "to hold a command of command_bytes_max bytes and its padding";
+        check("read_bytes_max", self.read_bytes_max as u64, read, reason)?;
         self.snapshots.check()
     }
 
@@ -102,36 +107,51 @@ impl StorageConfig {
 mod tests {
     use super::*;
 
-    fn error_after(change: impl Fn(&mut StorageConfig)) -> &'static str {
-        let mut config = StorageConfig::default();
-        change(&mut config);
-        config.check().expect_err("out of its bounds")
-    }
-
     #[test]
-    fn each_bound_names_its_field() {
+    fn each_error_names_the_field_its_value_and_its_bounds() {
+        const MIB: u64 = 1 << 20;
+        type Change = fn(&mut StorageConfig);
+        let cases: [(Change, &str, u64, u64, u64); 13] = [
+            (
+                |c| c.segment_bytes = (64 << 20) + 1,
+                "segment_bytes",
+                64 * MIB + 1,
+                4_239_360,
+                1 << 32,
+            ),
+            (|c| c.segment_bytes = 1 << 40, "segment_bytes", 1 << 40, 4_239_360, 1 << 32),
+            (|c| c.segment_bytes = 4 << 20, "segment_bytes", 4 * MIB, 4_239_360, 1 << 32),
+            (|c| c.spare_segments = 0, "spare_segments", 0, 1, 65_536),
+            (|c| c.spare_segments = 65_537, "spare_segments", 65_537, 1, 65_536),
+            (|c| c.flush_bytes_max = 1 << 20, "flush_bytes_max", MIB, MIB + 112, 1 << 31),
+            (|c| c.read_bytes_max = 1 << 20, "read_bytes_max", MIB, 1_064_960, u64::MAX),
+            (|c| c.snapshots.chunk_bytes = 511, "snapshots.chunk_bytes", 511, 512, MIB),
+            (|c| c.snapshots.chunk_bytes = 1 << 21, "snapshots.chunk_bytes", 2 * MIB, 512, MIB),
+            (
+                |c| c.snapshots.manifest_bytes_max = 1,
+                "snapshots.manifest_bytes_max",
+                1,
+                MIB,
+                u64::MAX,
+            ),
+            (|c| c.snapshots.window = 0, "snapshots.window", 0, 1, u64::MAX),
+            (|c| c.snapshots.sync_chunks = 0, "snapshots.sync_chunks", 0, 1, u64::MAX),
+            (|c| c.snapshots.serving_max = 0, "snapshots.serving_max", 0, 1, u64::MAX),
+        ];
         assert_eq!(StorageConfig::default().check(), Ok(()));
-        assert!(error_after(|c| c.segment_bytes = 4097).starts_with("segment_bytes"));
-        assert!(error_after(|c| c.segment_bytes = 1 << 40).starts_with("segment_bytes"));
-        assert!(error_after(|c| c.segment_bytes = 4 << 20).starts_with("segment_bytes"));
-        assert!(error_after(|c| c.spare_segments = 0).starts_with("spare_segments"));
-        assert!(error_after(|c| c.flush_bytes_max = 1 << 20).starts_with("flush_bytes_max"));
-        assert!(error_after(|c| c.command_bytes_max = usize::MAX).starts_with("flush_bytes_max"));
-        assert!(error_after(|c| c.read_bytes_max = 1 << 20).starts_with("read_bytes_max"));
-        assert!(
-            error_after(|c| c.snapshots.chunk_bytes = 511).starts_with("snapshots.chunk_bytes")
-        );
-        assert!(
-            error_after(|c| c.snapshots.chunk_bytes = (1 << 20) + 1)
-                .starts_with("snapshots.chunk_bytes")
-        );
-        assert!(
-            error_after(|c| c.snapshots.manifest_bytes_max = 1)
-                .starts_with("snapshots.manifest_bytes_max")
-        );
-        assert!(error_after(|c| c.snapshots.window = 0).starts_with("snapshots.window"));
-        assert!(error_after(|c| c.snapshots.sync_chunks = 0).starts_with("snapshots.window"));
-        assert!(error_after(|c| c.snapshots.serving_max = 0).starts_with("snapshots.window"));
+        for (change, field, value, min, max) in cases {
+            let mut config = StorageConfig::default();
+            change(&mut config);
+            let error = config.check().expect_err(field);
+            assert_eq!((error.field, error.value), (field, value), "{error}");
+            assert_eq!((error.min, error.max), (min, max), "{error}");
+            assert!(error.to_string().starts_with(&format!("{field} is {value}: ")), "{error}");
+        }
+        let config = StorageConfig { command_bytes_max: usize::MAX, ..StorageConfig::default() };
+        assert_eq!(config.check().expect_err("no flush holds it").field, "flush_bytes_max");
+        let config = StorageConfig { spare_segments: 0, ..StorageConfig::default() };
+        let error = config.check().expect_err("none is spare").to_string();
+        assert_eq!(error, "spare_segments is 0: it must be from 1 to 65536");
     }
 
     #[test]

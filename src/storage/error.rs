@@ -56,7 +56,7 @@ pub enum ErrorCause {
 pub enum OpenError {
     /// A value of the configuration is out of its bounds, or too small for the data on the disk or
     /// in an import; the text names the field.
-    Config(&'static str),
+    Config(String),
     /// The directory has neither a superblock nor another file of a node.
     NotFormatted,
     /// The directory has this file of a node, but no superblock: an import into it was interrupted,

@@ -48,7 +48,7 @@ impl StorageImport {
         membership: &Membership,
         config: &StorageConfig,
     ) -> Result<StorageImport, OpenError> {
-        config.check().map_err(OpenError::Config)?;
+        config.check().map_err(|error| OpenError::Config(error.to_string()))?;
         if let Some((file, _)) = list(disk)?.first() {
             return Err(OpenError::NotEmpty(*file));
         }
@@ -116,7 +116,10 @@ impl StorageImport {
             Payload::Noop | Payload::Membership(_) => false,
         };
         if entries.iter().any(too_large) {
-            let message = "command_bytes_max is smaller than a command of the log";
+            let message = format!(
+                "command_bytes_max is {}, smaller than a command of the log: raise it",
+                self.command_bytes_max
+            );
             return Err(OpenError::Config(message));
         }
         let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(()) };
@@ -180,9 +183,7 @@ impl StorageImport {
 fn abandoned(reason: AbandonReason) -> OpenError {
     match reason {
         AbandonReason::Full => OpenError::Full,
-        AbandonReason::TooLarge { .. } => {
-            OpenError::Config("manifest_bytes_max is smaller than the manifest of the snapshot")
-        }
+        AbandonReason::TooLarge { .. } => OpenError::Config(reason.to_string()),
         AbandonReason::Damaged(failure) => OpenError::Failed(failure),
         AbandonReason::Superseded | AbandonReason::Unreadable => {
             unreachable!("an import receives no snapshot from a peer, and freezes no state")

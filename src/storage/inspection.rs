@@ -82,7 +82,7 @@ impl Inspection {
     }
 
     fn read(disk: &mut dyn Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
-        config.check().map_err(OpenError::Config)?;
+        config.check().map_err(|error| OpenError::Config(error.to_string()))?;
         let directory = Directory::read(disk)?;
         let superblock_faults = directory.superblock_faults(disk);
         let mut disk = PatchedDisk::new(disk);

@@ -7,6 +7,7 @@ mod block;
 mod body_damage;
 mod bytes;
 mod config;
+mod config_error;
 mod contract;
 mod directory;
 mod disk;
@@ -51,6 +52,7 @@ mod torn_flush;
 mod used_files;
 
 pub use config::StorageConfig;
+pub use config_error::StorageConfigError;
 pub use disk::{Disk, DiskError, FileAction, FileName};
 pub use error::{ErrorCause, OpenError, StorageError};
 pub use identity::ClusterId;

@@ -128,7 +128,7 @@ impl Storage {
         membership: &Membership,
         config: &StorageConfig,
     ) -> Result<(), OpenError> {
-        config.check().map_err(OpenError::Config)?;
+        config.check().map_err(|error| OpenError::Config(error.to_string()))?;
         let files = list(disk)?;
         if let Some((file, _)) = files.iter().find(|(file, _)| *file != FileName::Superblock) {
             return Err(OpenError::NotEmpty(*file));
@@ -182,7 +182,7 @@ impl Storage {
         config: &StorageConfig,
         accepts: &mut dyn FnMut(&OpenedStorage) -> bool,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
-        config.check().map_err(OpenError::Config)?;
+        config.check().map_err(|error| OpenError::Config(error.to_string()))?;
         let directory = Directory::read(disk)?;
         let found = directory.superblock.identity;
         let identity = Identity { cluster, node, ..found };
@@ -394,10 +394,9 @@ impl Storage {
         committed: Index,
     ) -> Result<(), OpenError> {
         if !self.is_one_flush(&entries) {
-            return Err(OpenError::Config(
-                "the last flush, which has to be written again, is larger than flush_bytes_max: \
-                 start the node once with the earlier limits",
-            ));
+            let text = "the last flush, which has to be written again, is larger than \
+                        flush_bytes_max: start the node once with the earlier limits";
+            return Err(OpenError::Config(text.to_owned()));
         }
         let seq: FlushSeq = self.log.acknowledged();
         self.spare_segments_target = 1;

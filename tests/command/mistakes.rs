@@ -114,15 +114,17 @@ fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
     let members = nodes.listed(&[1]);
     let serve = ["serve", "--id", "1", "--data-dir", "d1", "--members", &members];
     let of = |flags: &[&str]| nodes.quorate(&[&serve[..], flags].concat());
-    let text = "--segment-size: the size must be at least 4140KiB";
+    let text = "--segment-size: it is 4194304 bytes: it must be a multiple of 4KiB from 4140KiB";
     of(&["--segment-size", "4MiB"]).fails_with(2, text);
-    let text = "--recording-size: --recording-size is 1: it must be 0, for no recording, or at \
-                least 1048576 bytes";
+    let text = "--spare-segments: it is 0: it must be from 1 to 65536";
+    of(&["--spare-segments", "0"]).fails_with(2, text);
+    let text = "--recording-size: it is 1 bytes: it must be 0, for no recording, or at least \
+                1024KiB";
     of(&["--recording-size", "1"]).fails_with(2, text);
     let text = "--heartbeat: --election-timeout is 300ms, less than three times --heartbeat, which \
                 is 10s";
     of(&["--heartbeat", "10s"]).fails_with(2, text);
-    let text = "--election-timeout: twice --election-timeout is 7200s, over an hour";
+    let text = "--election-timeout: it is 3600s: it must be at most 30min";
     of(&["--election-timeout", "1h"]).fails_with(2, text);
     assert!(!nodes.directory(1).exists(), "nothing was created");
 }

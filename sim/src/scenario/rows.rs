@@ -392,6 +392,6 @@ impl Row {
         if let Err(error) = settings.config.check() {
             return Some(error.to_string());
         }
-        storage_of(settings).check().err().map(str::to_owned)
+        storage_of(settings).check().err().map(|error| error.to_string())
     }
 }

@@ -254,7 +254,7 @@ fn syntax_errors_name_their_place_and_the_remedy() {
             "2:18: election_timeout_min is 50ms",
         ),
         ("priorities 1 2", "2 priorities for 3 members: write one per member"),
-        ("segment bytes 5000", "1:15: segment_bytes must be a multiple of 4096"),
+        ("segment bytes 5000", "1:15: segment_bytes is 5000: it must be from "),
         ("command bytes max 99", "1:19: `99` is not a whole number from 100"),
         ("at 1s flap n1-n2 every 900ns", "the period is shorter than 1us"),
         ("loss 10", "1:8: the line ends here: `in 1000` is missing"),

@@ -8,7 +8,8 @@ use crate::runtime::config::{NetworkConfig, ServerConfig, ServiceConfig, too_lon
 use crate::runtime::tls::{Tls, TlsConfig, TlsError};
 use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
-use crate::types::Acknowledge;
+use crate::types::text::debug_as_display;
+use crate::types::{Acknowledge, SessionBounds};
 
 /// The configuration of a client. [`ClientConfig::new`] sets defaults; every field may be changed
 /// before the start.
@@ -161,11 +162,16 @@ impl ClientConfig {
         if self.requests_max == 0 {
             return Err(ClientConfigError::Zero("requests_max"));
         }
-        if self.keepalive_timeout < 2 * self.keepalive_interval {
-            return Err(ClientConfigError::KeepaliveTimeoutTooShort);
+        let ClientConfig { keepalive_timeout, keepalive_interval, .. } = *self;
+        if keepalive_timeout < 2 * keepalive_interval {
+            return Err(ClientConfigError::KeepaliveTimeoutTooShort {
+                keepalive_timeout,
+                keepalive_interval,
+            });
         }
-        if self.retry_max < self.retry_min {
-            return Err(ClientConfigError::RetryMaxBelowMin);
+        let ClientConfig { retry_max, retry_min, .. } = *self;
+        if retry_max < retry_min {
+            return Err(ClientConfigError::RetryMaxBelowMin { retry_max, retry_min });
         }
         Ok(())
     }
@@ -193,7 +199,7 @@ impl ClientConfig {
 }
 
 /// The reasons for which a [`ClientConfig`] is invalid.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientConfigError {
     /// A TLS file of the configuration cannot be used.
@@ -218,7 +224,14 @@ pub enum ClientConfigError {
     #[error("acknowledge may not be LeaderOnly: use Client::propose_at_most_once for that")]
     LeaderOnly,
     /// A limit of the session is out of its range.
-    #[error("a session limit is out of its range, see SessionLimits: {0:?}")]
+    #[error(
+        "session.window is {}: it must be from 1 to {}; session.replies_bytes_max is {}: it must \
+        be at most {}",
+        .0.window,
+        SessionBounds::WINDOW_MAX,
+        .0.replies_bytes_max,
+        SessionBounds::REPLIES_BYTES_PER_SESSION_MAX
+    )]
     InvalidSessionLimits(SessionLimits),
     /// The named field is zero, although it must be positive.
     #[error("{0} is zero: it must be positive")]
@@ -227,12 +240,27 @@ pub enum ClientConfigError {
     #[error("{0} is {1:?}, longer than a year: lower it")]
     TooLong(&'static str, Duration),
     /// `keepalive_timeout` is less than two keepalive intervals.
-    #[error("keepalive_timeout must be at least twice keepalive_interval")]
-    KeepaliveTimeoutTooShort,
+    #[error(
+        "keepalive_timeout is {keepalive_timeout:?}: it must be at least twice keepalive_interval, \
+        which is {keepalive_interval:?}"
+    )]
+    KeepaliveTimeoutTooShort {
+        /// The time without a received byte after which a connection is closed.
+        keepalive_timeout: Duration,
+        /// The interval at which an idle side of a connection sends a keepalive.
+        keepalive_interval: Duration,
+    },
     /// `retry_max` is less than `retry_min`.
-    #[error("retry_max must be at least retry_min")]
-    RetryMaxBelowMin,
+    #[error("retry_max is {retry_max:?}: it must be at least retry_min, which is {retry_min:?}")]
+    RetryMaxBelowMin {
+        /// The configured longest wait.
+        retry_max: Duration,
+        /// The configured first wait.
+        retry_min: Duration,
+    },
 }
+
+debug_as_display!(ClientConfigError);
 
 #[cfg(test)]
 mod tests {
@@ -252,6 +280,36 @@ mod tests {
         assert_eq!(config.keepalive_timeout, Duration::from_secs(7));
         assert_eq!(config.idle_max, Duration::from_secs(4));
         assert_eq!(config.check(), Ok(()));
+    }
+
+    #[test]
+    fn an_error_names_the_field_its_value_and_its_bound() {
+        let cases: [(fn(&mut ClientConfig), &str); 7] = [
+            (|config| config.addresses.clear(), "no node addresses are configured"),
+            (|config| config.addresses = vec!["a".into()], "\"a\" is not an address: write host"),
+            (|config| config.requests_max = 0, "requests_max is zero: it must be positive"),
+            (|config| config.idle_max = Duration::ZERO, "idle_max is zero: it must be positive"),
+            (
+                |config| config.keepalive_timeout = Duration::from_secs(1) / 2,
+                "keepalive_timeout is 500ms: it must be at least twice keepalive_interval, which \
+                 is 500ms",
+            ),
+            (
+                |config| config.retry_max = Duration::from_millis(1),
+                "retry_max is 1ms: it must be at least retry_min, which is 10ms",
+            ),
+            (
+                |config| config.session.window = 0,
+                "session.window is 0: it must be from 1 to 1024; session.replies_bytes_max is \
+                 4194304: it must be at most ",
+            ),
+        ];
+        for (change, text) in cases {
+            let mut config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+            change(&mut config);
+            let error = config.check().expect_err(text).to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
     }
 
     #[test]

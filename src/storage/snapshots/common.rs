@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::storage::config_error::StorageConfigError;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::identity::ClusterId;
@@ -271,16 +272,22 @@ impl SnapshotConfig {
     /// Checks every limit.
     ///
     /// # Errors
-    /// A text that names the field that is out of its bounds.
-    pub fn check(&self) -> Result<(), &'static str> {
-        if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
-            return Err("snapshots.chunk_bytes must be from 512 to 1048576");
-        }
-        if self.manifest_bytes_max < self.chunk_bytes.max(MANIFEST_BYTES_MIN) {
-            return Err("snapshots.manifest_bytes_max must be at least 4096 and chunk_bytes");
-        }
-        if self.window == 0 || self.sync_chunks == 0 || self.serving_max == 0 {
-            return Err("snapshots.window, sync_chunks and serving_max must be at least 1");
+    /// A [`StorageConfigError`] that names the field that is out of its bounds.
+    pub fn check(&self) -> Result<(), StorageConfigError> {
+        let check = |field, value: u32, min: u32, max, reason| {
+            StorageConfigError::check(field, value.into(), min.into()..=max, reason)
+        };
+        let chunk_max = CHUNK_BYTES_MAX.into();
+        check("snapshots.chunk_bytes", self.chunk_bytes, CHUNK_BYTES_MIN, chunk_max, "")?;
+        let (bytes, min) = (self.manifest_bytes_max, self.chunk_bytes.max(MANIFEST_BYTES_MIN));
+        let reason = "the size of one chunk";
+        check("snapshots.manifest_bytes_max", bytes, min, u64::MAX, reason)?;
+        for (field, value) in [
+            ("snapshots.window", self.window),
+            ("snapshots.sync_chunks", self.sync_chunks),
+            ("snapshots.serving_max", self.serving_max),
+        ] {
+            check(field, value, 1, u64::MAX, "")?;
         }
         Ok(())
     }

@@ -129,8 +129,13 @@ async fn serve(
         ServerError::Open(OpenError::Storage(error @ storage::OpenError::NoSuperblock(_))) => {
             CommandError::invalid_input(format!("{}: {error}", directory.display()))
         }
-        error @ ServerError::OpenFiles { .. } => {
-            sources.error("connections_max", server_config::with_flags(&error))
+        ServerError::OpenFiles { needed, limit } => {
+            let text = format!(
+                "the node may need {needed} open files, but this process may open {limit}: raise \
+                 the limit (ulimit -Hn, or LimitNOFILE of the service) to {needed}, or lower \
+                 --connections-max"
+            );
+            sources.error("connections_max", text)
         }
         error if error.is_transient() => CommandError::invalid_input(error).into_transient(),
         error => CommandError::invalid_input(error),

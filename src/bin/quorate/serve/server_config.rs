@@ -1,5 +1,6 @@
 //! Builds the configuration of a node from its settings; each error names the setting.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -7,7 +8,9 @@ use quorate::http::Endpoint;
 use quorate::raft::ConfigError;
 use quorate::replica::{ReplicaConfigError, can_be_repaired};
 use quorate::runtime::{ANY_UNNAMED_CLUSTER, Principal, ServerConfig, ServerConfigError};
-use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
+use quorate::storage::{
+    ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig, StorageConfigError,
+};
 use quorate::types::NodeId;
 
 use crate::certs;
@@ -64,29 +67,13 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
     let storage = &mut replica.storage;
     storage.segment_bytes = settings.segment_size.map_or(storage.segment_bytes, |size| size.0);
     storage.spare_segments = settings.spare_segments.unwrap_or(storage.spare_segments);
-    let error = |setting: Option<&str>, text: &dyn std::fmt::Display| match setting {
-        Some(setting) => sources.error(setting, with_flags(text)),
+    let error = |named: Option<(&str, String)>, text: &dyn fmt::Display| match named {
+        Some((setting, text)) => sources.error(setting, text),
         None => CommandError::invalid_input(text),
     };
-    config.replica.check().map_err(|found| match found {
-        ReplicaConfigError::Storage(text) if text.starts_with("segment_bytes must hold") => {
-            let kib = config.replica.storage.segment_bytes_min().div_ceil(1 << 10);
-            let text = format!("the size must be at least {kib}KiB, to hold the longest flush");
-            error(Some("segment_size"), &text)
-        }
-        found => error(setting_of_replica(&found, settings), &found),
-    })?;
-    config.check().map_err(|found| match found {
-        ServerConfigError::PlaintextNotAllowed(address) => {
-            let text = format!(
-                "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
-                 (--certs), listen on a loopback address, or allow them (--plaintext)"
-            );
-            // Without its own setting, the address is the one in the member list.
-            error(Some(if settings.listen.is_some() { "listen" } else { "members" }), &text)
-        }
-        found => error(setting_of(&found), &found),
-    })?;
+    let checked = config.replica.check();
+    checked.map_err(|found| error(of_replica_error(&found, settings), &found))?;
+    config.check().map_err(|found| error(of_server_error(&found, settings), &found))?;
     Ok(plan)
 }
 
@@ -204,7 +191,7 @@ fn joining(
 /// Returns the configuration of a node whose data directory has been in use, from its membership.
 fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, CommandError> {
     let at = directory.display();
-    let missing = |why: &dyn std::fmt::Display| {
+    let missing = |why: &dyn fmt::Display| {
         CommandError::invalid_input(format!(
             "--members or --join is missing, and {at} does not hold the membership: {why}"
         ))
@@ -243,68 +230,102 @@ fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, Comman
 }
 
 /// An error about a data directory on which no node can start.
-pub(super) fn damaged(directory: &Path, damage: &dyn std::fmt::Display) -> CommandError {
+pub(super) fn damaged(directory: &Path, damage: &dyn fmt::Display) -> CommandError {
     let at = directory.display();
     CommandError::invalid_input(format!("{at}: {damage}; next: quorate inspect {at}"))
 }
 
-/// Returns the text of an error about settings, with their flags in place of the fields that they
-/// set.
-pub(super) fn with_flags(error: &dyn std::fmt::Display) -> String {
-    let flags = [
-        ("raft: ", ""),
-        ("raft.election_timeout", "election_timeout"),
-        ("storage: ", ""),
-        ("election_timeout_min", "--election-timeout"),
-        ("election_timeout_max", "twice --election-timeout"),
-        ("heartbeat_interval", "--heartbeat"),
-        ("network.connections_max", "--connections-max"),
-        ("recording_bytes", "--recording-size"),
-        ("snapshot_entries", "--snapshot-entries"),
-        ("scrub_period", "--scrub-period"),
-        ("spare_segments", "--spare-segments"),
-        ("segment_bytes", "--segment-size"),
-    ];
-    flags.into_iter().fold(error.to_string(), |text, (field, flag)| text.replace(field, flag))
+/// Returns the setting that causes the error, and its text in the words of the settings; none if no
+/// setting can cause it.
+fn of_server_error(
+    error: &ServerConfigError,
+    settings: &Settings,
+) -> Option<(&'static str, String)> {
+    Some(match error {
+        ServerConfigError::NotMember(_) => ("id", error.to_string()),
+        ServerConfigError::DuplicateMember(_) => ("members", error.to_string()),
+        ServerConfigError::PlaintextNotAllowed(address) => {
+            // Without its own setting, the address is the one in the member list.
+            let setting = if settings.listen.is_some() { "listen" } else { "members" };
+            let text = format!(
+                "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
+                 (--certs), listen on a loopback address, or allow them (--plaintext)"
+            );
+            (setting, text)
+        }
+        ServerConfigError::Zero("network.connections_max") => {
+            ("connections_max", "it is 0: a node needs at least one connection".to_owned())
+        }
+        ServerConfigError::RecordingTooSmall { bytes, min } => {
+            let text = format!(
+                "it is {bytes} bytes: it must be 0, for no recording, or at least {}KiB",
+                min >> 10
+            );
+            ("recording_size", text)
+        }
+        _ => return None,
+    })
 }
 
-/// Returns the setting that causes the error; `None` if no setting can.
-fn setting_of(error: &ServerConfigError) -> Option<&'static str> {
-    match error {
-        ServerConfigError::NotMember(_) => Some("id"),
-        ServerConfigError::DuplicateMember(_) => Some("members"),
-        ServerConfigError::FixedElectionTimeout(_) => Some("election_timeout"),
-        ServerConfigError::Zero("network.connections_max") => Some("connections_max"),
-        ServerConfigError::RecordingTooSmall { .. } => Some("recording_size"),
-        _ => None,
-    }
+/// Returns the setting that causes the error, and its text in the words of the settings; none if no
+/// setting can cause it.
+fn of_replica_error(
+    error: &ReplicaConfigError,
+    settings: &Settings,
+) -> Option<(&'static str, String)> {
+    Some(match error {
+        ReplicaConfigError::Raft(error) => return of_raft_error(error, settings),
+        ReplicaConfigError::Storage(StorageConfigError { field, value, min, max, .. }) => {
+            match *field {
+                "segment_bytes" => {
+                    let text = format!(
+                        "it is {value} bytes: it must be a multiple of 4KiB from {}KiB, which \
+                         hold the longest flush, to {}GiB",
+                        min.div_ceil(1 << 10),
+                        max >> 30
+                    );
+                    ("segment_size", text)
+                }
+                "spare_segments" => {
+                    ("spare_segments", format!("it is {value}: it must be from {min} to {max}"))
+                }
+                _ => return None,
+            }
+        }
+        ReplicaConfigError::BoundIsZero("snapshot_entries") => {
+            ("snapshot_entries", "it is 0: it must be at least 1".to_owned())
+        }
+        ReplicaConfigError::BoundIsZero("scrub_period") => {
+            ("scrub_period", "it is 0: it must be longer".to_owned())
+        }
+        _ => return None,
+    })
 }
 
-/// Returns the setting that causes the error; `None` if no setting can.
-fn setting_of_replica(error: &ReplicaConfigError, settings: &Settings) -> Option<&'static str> {
-    match error {
-        ReplicaConfigError::Raft(ConfigError::IdIsZero) => Some("id"),
-        ReplicaConfigError::Raft(ConfigError::HeartbeatIntervalIsZero) => Some("heartbeat"),
-        ReplicaConfigError::Raft(ConfigError::InvalidBootstrapPeers) => Some("members"),
-        // The two contradict each other, and one of them may be the default.
-        ReplicaConfigError::Raft(ConfigError::ElectionTimeoutTooShort { .. })
-            if settings.election_timeout.is_none() =>
-        {
-            Some("heartbeat")
+/// Returns the setting that causes the error, and its text in the words of the settings; none if no
+/// setting can cause it.
+fn of_raft_error(error: &ConfigError, settings: &Settings) -> Option<(&'static str, String)> {
+    Some(match error {
+        ConfigError::HeartbeatIntervalIsZero => {
+            ("heartbeat", "it is 0: set a longer interval".to_owned())
         }
-        ReplicaConfigError::Raft(
-            ConfigError::ElectionTimeoutTooShort { .. }
-            | ConfigError::ElectionTimeoutsTooClose { .. }
-            | ConfigError::ElectionTimeoutTooLong(_),
-        ) => Some("election_timeout"),
-        ReplicaConfigError::Storage(text) if text.starts_with("spare_segments") => {
-            Some("spare_segments")
+        ConfigError::InvalidBootstrapPeers => ("members", error.to_string()),
+        ConfigError::ElectionTimeoutTooShort { election_timeout_min, heartbeat_interval } => {
+            // The two contradict each other, and one of them may be the default.
+            let setting = match settings.election_timeout {
+                Some(_) => "election_timeout",
+                None => "heartbeat",
+            };
+            let text = format!(
+                "--election-timeout is {election_timeout_min:?}, less than three times \
+                 --heartbeat, which is {heartbeat_interval:?}: raise the first or lower the second"
+            );
+            (setting, text)
         }
-        ReplicaConfigError::Storage(text) if text.starts_with("segment_bytes") => {
-            Some("segment_size")
+        ConfigError::ElectionTimeoutTooLong(twice) => {
+            let text = format!("it is {:?}: it must be at most 30min; check its unit", *twice / 2);
+            ("election_timeout", text)
         }
-        ReplicaConfigError::BoundIsZero("snapshot_entries") => Some("snapshot_entries"),
-        ReplicaConfigError::BoundIsZero("scrub_period") => Some("scrub_period"),
-        _ => None,
-    }
+        _ => return None,
+    })
 }
