@@ -22,6 +22,8 @@ pub enum ConnectionRejectReason {
     /// A newer connection of the same node replaced this one. Or another process of that node has
     /// answered at the address of the node, so the process of this connection is a copy.
     Replaced,
+    /// The remote speaks another protocol, such as HTTP or SSH.
+    OtherProtocol,
     /// The remote sent plaintext, or something else that is not TLS.
     NotTls,
     /// The remote uses TLS, but this end does not.
@@ -84,7 +86,8 @@ impl ConnectionRejectReason {
     pub(super) fn needs_operator(self) -> bool {
         matches!(
             self,
-            ConnectionRejectReason::NotTls
+            ConnectionRejectReason::OtherProtocol
+                | ConnectionRejectReason::NotTls
                 | ConnectionRejectReason::UnexpectedTls
                 | ConnectionRejectReason::UnsupportedTls
                 | ConnectionRejectReason::NoCertificate

@@ -8,7 +8,8 @@ use crate::wire::kind::{Kind, WIRE_VERSION};
 /// The size of a frame header in bytes.
 pub const FRAME_HEADER_BYTES: usize = 32;
 
-const MAGIC: [u8; 4] = *b"QRT\n";
+/// The first bytes of every frame.
+pub(crate) const MAGIC: [u8; 4] = *b"QRT\n";
 
 /// The layout of the header; integers are little-endian.
 const VERSION: Range<usize> = 4..6;

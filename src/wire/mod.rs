@@ -34,6 +34,8 @@ mod kind;
 mod reader;
 
 pub use client::ServiceRejectReason;
+#[cfg(feature = "tokio")]
+pub(crate) use frame::MAGIC;
 
 unstable_use! {
     client::{ClientHello, ClientHelloError, ClientReply}, // feature `unstable`

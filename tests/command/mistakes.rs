@@ -1,10 +1,15 @@
 //! Clients that are configured for different nodes than those that they reach: each mistake has its
 //! own exit code, and is named at once.
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use crate::addresses::free_address;
 use crate::cli::{CommandOutput, command};
+use crate::http::first_of;
+use crate::http_client::get;
 use crate::nodes::Nodes;
 
 /// The ids of both clusters, and the certificates of the first one, are drawn by `certs`.
@@ -65,6 +70,42 @@ fn each_mistake_of_a_client_has_its_own_exit_code() {
 
     let order = [&["transfer", "--nodes", &tls], &with("certs")[..]].concat();
     nodes.quorate(&order).fails_with(10, "requires an administrator");
+}
+
+/// A service that greets each caller, as that of SSH does, and then waits for its answer.
+fn greeting_service(greeting: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        let mut callers = Vec::new();
+        for caller in listener.incoming() {
+            let mut caller = caller.expect("a caller");
+            caller.write_all(greeting).expect("the caller has room for it");
+            callers.push(caller);
+        }
+    });
+    address
+}
+
+#[test]
+fn an_address_of_another_service_is_named_at_once_with_its_protocol() {
+    let (nodes, metrics, _) = first_of(1);
+    nodes.quorate(&[&["certs", "certs"], &PRINCIPALS[..]].concat()).ok();
+    let metrics = metrics.to_string();
+    let ssh = greeting_service(b"SSH-2.0-OpenSSH_9.6\r\n");
+    let other = greeting_service(b"220 mail.example ESMTP\r\n");
+    let begins = "does not speak the protocol of quorate, but begins with \"220 \"";
+    for (address, text) in [(metrics, "speaks HTTP"), (ssh, "speaks SSH"), (other, begins)] {
+        for certs in [&[][..], &["--certs", "certs", "--as", "client/app"]] {
+            fails(&nodes, &[&["--nodes", &address], certs].concat(), 2, text);
+        }
+        let (listen, member) = (free_address().to_string(), format!("9={address}"));
+        let joins = ["serve", "--id", "3", "--data-dir", "d3", "--listen", &listen, "--join"];
+        nodes.quorate(&[&joins[..], &[&member]].concat()).fails_with(2, text);
+    }
+    let response = get(nodes.address(1), "/metrics");
+    assert_eq!(response.status, 400);
+    assert!(response.body.contains("metrics"), "{response:?}");
 }
 
 #[test]

@@ -140,7 +140,7 @@ async fn an_invalid_connection_is_counted() {
     let mut stream = TcpStream::connect(address).await.expect("the node listens");
     stream.write_all(&[0; 64]).await.expect("the connection is open");
     eventually("the connection is rejected", async || {
-        sample(&metrics, "quorate_rejected_connections_total{reason=\"invalid_frame\"}") == 1.0
+        sample(&metrics, "quorate_rejected_connections_total{reason=\"other_protocol\"}") == 1.0
     })
     .await;
     assert_eq!(sample(&metrics, "quorate_connections_accepted_total{caller=\"node\"}"), 0.0);

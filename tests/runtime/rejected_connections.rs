@@ -124,15 +124,15 @@ async fn an_invalid_frame_body_ends_only_its_own_connection() {
 async fn bytes_that_are_no_frames_are_rejected() {
     let node = Node::start(|_| ()).await;
     let mut client = Raw::connect(node.server.address()).await;
-    client.write(b"GET / HTTP/1.1\r\nHost: quorate.example\r\n\r\n").await;
+    client.write(b"SSH-2.0-client\r\n").await;
     assert_eq!(client.read_frame().await, None);
+    node.wait_rejected(ConnectionRejectReason::OtherProtocol).await;
     let mut peer = Raw::connect(node.server.address()).await;
     let mut bytes = Vec::new();
     encode(&request(2, 1), &mut bytes).expect("the packet is short");
     peer.write(&bytes).await;
     assert_eq!(peer.read_frame().await, None);
     node.wait_rejected(ConnectionRejectReason::InvalidFrame).await;
-    assert_eq!(rejected_count(&node.server.handle(), ConnectionRejectReason::InvalidFrame), 2);
 }
 
 #[tokio::test]

@@ -68,9 +68,10 @@ pub(crate) fn with_tip(
 const AFTER_HELP: &str = "\
 Exit codes:
   0  success
-  1  negative result: no such key, compare failed, writes cannot succeed or a
-     member does not answer (status), the quota is reached, or damage found
-  2  invalid command line, configuration or file, or the output cannot be written
+  1  negative result: no such key, compare failed, writes fail or a member does
+     not answer (status), the alarm of the quota is on, or damage found
+  2  invalid command line, configuration or file, an address of a service that
+     is no node, or the output cannot be written
   3  not executed, safe to retry: no node accepted the command in time
      (unreachable, busy or disk full), a signal interrupted it, a running node
      has the data directory open (inspect, mark-restored), or a node cannot

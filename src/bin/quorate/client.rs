@@ -140,6 +140,7 @@ impl From<ClientError> for CommandError {
             }
             ClientError::Rejected(_) => Exit::Rejected,
             ClientError::Mismatch { mismatch: Mismatch::Cluster, .. } => Exit::OtherCluster,
+            ClientError::Mismatch { mismatch: Mismatch::Protocol, .. } => Exit::InvalidInput,
             ClientError::Mismatch { mismatch: Mismatch::Encryption, .. } => Exit::OtherEncryption,
             ClientError::Mismatch { mismatch: Mismatch::Certificate, .. } => {
                 Exit::CertificateNotAccepted

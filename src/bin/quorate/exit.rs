@@ -15,7 +15,8 @@ pub(crate) enum Exit {
     /// The result is negative: no such key, a failed compare, a cluster in which writes cannot
     /// succeed, a member that does not answer, a quota with an alarm, or damage.
     Negative = 1,
-    /// The command line, a configuration or a file is invalid, or the output cannot be written.
+    /// The command line, a configuration or a file is invalid, the address of a node is that of
+    /// another service, or the output cannot be written.
     InvalidInput = 2,
     /// The request was not executed: no node accepted it in time, or a signal interrupted it. Or a
     /// node did not start for a transient reason: a later start with the same settings may succeed.

@@ -322,6 +322,7 @@ impl PendingReplies {
 /// Returns the difference in configuration that the error of a connection shows, if any.
 fn mismatch_of(error: &io::Error) -> Option<Mismatch> {
     Some(match ConnectionRejectReason::of(error)? {
+        ConnectionRejectReason::OtherProtocol => Mismatch::Protocol,
         ConnectionRejectReason::OtherCluster => Mismatch::Cluster,
         ConnectionRejectReason::NotTls | ConnectionRejectReason::UnexpectedTls => {
             Mismatch::Encryption

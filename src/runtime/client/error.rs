@@ -51,7 +51,7 @@ pub enum AttemptError {
         /// The error of the connection attempt.
         error: String,
     },
-    /// The node and the client are configured differently.
+    /// The node and the client are configured differently, or the address is not that of a node.
     #[error("{address} does not accept this client: {error}")]
     Mismatch {
         /// The address of the node.
@@ -132,6 +132,8 @@ pub enum Mismatch {
     Encryption,
     /// One of the two does not accept the certificate of the other.
     Certificate,
+    /// The address is not that of a node: the remote speaks another protocol, such as HTTP.
+    Protocol,
 }
 
 /// How much the error of an attempt says about the call, the least first. Of the errors since its

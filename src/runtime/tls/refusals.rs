@@ -12,7 +12,9 @@ pub(super) fn refusal(error: &Error) -> String {
              needed"
                 .to_owned()
         }
-        Error::InvalidMessage(_) => "the remote sent bytes that are not TLS".to_owned(),
+        Error::InvalidMessage(_) => "the remote sent bytes that are not TLS: both ends need \
+                                     certificates, or neither"
+            .to_owned(),
         // A node without TLS answers with this alert; one with TLS sends it only to an end that
         // breaks the rules of TLS.
         Error::AlertReceived(AlertDescription::UnexpectedMessage) => {

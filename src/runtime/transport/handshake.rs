@@ -12,6 +12,7 @@ use crate::runtime::config::NetworkConfig;
 use crate::runtime::moving_deadline::{MovingDeadline, timeout_unless_ready};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
+use crate::runtime::transport::other_protocol::{OtherProtocol, SIGN_BYTES};
 use crate::storage::ClusterId;
 use crate::types::{Incarnation, NodeId};
 use crate::wire::{
@@ -198,7 +199,7 @@ pub(in crate::runtime) struct ConnectionReader {
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
     end: usize,
-    /// The first bytes of the connection, as many as show whether the remote uses TLS.
+    /// The first bytes of the connection, as many as show which protocol the remote speaks.
     first: Vec<u8>,
     /// The bytes that were received below TLS; `None` without TLS.
     received: Option<Arc<AtomicU64>>,
@@ -354,14 +355,17 @@ impl ConnectionReader {
         }
         (self.start, self.end) = (0, count);
         // The first bytes may arrive one at a time.
-        let missing = TLS_SIGN_BYTES - self.first.len();
+        let missing = SIGN_BYTES - self.first.len();
         self.first.extend(self.buffer[..count].iter().take(missing));
-        if missing > 0 && is_tls(&self.first) {
-            let message = "the remote uses TLS, but this end does not: both need certificates, or \
-                           neither";
-            return Err(reject(ConnectionRejectReason::UnexpectedTls, message));
+        match self.other_protocol().filter(|_| missing > 0) {
+            Some(other) => Err(other.error()),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Returns the protocol that the remote speaks in place of this one, if it does.
+    pub(super) fn other_protocol(&self) -> Option<OtherProtocol> {
+        OtherProtocol::of(&self.first)
     }
 
     async fn hello<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Hello> {
@@ -374,22 +378,6 @@ impl ConnectionReader {
             }
         }
     }
-}
-
-/// The answer of an end without TLS to a TLS handshake: the fatal alert `unexpected_message`, by
-/// which the other end recognizes why the handshake failed.
-pub(super) const NO_TLS_ALERT: [u8; 7] = [ALERT, 3, 3, 0, 2, 2, 10];
-
-/// The first byte of TLS records: of an alert, and of a message of the handshake (RFC 8446 §5.1).
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
-
-/// The number of bytes that show whether a connection uses TLS.
-const TLS_SIGN_BYTES: usize = 2;
-
-/// Returns true if a connection that begins with these bytes uses TLS. No frame begins like this.
-fn is_tls(bytes: &[u8]) -> bool {
-    matches!(bytes, [ALERT | HANDSHAKE, 3, ..])
 }
 
 /// Returns the error of a frame that was incomplete for too long, or of a silent connection.
@@ -502,23 +490,4 @@ fn frame_error(error: &WireError) -> io::Error {
         _ => ConnectionRejectReason::InvalidFrame,
     };
     reject(reject_reason, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn tls_is_recognized_in_reads_of_any_size() {
-        for begin in [&NO_TLS_ALERT[..], &[HANDSHAKE, 3, 1, 2, 0]] {
-            for first in 1..begin.len() {
-                let (now, later) = begin.split_at(first);
-                let read = ConnectionReader::new().next(&mut now.chain(later)).await;
-                let error = read.expect_err("it is not a frame");
-                let reason = ConnectionRejectReason::of(&error);
-                assert_eq!(reason, Some(ConnectionRejectReason::UnexpectedTls), "{first}: {error}");
-            }
-        }
-        assert!(!is_tls(&[HANDSHAKE, b'R']), "the next byte decides");
-    }
 }

@@ -27,8 +27,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::tls::Tls;
 use crate::runtime::transport::connection_registry::ConnectionPermit;
 use crate::runtime::transport::handshake::{
-    Caller as PeerCaller, ConnectionReader, Handshake, NO_TLS_ALERT, TransferLimits, write_all,
-    write_all_within,
+    Caller as PeerCaller, ConnectionReader, Handshake, TransferLimits, write_all, write_all_within,
 };
 use crate::runtime::transport::lane::Lane;
 #[cfg(feature = "tls")]
@@ -273,10 +272,9 @@ impl ConnectionHandler {
         let first = match frames.next(&mut link.stream).await {
             Ok(first) => first,
             Err(error) => {
-                let reason = ConnectionRejectReason::of(&error);
-                if reason == Some(ConnectionRejectReason::UnexpectedTls) {
+                if let Some(other) = frames.other_protocol() {
                     // If the remote has gone already, it does not need the reason.
-                    let _ = write_all(&mut link.stream, &NO_TLS_ALERT).await;
+                    let _ = write_all(&mut link.stream, other.answer()).await;
                 }
                 return Err(error);
             }

@@ -15,7 +15,9 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{self, CertificateWatch, Tls};
 #[cfg(feature = "tls")]
-use crate::runtime::transport::received_bytes::CountedStream;
+use crate::runtime::transport::other_protocol::OtherProtocol;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::received_bytes::{CountedStream, FirstBytes};
 use crate::types::NodeId;
 
 /// The stream of a connection, plaintext or TLS.
@@ -113,7 +115,10 @@ impl Security {
             #[cfg(feature = "tls")]
             Security::Tls(tls) => {
                 let (stream, received) = CountedStream::new(stream);
-                let (stream, principal, watch) = tls.accept(stream).await?;
+                let first = stream.first_bytes();
+                let accepted = tls.accept(stream).await;
+                let (stream, principal, watch) =
+                    accepted.map_err(|error| with_protocol(error, &first))?;
                 Ok(Link::tls(stream, principal, watch, received))
             }
         }
@@ -128,10 +133,26 @@ impl Security {
             #[cfg(feature = "tls")]
             (Security::Tls(tls), node) => {
                 let (stream, received) = CountedStream::new(stream);
-                let (stream, principal, watch) = tls.connect(stream, node).await?;
+                let first = stream.first_bytes();
+                let connected = tls.connect(stream, node).await;
+                let (stream, principal, watch) =
+                    connected.map_err(|error| with_protocol(error, &first))?;
                 Ok(Link::tls(stream, principal, watch, received))
             }
         }
+    }
+}
+
+/// Returns the error of a TLS handshake, which names the protocol of a remote that sent something
+/// else, and that is no node or client without TLS.
+#[cfg(feature = "tls")]
+fn with_protocol(error: io::Error, first: &FirstBytes) -> io::Error {
+    if ConnectionRejectReason::of(&error) != Some(ConnectionRejectReason::NotTls) {
+        return error;
+    }
+    match first.get().and_then(|first| OtherProtocol::of(first)) {
+        None | Some(OtherProtocol::Tls) => error,
+        Some(other) => other.error(),
     }
 }
 

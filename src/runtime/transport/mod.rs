@@ -13,6 +13,7 @@ mod incoming;
 mod lane;
 mod lane_queue;
 pub(super) mod link;
+mod other_protocol;
 mod outgoing;
 mod peers;
 mod pending_handshakes;

@@ -1,14 +1,16 @@
 //! The stream below TLS. It counts the received bytes, because they show the progress of a TLS
-//! record, whose content cannot be read before the whole record has arrived. It also lets other
-//! tasks run.
+//! record, whose content cannot be read before the whole record has arrived. It keeps the first
+//! bytes, which show the protocol of a remote without TLS. It also lets other tasks run.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::runtime::transport::other_protocol::SIGN_BYTES;
 
 /// The number of bytes after which the other tasks of the thread run, although the stream has more:
 /// at most 2,500 records (`docs/SECURITY.md`). Records without content, such as key updates, take
@@ -16,11 +18,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// stream has no more.
 const TURN_BYTES: usize = 64 << 10;
 
+/// The bytes that the first read of a stream returned, at most as many as show which protocol the
+/// remote speaks.
+pub(super) type FirstBytes = Arc<OnceLock<Vec<u8>>>;
+
 /// A stream, and the count of the bytes that were read from it.
 #[derive(Debug)]
 pub(super) struct CountedStream<S> {
     stream: S,
     received: Arc<AtomicU64>,
+    first: FirstBytes,
     /// The number of bytes since other tasks could run.
     in_turn: usize,
 }
@@ -29,7 +36,13 @@ impl<S> CountedStream<S> {
     /// Returns the stream, and its count, which begins at zero.
     pub(super) fn new(stream: S) -> (CountedStream<S>, Arc<AtomicU64>) {
         let received = Arc::<AtomicU64>::default();
-        (CountedStream { stream, received: Arc::clone(&received), in_turn: 0 }, received)
+        let (first, in_turn) = (FirstBytes::default(), 0);
+        (CountedStream { stream, received: Arc::clone(&received), first, in_turn }, received)
+    }
+
+    /// Returns a handle to the first bytes, which stays valid when the stream is dropped.
+    pub(super) fn first_bytes(&self) -> FirstBytes {
+        Arc::clone(&self.first)
     }
 }
 
@@ -51,6 +64,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         };
         let count = buffer.filled().len() - before;
         self.in_turn += count;
+        if count > 0 {
+            let new = &buffer.filled()[before..];
+            self.first.get_or_init(|| new.iter().copied().take(SIGN_BYTES).collect());
+        }
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(read)
     }

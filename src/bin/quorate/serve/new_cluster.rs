@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate::runtime::{
-    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Principal, is_unnamed_cluster,
-    unnamed_cluster,
+    ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Mismatch, Principal,
+    is_unnamed_cluster, unnamed_cluster,
 };
 use quorate::storage::ClusterId;
 use quorate::types::NodeId;
@@ -126,8 +126,10 @@ async fn answered_cluster(
         let report = client.report(&address).await;
         let Some(cluster) = client.cluster() else {
             match report {
-                Err(ClientError::Mismatch { error, .. }) => {
-                    mismatch.get_or_insert_with(|| format!("{member} at {address}: {error}"));
+                Err(ClientError::Mismatch { mismatch: of, error, .. }) => {
+                    let flag = if of == Mismatch::Protocol { "" } else { " (see --certs)" };
+                    let text = || format!("{member} at {address}: {error}{flag}");
+                    mismatch.get_or_insert_with(text);
                 }
                 Err(error) => {
                     unreachable.get_or_insert_with(|| format!("{member}: {error}"));
@@ -155,7 +157,7 @@ async fn answered_cluster(
     match (first, mismatch) {
         (Some((_, cluster)), _) => Ok(Ok(cluster)),
         (None, Some(mismatch)) => {
-            let message = format!("no member accepts this node: {mismatch} (see --certs)");
+            let message = format!("no member accepts this node: {mismatch}");
             Err(sources.error("join", message))
         }
         (None, None) => Ok(Err(unreachable.unwrap_or_default())),
