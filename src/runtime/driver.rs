@@ -117,6 +117,7 @@ impl Driver {
         let (membership, membership_receiver) = watch::channel(membership);
         let requests = queues.request_sender.clone();
         let directory_check = DirectoryCheck::new(&environment, clock.now());
+        let command_bytes_max = node.raft().config().command_bytes_max;
         let driver = Driver {
             node,
             clock,
@@ -143,6 +144,7 @@ impl Driver {
             leadership: leadership_receiver,
             membership: membership_receiver,
             registry,
+            command_bytes_max,
         };
         (driver, handle)
     }

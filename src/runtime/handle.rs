@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::machine::{self, Proposer};
 #[cfg(feature = "http")]
 use crate::runtime::environment::Environment;
+use crate::runtime::metrics::{RequestMetric, Stopwatch};
 use crate::runtime::rejected_connections::ConnectionRejectReason;
 use crate::runtime::request::{
     self, ProposalOutcome, ReadReply, RequestError, TypedReply, reject_reply,
@@ -37,6 +38,8 @@ pub struct Handle {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
     pub(super) registry: Arc<ConnectionRegistry>,
+    /// The maximum size of a command, in bytes.
+    pub(super) command_bytes_max: usize,
 }
 
 /// The role, term and leader of a node, as the node knows them.
@@ -226,14 +229,21 @@ impl Handle {
         reject_reply(RejectReason::Stopped, leader, &self.membership.borrow())
     }
 
-    /// Proposes the command of this size, which names its proposer and is made once there is room
-    /// for it.
+    /// Proposes the command of at least this size, which names its proposer and is made once there
+    /// is room for it. One that no leader accepts is rejected at once.
     async fn propose_stamped(
         &self,
         bytes: usize,
         command: impl FnOnce() -> Command,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
+        if bytes > self.command_bytes_max {
+            let reason = RejectReason::TooLarge;
+            let reply = ReplyBody::Rejected { reason, leader: None };
+            let (counts, metric) = (&self.registry.counts, RequestMetric::Proposal);
+            counts.request_ended(metric, Stopwatch::start(), &reply);
+            return Err(RequestError::Rejected(reason));
+        }
         let request = || RequestBody::ProposeFor { acknowledge, command: command() };
         self.call(Share::Proposals, bytes, request, request::proposal_outcome).await
     }
@@ -281,6 +291,34 @@ impl Handle {
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let links = link::Links::for_test();
         let registry = Arc::new(ConnectionRegistry::new(links, &NetworkConfig::default(), counts));
-        (Handle { requests, leadership, membership, registry }, request_queue)
+        let command_bytes_max = 1 << 20;
+        (Handle { requests, leadership, membership, registry, command_bytes_max }, request_queue)
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(madsim))]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_no_leader_accepts_is_rejected_before_those_that_wait() {
+        let (handle, _requests) = Handle::for_test();
+        let longest = vec![7; 1 << 20];
+        // The first takes all the room that the program has, and the second waits for it.
+        let mut first = pin!(handle.propose(&longest));
+        let mut second = pin!(handle.propose(b"short"));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        let too_long = vec![7; (1 << 20) + 1];
+        let mut rejected = pin!(handle.propose(&too_long));
+        let Poll::Ready(result) = rejected.as_mut().poll(&mut context) else {
+            panic!("it waits for the others")
+        };
+        assert_eq!(result, Err(RequestError::Rejected(RejectReason::TooLarge)));
     }
 }
