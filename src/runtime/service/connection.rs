@@ -37,6 +37,14 @@ use crate::wire::{
 /// connection has a buffer of this size in any case.
 const SHORT_REQUEST_BYTES: usize = 64 << 10;
 
+/// The places of a connection beyond its window, in which requests are read while the window is full
+/// of requests without an outcome: orders and reports are executed, and all others are rejected.
+const RESERVED_PLACES: u32 = 16;
+
+/// The time for which a window must be full of requests without an outcome before the places beyond
+/// it are used. A client that sends more than a window at once waits, and is not rejected.
+const WINDOW_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The connection of one client.
 pub(super) struct Connection {
     caller: Caller,
@@ -46,9 +54,10 @@ pub(super) struct Connection {
     stall_max: Duration,
     drain_max: Duration,
     limits: ClientLimits,
-    /// The permits for further requests of the connection; a written reply releases its permit.
-    window: Semaphore,
-    window_max: u32,
+    /// The permits for further requests of the connection, [`RESERVED_PLACES`] included; a written
+    /// reply releases its permit.
+    places: Semaphore,
+    places_max: u32,
     /// The requests whose replies are not written yet.
     pending: Mutex<PendingRequests>,
     /// The sender of the queue of replies.
@@ -74,7 +83,8 @@ impl Connection {
         let forwards = caller.rights.allow(Access::Forwarded);
         let more = if forwards { config.requests_per_origin_max } else { 0 };
         let window = config.requests_per_connection_max.saturating_add(more);
-        let window = window.min(Semaphore::MAX_PERMITS >> 4);
+        let places_max = u32::try_from(window.min(Semaphore::MAX_PERMITS >> 4));
+        let places_max = places_max.unwrap_or(u32::MAX).saturating_add(RESERVED_PLACES);
         let (replies, queue) = mpsc::unbounded_channel();
         let connection = Connection {
             caller,
@@ -84,8 +94,8 @@ impl Connection {
             stall_max: config.stall_max,
             drain_max: config.drain_max,
             limits,
-            window: Semaphore::new(window),
-            window_max: u32::try_from(window).unwrap_or(u32::MAX),
+            places: Semaphore::new(places_max as usize),
+            places_max,
             pending: Mutex::default(),
             replies,
         };
@@ -111,7 +121,7 @@ impl Connection {
                 ended = self.read(&mut read, frames) => ended?,
             }
             let deadline = Instant::now() + self.drain_max;
-            let all = self.window.acquire_many(self.window_max);
+            let all = self.places.acquire_many(self.places_max);
             let _ = timeout(self.drain_max, all).await;
             io::Result::Ok(deadline)
         };
@@ -126,16 +136,37 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads requests while the window has room. Returns once the connection is idle for too long.
+    /// Waits for a place, and returns its permit. `is_stalled` says whether it is one of the
+    /// reserved places, and whether the previous one was.
+    async fn next_place(&self, is_stalled: &mut bool) -> SemaphorePermit<'_> {
+        let with_reserve = || self.places.acquire_many(RESERVED_PLACES + 1);
+        let has_room = self.places.available_permits() > RESERVED_PLACES as usize;
+        *is_stalled &= !has_room;
+        while !has_room && !*is_stalled {
+            match timeout(WINDOW_PATIENCE, with_reserve()).await {
+                Ok(_) => break,
+                // Replies that the client does not read are no reason to read more of it.
+                Err(_) => {
+                    let window = self.places_max - RESERVED_PLACES;
+                    *is_stalled = lock(&self.pending).len() >= window as usize;
+                }
+            }
+        }
+        self.places.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// Reads requests while the window has room, and beyond it orders and reports. Returns once the
+    /// connection is idle for too long.
     async fn read(
         &self,
         mut read: impl AsyncRead + Unpin,
         mut frames: ConnectionReader,
     ) -> io::Result<()> {
         let (mut requested, mut last_request) = (false, Instant::now());
+        let mut is_stalled = false;
         let limits = TransferLimits::of_received(&self.network);
         loop {
-            let slot = self.window.acquire().await.expect("the semaphore is never closed");
+            let slot = self.next_place(&mut is_stalled).await;
             // The permits of a long request while it arrives; `Some(None)` if a limit is reached.
             let mut incomplete = None::<Option<LimitPermits>>;
             let frame = frames.next_admitted(limits, &mut read, |bytes| {
@@ -150,7 +181,7 @@ impl Connection {
             match frame {
                 Frame::Request(request) => {
                     requested = true;
-                    self.start_request(request, slot).await;
+                    self.start_request(request, is_stalled, slot).await;
                 }
                 Frame::LongRequest { number } => {
                     requested = true;
@@ -175,7 +206,7 @@ impl Connection {
                         last_request = received_at;
                     }
                     let has_pending =
-                        self.window.available_permits() + 1 < self.window_max as usize;
+                        self.places.available_permits() + 1 < self.places_max as usize;
                     if !has_pending && last_request + self.idle_max <= received_at {
                         return Ok(());
                     }
@@ -189,13 +220,20 @@ impl Connection {
     }
 
     /// Passes the request on to the node, unless the client has no right to it, or a limit is
-    /// reached. Waits while the queue of the node is full.
-    async fn start_request(&self, request: ClientRequest, slot: SemaphorePermit<'_>) {
+    /// reached, which is the window if it `is_stalled` and the request is no order or report. Waits
+    /// while the queue of the node is full.
+    async fn start_request(
+        &self,
+        request: ClientRequest,
+        is_stalled: bool,
+        slot: SemaphorePermit<'_>,
+    ) {
         let ClientRequest { number, body } = request;
         let Operation { access, effect, share, bytes, metric } = Operation::of(&body);
         let Caller { origin, from, rights } = &self.caller;
         let is_allowed = rights.allow(access);
         let permits = match is_allowed {
+            true if is_stalled && share != Share::Control => Err(ServiceRejectReason::Overloaded),
             true => self.limits.acquire(share, bytes).ok_or(ServiceRejectReason::Overloaded),
             false => Err(ServiceRejectReason::NotAllowed),
         };
@@ -354,7 +392,7 @@ impl Connection {
                 keepalive_at = Instant::now() + self.network.keepalive_interval;
             }
             // The permits are released once the replies are written, which bounds unwritten ones.
-            self.window.add_permits(held_permits.len());
+            self.places.add_permits(held_permits.len());
             held_permits.clear();
         }
     }

@@ -14,7 +14,7 @@ pub(super) struct PendingRequest {
     pub(super) forwarded: Option<RequestBody>,
 }
 
-/// The pending requests of one connection, in numbered slots. The window of the connection bounds
+/// The pending requests of one connection, in numbered slots. The places of the connection bound
 /// their number. Dropping them ends their audit log lines.
 #[derive(Default)]
 pub(super) struct PendingRequests {
@@ -36,6 +36,11 @@ impl PendingRequests {
                 self.slots.len() - 1
             }
         }
+    }
+
+    /// Returns the number of requests.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// Returns the request of a slot.
