@@ -50,7 +50,7 @@ pub use role_cause::RoleCause;
 pub use snapshot_transfer::{Packet, SnapshotPart, SnapshotTransfer, SnapshotTransferBody};
 pub use status::{PeerStatus, Report, RoleChange, RoleName, StateVerification, Status};
 pub use time::Instant;
-pub use units::{parse_bytes, parse_duration};
+pub use units::{parse_bytes, parse_duration, parse_number};
 pub use usage::{MachineUsage, QuotaUsage, SessionBounds};
 pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, StateDigest};
 pub use version::MachineVersion;

@@ -1,5 +1,8 @@
 //! Times and sizes as people write them: one grammar for every command and every file.
 
+use alloc::format;
+use alloc::string::String;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 /// The units of time with their nanoseconds.
@@ -52,6 +55,17 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     number_of_units(text, &SIZES)
 }
 
+/// Parses a whole number within these bounds: digits only.
+///
+/// # Errors
+/// A text that quotes the invalid number, and names the bounds.
+pub fn parse_number(text: &str, bounds: RangeInclusive<u64>) -> Result<u64, String> {
+    let number = digits(text).filter(|number| bounds.contains(number));
+    number.ok_or_else(|| {
+        format!("`{text}` is not a whole number from {} to {}", bounds.start(), bounds.end())
+    })
+}
+
 /// Parses a number, spaces and the name of a unit, and returns their product if it is whole.
 fn number_of_units(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -74,6 +88,16 @@ fn digits(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_has_only_digits_and_is_within_its_bounds() {
+        assert_eq!(parse_number("0", 0..=u64::MAX), Ok(0));
+        assert_eq!(parse_number("007", 1..=7), Ok(7));
+        for text in ["", "x", "-1", "+1", "1.5", "1e3", "8", "0", "18446744073709551616"] {
+            let expected = format!("`{text}` is not a whole number from 1 to 7");
+            assert_eq!(parse_number(text, 1..=7), Err(expected));
+        }
+    }
 
     #[test]
     fn times_are_parsed_without_loss() {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use quorate::types::parse_number;
 use quorate_explore::explore::{Progress, Reached, Report, Verdict, explore};
 use quorate_explore::{repair, scope, scopes};
 
@@ -15,13 +16,13 @@ struct Arguments {
     #[arg(value_name = "SCOPE")]
     scopes: Vec<String>,
     /// Stop a scope after this many distinct states of the whole cluster
-    #[arg(long, value_name = "N", default_value = "4000000000")]
+    #[arg(long, value_name = "N", default_value = "4000000000", value_parser = number)]
     states: u64,
     /// Stop a scope after this many minutes
-    #[arg(long, value_name = "MINUTES", default_value = "30")]
+    #[arg(long, value_name = "MINUTES", default_value = "30", value_parser = number)]
     minutes: u64,
     /// Stop a scope when the memory of this process exceeds this many MiB
-    #[arg(long, value_name = "MIB", default_value = "8192")]
+    #[arg(long, value_name = "MIB", default_value = "8192", value_parser = number)]
     memory: u64,
     /// Use the short bounds, with which a scope takes seconds
     #[arg(long)]
@@ -32,6 +33,11 @@ struct Arguments {
     /// List all scopes, and exit
     #[arg(long)]
     list: bool,
+}
+
+/// Parses a limit.
+fn number(text: &str) -> Result<u64, String> {
+    parse_number(text, 1..=u64::MAX >> 20)
 }
 
 /// A scope of either system: the real `Raft`, or the model of the repair protocol.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
+use quorate::types::parse_number;
 use quorate_sim::observe::fingerprint::Fingerprint;
 use quorate_sim::observe::outcome::{Failure, Outcome, Tally};
 use quorate_sim::run::sweep::{Seeds, Sweep};
@@ -44,7 +45,7 @@ struct Args {
     #[arg(long, default_value = "0..1000", value_parser = seeds)]
     seeds: (u64, u64),
     /// Runs this seed alone.
-    #[arg(long, conflicts_with = "seeds")]
+    #[arg(long, conflicts_with = "seeds", value_parser = number)]
     seed: Option<u64>,
     /// Runs the scenario of this file.
     #[arg(long, conflicts_with_all = ["seeds", "seed"])]
@@ -56,14 +57,14 @@ struct Args {
     #[arg(long)]
     trace: bool,
     /// The number of threads.
-    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    #[arg(long, default_value_t = NonZeroUsize::MIN, value_parser = threads)]
     jobs: NonZeroUsize,
     /// The number of failing seeds after which a sweep ends.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = number)]
     failures: u64,
     /// The maximum number of runs of the search for a smaller failing run; 0 leaves the run as it
     /// is.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 3000, value_parser = number)]
     shrink: u64,
 }
 
@@ -71,10 +72,20 @@ struct Args {
 const EVENTS_MAX: u64 = 1_000_000;
 
 fn seeds(text: &str) -> Result<(u64, u64), String> {
-    let range = text.split_once("..").and_then(|(from, to)| {
-        Some((from.parse().ok()?, to.parse().ok()?)).filter(|(from, to): &(u64, u64)| from < to)
-    });
-    range.ok_or_else(|| "write a range like 0..1000".to_owned())
+    let range = text.split_once("..").ok_or("write a range like 0..1000")?;
+    let (from, to) = (number(range.0)?, number(range.1)?);
+    if from < to { Ok((from, to)) } else { Err(format!("{from} is not below {to}")) }
+}
+
+/// Parses a seed or a limit.
+fn number(text: &str) -> Result<u64, String> {
+    parse_number(text, 0..=u64::MAX)
+}
+
+/// Parses a number of threads.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number = parse_number(text, 1..=4096)?;
+    Ok(NonZeroUsize::MIN.saturating_add(usize::try_from(number - 1).unwrap_or(0)))
 }
 
 /// Runs the command line of a program that knows these cores.

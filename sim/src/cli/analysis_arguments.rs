@@ -21,7 +21,7 @@ pub(crate) struct SubjectArguments {
     )]
     pub(crate) recordings: Vec<PathBuf>,
     /// Seed of the run
-    #[arg(long, value_name = "N", required_unless_present_any = ["scenario", "recordings"])]
+    #[arg(long, value_name = "N", value_parser = values::seed, required_unless_present_any = ["scenario", "recordings"])]
     pub(crate) seed: Option<u64>,
     /// Scenario file to run instead of a seed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]
@@ -58,7 +58,7 @@ pub(crate) struct ExplainArguments {
         num_args = 0..=1,
         default_missing_value = "20",
         conflicts_with = "recordings",
-        value_parser = clap::value_parser!(u32).range(1..=10_000)
+        value_parser = values::number::<u32>(1..=10_000)
     )]
     pub(crate) redraws: Option<u32>,
 }
@@ -73,7 +73,12 @@ pub(crate) struct WhyNotArguments {
     #[arg(long, value_name = "NODE", value_parser = values::node)]
     pub(crate) leader: Option<NodeId>,
     /// Explain why this log index was not committed
-    #[arg(long, value_name = "INDEX", conflicts_with = "from")]
+    #[arg(
+        long,
+        value_name = "INDEX",
+        value_parser = values::number::<u64>(1..=u64::MAX),
+        conflicts_with = "from"
+    )]
     pub(crate) commit: Option<u64>,
     /// Start of the time window, e.g. 2s [default: start of the run]
     #[arg(long, value_name = "TIME", value_parser = values::sim_time_from)]
@@ -107,6 +112,11 @@ pub(crate) struct TraceArguments {
     #[arg(long, value_name = "TIME", value_parser = values::sim_time)]
     pub(crate) until: Option<SimTime>,
     /// End the trace after the step that reaches this number of lines
-    #[arg(long, value_name = "N", default_value = "3000")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "3000",
+        value_parser = values::number::<usize>(1..=u32::MAX.into())
+    )]
     pub(crate) lines: usize,
 }

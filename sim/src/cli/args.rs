@@ -112,6 +112,7 @@ pub(crate) struct SweepArguments {
     #[arg(
         long,
         value_name = "N",
+        value_parser = values::seed,
         group = "one run",
         conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"]
     )]
@@ -135,7 +136,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "CONDITION", value_parser = values::stop_condition)]
     pub(crate) until: Option<StopCondition>,
     /// Number of threads that run seeds [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// The profile and the search strategy that the seeds are drawn with.
     #[command(flatten)]
@@ -145,10 +146,15 @@ pub(crate) struct SweepArguments {
     pub(crate) shard: Option<Shard>,
     /// Shift the seed range by N times its length; pass the number of the CI run to test new seeds
     /// in each CI run
-    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "scenario"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::number::<u64>(0..=u64::MAX),
+        conflicts_with_all = ["seed", "scenario"]
+    )]
     pub(crate) rotate: Option<u64>,
     /// Stop after this many failing seeds
-    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = values::count)]
     pub(crate) failures_max: NonZeroU64,
     /// Print a trace of the seed or scenario, one line per event
     #[arg(long, requires = "one run", conflicts_with = "json")]
@@ -230,10 +236,10 @@ pub(crate) struct ShrinkArguments {
     pub(crate) html: Option<PathBuf>,
     /// Number of threads that run candidate scenarios; does not change the result [default: one per
     /// core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Maximum number of runs
-    #[arg(long, value_name = "N", default_value = "5000")]
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = values::count)]
     pub(crate) runs: NonZeroU64,
     /// Stop after this time with the best result so far; the result then depends on machine speed
     #[arg(long, value_name = "DURATION", value_parser = values::duration, default_value = "60s")]
@@ -246,7 +252,7 @@ pub(crate) struct ShrinkArguments {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
     /// Number of repetitions of each measurement; the fastest run of each seed counts
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::threads)]
     pub(crate) repetitions: NonZeroUsize,
     /// Print the measurements as JSON
     #[arg(long)]
@@ -273,10 +279,10 @@ pub(crate) struct MutantsArguments {
     /// Number of seeds per sweep that a mutant must pass to survive; a seed of the strategy
     /// `guided` counts as 64, because it has up to 64 runs [default: 10000; with --auto 50 of each
     /// profile]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) seeds: Option<NonZeroU64>,
     /// Number of sweeps per mutant; sweep K of them begins at seed (K - 1) x 1,000,000
-    #[arg(long, value_name = "K", default_value = "3")]
+    #[arg(long, value_name = "K", default_value = "3", value_parser = values::count)]
     pub(crate) sweeps: NonZeroU64,
     /// Explain a failing run of each mutant that has a file in sim/tests/explained/ or is named
     /// with --only, and compare the explanation with that file; a missing file is written. With
@@ -299,7 +305,7 @@ pub(crate) struct MutantsArguments {
     #[arg(long, conflicts_with_all = ["explain", "json", "strategy"])]
     pub(crate) strategies: bool,
     /// Number of mutants tested in parallel [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Print the kill table as JSON
     #[arg(long)]
@@ -388,7 +394,7 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = OsString>,
 ) -> Result<Arguments, EarlyExit> {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    let command = Arguments::command().bin_name(program);
+    let command = with_negative_numbers(Arguments::command().bin_name(program));
     let words = std::iter::once(program.into()).chain(words);
     let matches = command.try_get_matches_from(words);
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -396,6 +402,15 @@ pub(crate) fn parse(
         DisplayHelp | DisplayVersion => EarlyExit::Print(error.to_string()),
         _ => EarlyExit::UsageError(one_line(&error.to_string())),
     })
+}
+
+/// Lets flags take negative numbers, so that the parser of the flag says which numbers are valid.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    command.mut_subcommands(with_negative_numbers)
 }
 
 /// Returns the first paragraph of a clap error and its tip, without the usage text.
@@ -463,12 +478,64 @@ mod tests {
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 
+    /// What the standard library and clap say of a number, without its form and its bounds.
+    const TERSE: [&str; 6] = [
+        "invalid digit",
+        "number too large",
+        "number would be zero",
+        "cannot parse integer",
+        "is not in",
+        "out of range",
+    ];
+
+    /// Returns the flags of the command and its subcommands that take a value, with the words
+    /// before them.
+    fn flags_with_values(command: &clap::Command, path: &[String]) -> Vec<Vec<String>> {
+        let flag = |argument: &clap::Arg| {
+            let flag = argument.get_long().filter(|_| argument.get_action().takes_values())?;
+            Some([path, &[format!("--{flag}")]].concat())
+        };
+        let mut flags: Vec<_> = command.get_arguments().filter_map(flag).collect();
+        for subcommand in command.get_subcommands() {
+            let path = [path, &[subcommand.get_name().to_owned()]].concat();
+            flags.extend(flags_with_values(subcommand, &path));
+        }
+        flags
+    }
+
+    #[test]
+    fn an_invalid_number_is_named_with_its_flag_and_the_form_that_is_expected() {
+        let command = with_negative_numbers(Arguments::command());
+        let flags = flags_with_values(&command, &[]);
+        assert!(flags.len() > 20, "{flags:?}");
+        let mut rejected = 0;
+        for flag in flags {
+            for value in ["x", "-1", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"] {
+                let words = ["program".to_owned()].into_iter().chain(flag.clone());
+                let words = words.chain([value.to_owned()]);
+                let Err(error) = command.clone().try_get_matches_from(words) else { continue };
+                if error.kind() != clap::error::ErrorKind::ValueValidation {
+                    continue;
+                }
+                rejected += 1;
+                let text = error.to_string();
+                let name = flag.last().expect("a flag");
+                assert!(text.contains(name) && text.contains(value), "{text}");
+                assert!(!TERSE.iter().any(|terse| text.contains(terse)), "{text}");
+            }
+        }
+        assert!(rejected > 50, "{rejected}");
+    }
+
     #[test]
     fn a_usage_error_is_one_line_that_names_the_wrong_word() {
         let cases = [
             ("--sed 5", "'--sed'"),
             ("--seeds 5..2", "5..2"),
-            ("--seed x", "'x'"),
+            ("--seed x", "'--seed <N>': `x` is not a whole number from 0 to 18446744073709551615"),
+            ("--seed -1", "'--seed <N>': `-1` is not a whole number from 0"),
+            ("shrink --seed 1 --jobs 9999", "`9999` is not a whole number from 1 to 4096"),
+            ("trace --tla a --seed 1 --lines -5", "`-5` is not a whole number from 1"),
             ("--seed", "--seed"),
             ("--profile no-such", "no-such"),
             ("--shard 5/3", "5/3"),

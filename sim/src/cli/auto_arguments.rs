@@ -24,10 +24,16 @@ pub(crate) struct AutoArguments {
     #[arg(long, value_name = "MODULE,..", value_delimiter = ',', requires = "auto")]
     pub(crate) module: Vec<String>,
     /// Measure only this many mutants of each module, drawn at random
-    #[arg(long, value_name = "N", requires = "auto")]
+    #[arg(long, value_name = "N", value_parser = values::threads, requires = "auto")]
     pub(crate) sample: Option<NonZeroUsize>,
     /// Seed of the random choice of --sample
-    #[arg(long, value_name = "SEED", default_value = "0", requires = "sample")]
+    #[arg(
+        long,
+        value_name = "SEED",
+        default_value = "0",
+        value_parser = values::seed,
+        requires = "sample"
+    )]
     pub(crate) draw: u64,
     /// Measure only part K of N of the mutants
     #[arg(long, value_name = "K/N", value_parser = values::shard, requires = "auto")]

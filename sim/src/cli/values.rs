@@ -1,11 +1,12 @@
 //! Parsers for flag values: seed ranges, durations, sizes, shards, nodes, profiles.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use quorate::types::{NodeId, parse_bytes, parse_duration};
+use quorate::types::{NodeId, parse_bytes, parse_duration, parse_number};
 use quorate_checker::formats::Object;
 
 use crate::record::EventId;
@@ -41,7 +42,7 @@ pub(crate) enum DiffTarget {
 /// Parses `A..B`: A inclusive to B exclusive.
 pub(crate) fn seed_range(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (first, end) = text.split_once("..").ok_or("a seed range is A..B, e.g. 0..1000")?;
-    let (first, end) = (whole_number(first)?, whole_number(end)?);
+    let (first, end) = (seed(first)?, seed(end)?);
     if first >= end {
         return Err(format!("the seed range is empty: {first} is not below {end}"));
     }
@@ -53,18 +54,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(Duration::ZERO) => Err("the duration must be longer than zero".to_owned()),
         Some(duration) => Ok(duration),
-        None => Err("a duration is a number and a unit (us, ms, s, m, h, d), e.g. 60s".to_owned()),
+        None => Err("a duration is a number and a unit (us, ms, s, m, h, d), e.g. 60s, at most \
+                     213503d"
+            .to_owned()),
     }
 }
 
 /// Parses `K/N`: part K of N, counted from 1.
 pub(crate) fn shard(text: &str) -> Result<Shard, String> {
     let (number, of) = text.split_once('/').ok_or("a shard is K/N, e.g. 1/4")?;
-    let (number, of) = (whole_number(number)?, whole_number(of)?);
-    if number == 0 || number > of {
-        return Err(format!("no part {number} of {of}: K is between 1 and N"));
-    }
-    Ok(Shard { number, of })
+    let of = parse_number(of, 1..=u64::MAX)?;
+    Ok(Shard { number: parse_number(number, 1..=of)?, of })
 }
 
 /// Parses the name of a stop condition.
@@ -80,7 +80,9 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     match parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()) {
         Some(0) => Err("the size must be larger than zero".to_owned()),
         Some(bytes) => Ok(bytes),
-        None => Err("a size is a number and a unit (KiB, MiB, GiB), e.g. 512MiB".to_owned()),
+        None => Err("a size is a number and a unit (KiB, MiB, GiB), e.g. 512MiB, at most \
+                     17179869183GiB"
+            .to_owned()),
     }
 }
 
@@ -114,40 +116,60 @@ pub(crate) fn sim_time(text: &str) -> Result<SimTime, String> {
 pub(crate) fn sim_time_from(text: &str) -> Result<SimTime, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let invalid = || "a simulated time is a number of seconds, e.g. 1.9s".to_owned();
+    let invalid = || {
+        "a simulated time is a number of seconds from 0 to 18446744073, with at most nine digits \
+         after the point, e.g. 1.9s"
+            .to_owned()
+    };
     if part.len() > 9 {
         return Err(invalid());
     }
-    let seconds = whole_number(whole).map_err(|_| invalid())?;
-    let nanos = whole_number(&format!("{part:0<9}")).map_err(|_| invalid())?;
+    let seconds = parse_number(whole, 0..=u64::MAX).map_err(|_| invalid())?;
+    let nanos = parse_number(&format!("{part:0<9}"), 0..=u64::MAX).map_err(|_| invalid())?;
     let all = seconds.checked_mul(1_000_000_000).and_then(|all| all.checked_add(nanos));
     all.map(SimTime).ok_or_else(invalid)
 }
 
 /// Parses the number of an event, from 1: `1843` or `#1843`.
 pub(crate) fn event(text: &str) -> Result<EventId, String> {
-    let number = whole_number(text.strip_prefix('#').unwrap_or(text))?;
-    let number = u32::try_from(number).ok().filter(|number| *number > 0);
-    number.map(EventId).ok_or_else(|| format!("an event is a number from 1 to {}", u32::MAX))
+    number(1..=u32::MAX.into())(text.strip_prefix('#').unwrap_or(text)).map(EventId)
+}
+
+/// Returns a parser of whole numbers within these bounds, which are those of the type or narrower.
+pub(crate) fn number<T: TryFrom<u64>>(
+    bounds: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = parse_number(text, bounds.clone())?;
+        Ok(T::try_from(number).ok().expect("the type holds the numbers within the bounds"))
+    }
+}
+
+/// Parses a seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    parse_number(text, 0..=u64::MAX)
+}
+
+/// Parses a count of things to do, from 1.
+pub(crate) fn count(text: &str) -> Result<NonZeroU64, String> {
+    number(1..=u64::MAX)(text)
+}
+
+/// Parses a number of threads, or of repetitions.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = number::<usize>(1..=4096)(text)?;
+    Ok(NonZeroUsize::new(threads).expect("it is at least 1"))
 }
 
 /// Parses the name of a node: `n3`.
 pub(crate) fn node(text: &str) -> Result<NodeId, String> {
     let number = text.strip_prefix('n').ok_or("a node is `n` and its number, e.g. n3")?;
-    whole_number(number).map(NodeId)
+    parse_number(number, 1..=u64::MAX).map(NodeId)
 }
 
 /// Parses a seed; anything else is the path of a file.
 pub(crate) fn diff_target(text: &str) -> Result<DiffTarget, String> {
-    Ok(whole_number(text).map_or_else(|_| DiffTarget::File(text.into()), DiffTarget::Seed))
-}
-
-fn whole_number(text: &str) -> Result<u64, String> {
-    // `parse` alone also accepts a plus sign.
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("`{text}` is not a whole number"));
-    }
-    text.parse().map_err(|_| format!("{text} is larger than {}", u64::MAX))
+    Ok(seed(text).map_or_else(|_| DiffTarget::File(text.into()), DiffTarget::Seed))
 }
 
 #[cfg(test)]
@@ -164,8 +186,8 @@ mod tests {
         }
         let empty = "the seed range is empty: 5 is not below 2".to_owned();
         assert_eq!(seed_range("5..2"), Err(empty));
-        let large = "18446744073709551616 is larger than 18446744073709551615".to_owned();
-        assert_eq!(seed_range("0..18446744073709551616"), Err(large));
+        let large = "`18446744073709551616` is not a whole number from 0 to 18446744073709551615";
+        assert_eq!(seed_range("0..18446744073709551616"), Err(large.to_owned()));
     }
 
     #[test]

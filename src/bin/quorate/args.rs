@@ -92,6 +92,15 @@ Start a cluster of three nodes on this machine, each command in its own terminal
   quorate serve --id 2 --data-dir d2 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   quorate serve --id 3 --data-dir d3 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103";
 
+/// Lets flags take negative numbers, so that the parser of the flag says which numbers are valid.
+pub(crate) fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    command.mut_subcommands(with_negative_numbers)
+}
+
 /// The subcommands of `quorate`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CliCommand {
@@ -145,4 +154,58 @@ pub(crate) enum CliCommand {
         /// The shell to generate the script for
         shell: Shell,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the standard library and clap say of a number, without its form and its bounds.
+    const TERSE: [&str; 6] = [
+        "invalid digit",
+        "number too large",
+        "number would be zero",
+        "cannot parse integer",
+        "is not in",
+        "out of range",
+    ];
+
+    /// Returns the flags of the command and its subcommands that take a value, with the words
+    /// before them.
+    fn flags_with_values(command: &clap::Command, path: &[String]) -> Vec<Vec<String>> {
+        let flag = |argument: &clap::Arg| {
+            let flag = argument.get_long().filter(|_| argument.get_action().takes_values())?;
+            Some([path, &[format!("--{flag}")]].concat())
+        };
+        let mut flags: Vec<_> = command.get_arguments().filter_map(flag).collect();
+        for subcommand in command.get_subcommands() {
+            let path = [path, &[subcommand.get_name().to_owned()]].concat();
+            flags.extend(flags_with_values(subcommand, &path));
+        }
+        flags
+    }
+
+    #[test]
+    fn an_invalid_number_is_named_with_its_flag_and_the_form_that_is_expected() {
+        let command = with_negative_numbers(Args::command());
+        let flags = flags_with_values(&command, &[]);
+        assert!(flags.len() > 20, "{flags:?}");
+        let mut rejected = 0;
+        for flag in flags {
+            for value in ["x", "-1", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"] {
+                let words = ["program".to_owned()].into_iter().chain(flag.clone());
+                let words = words.chain([value.to_owned()]);
+                let Err(error) = command.clone().try_get_matches_from(words) else { continue };
+                if error.kind() != clap::error::ErrorKind::ValueValidation {
+                    continue;
+                }
+                rejected += 1;
+                let text = error.to_string();
+                let name = flag.last().expect("a flag");
+                assert!(text.contains(name) && text.contains(value), "{text}");
+                assert!(!TERSE.iter().any(|terse| text.contains(terse)), "{text}");
+            }
+        }
+        assert!(rejected > 50, "{rejected}");
+    }
 }

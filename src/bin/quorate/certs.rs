@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::atomic_file::AtomicFile;
 use crate::exit::{CommandError, Exit};
 use crate::output::report;
-use crate::values::{Cluster, parse_admin, parse_client, parse_node_id};
+use crate::values::{Cluster, number, parse_admin, parse_client, parse_node_id};
 
 /// The flags of `certs`.
 #[derive(Args, Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct CertsFlags {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_admin)]
     admins: Vec<Principal>,
     /// Validity of the certificates, in days
-    #[arg(long, value_name = "N", default_value_t = 365)]
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = number::<u32>(0..=u32::MAX.into()))]
     days: u32,
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: the cluster of the
     /// directory; its first run draws a random id]. A directory keeps the cluster of its first run

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::certs;
 use crate::exit::{CommandError, Exit};
 use crate::kv::Query;
-use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span};
+use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span, positive_span};
 
 /// The flags with which a client reaches a cluster.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +34,8 @@ pub(crate) struct ClientFlags {
     #[arg(long, env = "QUORATE_CLUSTER", value_name = "NAME")]
     cluster: Option<Cluster>,
     /// Timeout of each request, including retries; a command may make several requests
-    #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s")]
+    #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s",
+        value_parser = positive_span)]
     pub(crate) timeout: Span,
     /// Use TLS with the certificates in this directory, made by `quorate certs`
     #[arg(long, env = "QUORATE_CERTS", value_name = "DIR")]
@@ -139,8 +140,8 @@ impl From<ClientError> for CommandError {
                 Exit::NotAllowed
             }
             ClientError::Rejected(_) => Exit::Rejected,
-            ClientError::Mismatch { mismatch: Mismatch::Cluster, .. } => Exit::OtherCluster,
             ClientError::Mismatch { mismatch: Mismatch::Protocol, .. } => Exit::InvalidInput,
+            ClientError::Mismatch { mismatch: Mismatch::Cluster, .. } => Exit::OtherCluster,
             ClientError::Mismatch { mismatch: Mismatch::Encryption, .. } => Exit::OtherEncryption,
             ClientError::Mismatch { mismatch: Mismatch::Certificate, .. } => {
                 Exit::CertificateNotAccepted

@@ -12,7 +12,7 @@ use crate::escape::{self, escape_text, json_of};
 use crate::exit::{CommandError, Exit};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
 use crate::output::{print, print_bytes, report};
-use crate::values::{Consistency, ServerAddress};
+use crate::values::{COUNTS, Consistency, ServerAddress, number};
 
 /// The flags of `put`.
 #[derive(Args, Debug)]
@@ -165,7 +165,7 @@ pub(crate) struct ScanFlags {
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
     /// Maximum number of keys
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<usize>(COUNTS))]
     limit: Option<usize>,
     /// Print keys and values unchanged, including tabs and line ends
     #[arg(long, conflicts_with = "json")]

@@ -11,7 +11,7 @@ use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::kv::Query;
 use crate::output::report;
-use crate::values::ServerAddress;
+use crate::values::{ServerAddress, parse_id};
 
 /// The flags of `transfer`.
 #[derive(Args, Debug)]
@@ -21,6 +21,7 @@ Examples:
   quorate transfer 2")]
 pub(crate) struct TransferFlags {
     /// Id of the new leader [default: the most up-to-date voter that is ready to lead]
+    #[arg(value_parser = parse_id)]
     id: Option<u64>,
     #[command(flatten)]
     client: ClientFlags,

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit, warn};
 use crate::output::report;
-use crate::values::NodeAddress;
+use crate::values::{NodeAddress, parse_id};
 
 /// The flags of `members`.
 #[derive(Args, Debug)]
@@ -50,6 +50,7 @@ then add it:
     #[command(after_help = "Example:\n  quorate members promote 4")]
     Promote {
         /// Id of the learner
+        #[arg(value_parser = parse_id)]
         id: u64,
         #[command(flatten)]
         client: ClientFlags,
@@ -58,6 +59,7 @@ then add it:
     #[command(after_help = "Example:\n  quorate members remove 4")]
     Remove {
         /// Id of the member; never give this id to another node
+        #[arg(value_parser = parse_id)]
         id: u64,
         #[command(flatten)]
         client: ClientFlags,
@@ -66,6 +68,7 @@ then add it:
     #[command(after_help = "Example:\n  quorate members replace 3 4=127.0.0.1:7104")]
     Replace {
         /// Id of the member to remove
+        #[arg(value_parser = parse_id)]
         id: u64,
         /// Id and address of the new node: 4=10.0.0.4:7100
         node: NodeAddress,

@@ -17,7 +17,7 @@ use crate::exit::{CommandError, Exit};
 use crate::interrupt::Interrupt;
 use crate::new_cluster::{NewCluster, NewClusterFlags};
 use crate::output::{print, report};
-use crate::values::Cluster;
+use crate::values::{Cluster, parse_id};
 
 /// The flags of `recover`.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct RecoverFlags {
     #[arg(long, value_name = "NAME")]
     cluster: Option<Cluster>,
     /// Ids of nodes of the old cluster that are still alive
-    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_id)]
     alive: Vec<u64>,
     /// Recover although the old cluster may still have a quorum. Each cluster may then accept
     /// writes that the other cluster does not have

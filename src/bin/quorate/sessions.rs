@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{ClientFlags, applied_report};
 use crate::exit::{CommandError, Exit};
 use crate::output::{print, report};
-use crate::values::Bytes;
+use crate::values::{Bytes, COUNTS, number};
 
 /// The flags of `sessions`.
 #[derive(Args, Debug)]
@@ -44,19 +44,19 @@ Sessions beyond the new bounds expire, the least recently used ones first. For a
 #[derive(Args, Debug)]
 struct BoundsFlags {
     /// Maximum number of sessions
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
     max: Option<u32>,
     /// Maximum number of sessions of one principal
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
     per_principal: Option<u32>,
     /// Largest window of a session, which is the number of requests that it stores
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
     window: Option<u32>,
     /// Maximum number of requests that all sessions store
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
     requests: Option<u32>,
     /// Maximum number of requests that the sessions of one principal store
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
     requests_per_principal: Option<u32>,
     /// Maximum size of the replies that all sessions store
     #[arg(long, value_name = "SIZE")]

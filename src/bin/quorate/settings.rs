@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::exit::CommandError;
-use crate::values::{Bytes, Cluster, ListenAddress, NodeAddress, Span};
+use crate::values::{Bytes, COUNTS, Cluster, ListenAddress, NodeAddress, Span, number, parse_id};
 
 /// The maximum size of the configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -44,7 +44,7 @@ macro_rules! settings {
 
 settings! {
     /// Id of this node, from 1; must differ from the id of every other node, even a removed one
-    #[arg(long, env = "QUORATE_ID", value_name = "N")]
+    #[arg(long, env = "QUORATE_ID", value_name = "N", value_parser = parse_id)]
     id: u64,
     /// Data directory of the node, created if it is missing
     #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
@@ -93,10 +93,12 @@ settings! {
     heartbeat: Span,
     /// Number of applied entries after which the node takes a snapshot; it also takes one after 256
     /// MiB of applied entries [default: 1000000]
-    #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
+    #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N",
+        value_parser = number::<u64>(1..=u64::MAX))]
     snapshot_entries: u64,
     /// Number of log entries before a snapshot that are kept for slow followers [default: 10000]
-    #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
+    #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N",
+        value_parser = number::<u64>(0..=u64::MAX))]
     trailing_entries: u64,
     /// Time within which the node reads all of its log and snapshots once to find damage [default:
     /// 7d]
@@ -113,14 +115,16 @@ settings! {
     #[arg(long, env = "QUORATE_RECORDING_SIZE", value_name = "SIZE")]
     recording_size: Bytes,
     /// Number of empty log segments created in advance [default: 3]
-    #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N")]
+    #[arg(long, env = "QUORATE_SPARE_SEGMENTS", value_name = "N",
+        value_parser = number::<usize>(1..=1 << 16))]
     spare_segments: usize,
     /// Maximum number of connections from clients; the same maximum applies to those from other
     /// nodes [default: 1024]
     ///
     /// If these connections need more open files than the process may have, the node raises that
     /// limit; if it cannot, it does not start.
-    #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N")]
+    #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "N",
+        value_parser = number::<usize>(COUNTS))]
     connections_max: usize,
     /// Maximum time of busy polling before a thread sleeps [default: 0ms]
     ///

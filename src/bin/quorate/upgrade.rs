@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::client::ClientFlags;
 use crate::exit::{CommandError, Exit};
 use crate::output::{print, report};
+use crate::values::{COUNTS, number};
 
 /// The flags of `upgrade`.
 #[derive(Args, Debug)]
@@ -26,6 +27,7 @@ Without VERSION the version is raised to the highest that all members' builds su
 Exit code 5: a member's build is too old, or it has not reported its versions to the leader.")]
 pub(crate) struct UpgradeFlags {
     /// Version of the state machine to raise to
+    #[arg(value_parser = number::<u32>(COUNTS))]
     version: Option<u32>,
     /// Only print the version, and the highest version of each member's build
     #[arg(long)]

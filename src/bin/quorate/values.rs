@@ -3,12 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use quorate::runtime::{PRINCIPAL_NAME_BYTES_MAX, Principal};
 use quorate::storage::ClusterId;
-use quorate::types::{NodeId, ReadLevel, parse_bytes, parse_duration};
+use quorate::types::{NodeId, ReadLevel, parse_bytes, parse_duration, parse_number};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// Implements `Deserialize` for types that the settings file and the command line write as the same
@@ -179,6 +180,33 @@ impl FromStr for ClientPrincipal {
             _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
         }
     }
+}
+
+/// Returns a parser of whole numbers within these bounds, which are those of the type or narrower.
+pub(crate) fn number<T: TryFrom<u64>>(
+    bounds: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = parse_number(text, bounds.clone())?;
+        Ok(T::try_from(number).ok().expect("the type holds the numbers within the bounds"))
+    }
+}
+
+/// Parses a time that is longer than zero.
+pub(crate) fn positive_span(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse()?;
+    match span.0.is_zero() {
+        true => Err(format!("`{text}` is zero: write a longer time, like 10s")),
+        false => Ok(span),
+    }
+}
+
+/// The numbers of 32 bits that may be a count.
+pub(crate) const COUNTS: RangeInclusive<u64> = 1..=u32::MAX as u64;
+
+/// Parses the id of a node as a number.
+pub(crate) fn parse_id(text: &str) -> Result<u64, String> {
+    parse_node_id(text).map(|id| id.0)
 }
 
 /// Parses the id of a node.

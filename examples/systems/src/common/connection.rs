@@ -17,7 +17,7 @@ use crate::common::codec;
 use crate::common::exit::CommandError;
 use crate::common::output::Output;
 use crate::common::system::{System, replace_file};
-use crate::common::time::time;
+use crate::common::time::positive_time;
 use crate::common::tls::{default_principal, parse_client_or_admin};
 
 /// The flags of a cluster connection.
@@ -36,7 +36,7 @@ pub struct ConnectionFlags {
     )]
     nodes: Vec<String>,
     /// Time limit for an answer
-    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
     timeout: Duration,
     /// Use TLS with the certificates in this directory. Remembered once a node has answered
     ///

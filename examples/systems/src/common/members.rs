@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::common::connection::ClusterConnection;
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::number::number;
 use crate::common::serve::NodeAddress;
 
 /// Membership changes. Each command waits until its change is complete.
@@ -20,6 +21,7 @@ pub enum MemberCommand {
     /// Remove a node, running or not
     Remove {
         /// Id of the node; it must not be given to another node
+        #[arg(value_parser = number(1..=u64::MAX))]
         id: u64,
     },
     /// Cancel a pending change that waits for a new node

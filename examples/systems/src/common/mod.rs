@@ -19,6 +19,8 @@ pub mod members;
 pub mod message_printer;
 pub mod messaging;
 #[cfg(feature = "commands")]
+pub mod number;
+#[cfg(feature = "commands")]
 pub mod output;
 pub mod printable;
 #[cfg(feature = "commands")]

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::number::number;
 use crate::common::run_node;
 use crate::common::system::System;
 
@@ -23,7 +24,7 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 #[derive(Args, Clone, Debug)]
 pub struct ServeFlags {
     /// Id of this node, from 1; never reused for another node
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number(1..=u64::MAX))]
     pub id: u64,
     /// All nodes of a new cluster, including this one: 1=127.0.0.1:7401,2=127.0.0.1:7402,…
     #[arg(

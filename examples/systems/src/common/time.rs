@@ -11,3 +11,12 @@ use quorate::types::parse_duration;
 pub fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("`{text}` is not a time like 500ms, 1.5s or 5m"))
 }
+
+/// Parses a time that is longer than zero.
+///
+/// # Errors
+/// The text has another form, or the time is zero.
+pub fn positive_time(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time.is_zero() { Err(format!("`{text}` is zero: write a longer time")) } else { Ok(time) }
+}

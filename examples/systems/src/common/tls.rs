@@ -13,6 +13,7 @@ use quorate::types::NodeId;
 use serde_json::json;
 
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::number::number_of_32_bits;
 use crate::common::output::Output;
 use crate::common::system::System;
 
@@ -37,7 +38,7 @@ pub struct CertsFlags {
     )]
     principals: Vec<Principal>,
     /// Validity of new certificates in days
-    #[arg(long, value_name = "N", default_value_t = 365)]
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = number_of_32_bits(0))]
     days: u32,
     /// Replace existing certificates with new ones
     #[arg(long)]

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::common::cluster_status;
 use crate::common::connection::{ClusterConnection, ConnectionFlags};
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::number::number_of_32_bits;
 use crate::common::output::Output;
 use crate::directory::SYSTEM;
 use crate::directory::message::{RejectReason, Reply, Request};
@@ -37,7 +38,7 @@ pub enum ClientCommand {
     /// Print the next sequence number, larger than all earlier ones
     Next {
         /// Number of sequence numbers to print, one line each
-        #[arg(default_value = "1")]
+        #[arg(default_value = "1", value_parser = number_of_32_bits(1))]
         count: u32,
     },
     /// Show all nodes and the leader; exits with 0 if there is a leader, all nodes answer and no

@@ -10,6 +10,7 @@ use crate::common::cluster_status;
 use crate::common::codec;
 use crate::common::connection::{ClusterConnection, ConnectionFlags, node_address};
 use crate::common::exit::{CommandError, CommandResult, Exit};
+use crate::common::number::number;
 use crate::common::output::Output;
 use crate::orders::SYSTEM;
 use crate::orders::message::{Order, Query, Record, Reply};
@@ -26,7 +27,7 @@ pub enum ClientCommand {
         /// Administrator who accepted the order
         admin: String,
         /// Place only as this order number of the customer; makes the command safe to repeat
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = number(1..=u64::MAX))]
         number: Option<u64>,
     },
     /// Print the number of the last order of a customer
@@ -42,6 +43,7 @@ pub enum ClientCommand {
         /// Name of the customer
         customer: String,
         /// Number of the order
+        #[arg(value_parser = number(1..=u64::MAX))]
         number: u64,
         /// The node to read from and the freshness of the answer.
         #[command(flatten)]

@@ -19,7 +19,12 @@ pub(crate) struct ReplayArguments {
     pub(crate) window: WindowArguments,
     /// Print the step with this number: its input, its actions, and the fields of the state that it
     /// changes. If the node started several times, print this step of each start
-    #[arg(long, value_name = "N", conflicts_with_all = ["last", "from", "to", "around"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::number::<u64>(0..=u64::MAX),
+        conflicts_with_all = ["last", "from", "to", "around"]
+    )]
     pub(crate) record: Option<u64>,
     /// Print the first step after --record that has this event; without --record, the first such
     /// step of each start

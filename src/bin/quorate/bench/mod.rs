@@ -22,7 +22,7 @@ use crate::kv::{Command, Query};
 use crate::output::print;
 use crate::patient_write::write_to_stderr;
 use crate::signals::Signals;
-use crate::values::{Bytes, Span};
+use crate::values::{Bytes, COUNTS, Span, number, positive_span};
 
 /// The flags of `bench`.
 #[derive(Args, Clone, Debug)]
@@ -36,20 +36,20 @@ before it is acknowledged, and every read is linearizable.")]
 pub(crate) struct BenchFlags {
     /// Number of clients, each with its own connection and one request at a time; an administrator
     /// may have only 32 connections to a node: for more clients, use the certificate of a client
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = number::<u32>(1..=65_536))]
     clients: u32,
     /// Duration of the benchmark
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_span)]
     time: Span,
     /// Size of a value
     #[arg(long, value_name = "SIZE", default_value = "100")]
     size: Bytes,
     /// Number of different keys
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = number::<u32>(COUNTS))]
     keys: u32,
     /// Percentage of reads, from 0 to 100
     #[arg(long, value_name = "PERCENT", default_value_t = 0,
-        value_parser = clap::value_parser!(u32).range(0..=100))]
+        value_parser = number::<u32>(0..=100))]
     reads: u32,
     #[command(flatten)]
     client: ClientFlags,
@@ -62,10 +62,9 @@ const SIZE_MAX: u64 = 512 << 10;
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> {
-    if flags.size.0 > SIZE_MAX || flags.clients == 0 || flags.keys == 0 {
-        return Err(CommandError::invalid_input(
-            "--size must be at most 512KiB, and --clients and --keys at least 1",
-        ));
+    if flags.size.0 > SIZE_MAX {
+        let text = format!("--size is {} bytes: it must be at most 512KiB", flags.size.0);
+        return Err(CommandError::invalid_input(text));
     }
     // A single thread takes the least processor time from nodes on the same machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

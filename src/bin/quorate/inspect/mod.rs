@@ -13,6 +13,7 @@ use crate::data_directory::{open_error, require_directory};
 use crate::exit::{CommandError, Exit};
 use crate::inspect::report::DirectoryReport;
 use crate::output::print;
+use crate::values::{COUNTS, number};
 
 /// The flags of `inspect`.
 #[derive(Args, Debug)]
@@ -21,10 +22,12 @@ pub(crate) struct InspectFlags {
     /// Data directory of a stopped node, or a copy of one
     directory: PathBuf,
     /// Also list log entries, from this index on
-    #[arg(long, value_name = "INDEX", num_args = 0..=1, default_missing_value = "1")]
+    #[arg(long, value_name = "INDEX", num_args = 0..=1, default_missing_value = "1",
+        value_parser = number::<u64>(1..=u64::MAX))]
     entries: Option<u64>,
     /// Maximum number of entries to list
-    #[arg(long, value_name = "N", default_value_t = 100, requires = "entries")]
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "entries",
+        value_parser = number::<usize>(COUNTS))]
     limit: usize,
 }
 

@@ -27,6 +27,7 @@ use crate::lin_kv::messages::{Code, Message, error_body};
 use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
 use crate::service_output::{self, LogWriter, OutputStream};
+use crate::values::number;
 
 /// The flags of `lin-kv`. Each can also be set by an environment variable, because a test
 /// harness starts every node with the same command.
@@ -39,10 +40,12 @@ pub(crate) struct LinKvFlags {
     data_dir: Option<PathBuf>,
     /// Number of applied entries after which the node takes a snapshot; it also takes one after 256
     /// MiB of entries [default: 1000000]
-    #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
+    #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N",
+        value_parser = number::<u64>(1..=u64::MAX))]
     snapshot_entries: Option<u64>,
     /// Number of log entries before a snapshot that are kept for slow followers [default: 10000]
-    #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
+    #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N",
+        value_parser = number::<u64>(0..=u64::MAX))]
     trailing_entries: Option<u64>,
 }
 

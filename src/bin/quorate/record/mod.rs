@@ -17,6 +17,7 @@ use crate::exit::{CommandError, Exit, warn};
 use crate::output::report;
 use crate::record::copy::Recording;
 use crate::record::selection::Selection;
+use crate::values::parse_id;
 
 /// The flags of `record`.
 #[derive(Args, Debug)]
@@ -35,7 +36,8 @@ pub(crate) struct RecordFlags {
     #[arg(long, value_name = "DIR", conflicts_with = "data_dir")]
     out: Option<PathBuf>,
     /// Ids of the members to request [default: all]
-    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "out")]
+    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "out",
+        value_parser = parse_id)]
     members: Vec<u64>,
     #[command(flatten)]
     client: ClientFlags,

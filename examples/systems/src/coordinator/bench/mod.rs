@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 
 use crate::common::exit::{CommandError, CommandResult, print_note};
 use crate::common::local_cluster::{LocalCluster, stop_flag_on_signal};
+use crate::common::number::number;
 use crate::common::output::print_text;
 use crate::coordinator::SYSTEM;
 use crate::coordinator::bench::measured::{Load, LoadResult};
@@ -33,11 +33,11 @@ command. The results are written to DIR/table.md and DIR/table.json.")]
 pub struct Flags {
     /// Number of measurements of each request, node and load
     #[arg(long, value_name = "N", default_value = "3000",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
+        value_parser = number(1..=1_000_000))]
     rounds: u64,
     /// Number of nodes in the cluster
     #[arg(long, value_name = "N", default_value = "3",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=9))]
+        value_parser = number(1..=9))]
     size: u64,
     /// Directory of the results; created if missing
     #[arg(long, value_name = "DIR", default_value = "coordinator-bench")]

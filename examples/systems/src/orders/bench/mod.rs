@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 
 use crate::common::exit::{CommandError, CommandResult, print_note};
 use crate::common::local_cluster::{LocalCluster, stop_flag_on_signal};
+use crate::common::number::number;
 use crate::common::output::print_text;
 use crate::orders::SYSTEM;
 use crate::orders::bench::load::Load;
@@ -33,19 +33,19 @@ command. The results are written to DIR/table.md, DIR/table.json and DIR/plot.sv
 pub struct Flags {
     /// Number of orders per run, by all clients together
     #[arg(long, value_name = "N", default_value = "40000",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=ORDERS_MAX as u64))]
+        value_parser = number(1..=ORDERS_MAX as u64))]
     orders: u64,
     /// Numbers of nodes in the measured clusters
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,3,5,7",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=9))]
+        value_parser = number(1..=9))]
     sizes: Vec<u64>,
     /// Number of runs of each setup, each with a new cluster
     #[arg(long, value_name = "N", default_value = "3",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=100))]
+        value_parser = number(1..=100))]
     repetitions: u64,
     /// Number of clients, each with its own thread and connection and one order at a time
     #[arg(long, value_name = "N", default_value = "4",
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=64))]
+        value_parser = number(1..=64))]
     threads: u64,
     /// Directory of the results; created if missing
     #[arg(long, value_name = "DIR", default_value = "orders-bench")]
