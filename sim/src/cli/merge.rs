@@ -232,7 +232,11 @@ fn failure(record: &FailureRecord) -> Result<Failure, String> {
         "simulator" => Failure::Simulator(detail),
         "nondeterminism" => Failure::Nondeterminism(detail),
         "stalled" => Failure::Stalled(detail),
-        kind => return Err(format!("unknown kind of failure {kind:?}")),
+        kind => {
+            return Err(format!(
+                "unknown kind of failure {kind:?}: merge it with the build that wrote the file"
+            ));
+        }
     })
 }
 

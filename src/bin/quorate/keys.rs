@@ -366,7 +366,9 @@ pub(crate) fn no_space(quota: u64) -> CommandError {
 }
 
 pub(crate) fn wrong_state_machine() -> CommandError {
-    CommandError::new(Exit::Rejected, "the nodes do not run the state machine of `quorate serve`")
+    let text = "the nodes do not run the state machine of `quorate serve`: check the addresses, or \
+                use the client of their own service";
+    CommandError::new(Exit::Rejected, text)
 }
 
 /// Prints the result of a write, as JSON or as text.
