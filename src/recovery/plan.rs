@@ -1,6 +1,5 @@
 //! Recovery plans: a new cluster that continues the log of one directory of an old cluster.
 
-use std::fmt;
 use std::io;
 
 use crate::recovery::copy::{CopyError, copy_snapshot};
@@ -13,6 +12,7 @@ use crate::storage::{
     ClusterId, Disk, FileName, Identity, Inspection, OpenError, Origin, SnapshotReader,
     StorageConfig, StorageError, StorageImport,
 };
+use crate::types::text::texts;
 use crate::types::{Entry, EntryId, Incarnation, Index, Membership, NodeId, Payload, Term};
 
 /// The plan of a recovery: the source directory, the id of the new cluster and its membership.
@@ -191,23 +191,13 @@ fn damage_of(last: Index, error: &io::Error) -> StorageError {
     inner.cloned().unwrap_or_else(unknown)
 }
 
-impl fmt::Display for RecoveryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecoveryError::Source(error) => {
-                write!(f, "the source directory cannot be read: {error}")
-            }
-            RecoveryError::SourceChanged => f.write_str(
-                "the source directory was changed since it was surveyed: survey it and plan again",
-            ),
-            RecoveryError::NotMember(node) => {
-                write!(f, "{node} is not a member of the new cluster")
-            }
-            RecoveryError::Target(error) => {
-                write!(f, "the new directory is incomplete and must be emptied: {error}")
-            }
-        }
-    }
+texts! {
+    RecoveryError:
+    Self::Source(error) => "the source directory cannot be read: {error}";
+    Self::SourceChanged =>
+        "the source directory was changed since it was surveyed: survey it and plan again";
+    Self::NotMember(node) => "{node} is not a member of the new cluster";
+    Self::Target(error) => "the new directory is incomplete and must be emptied: {error}";
 }
 
 impl std::error::Error for RecoveryError {}

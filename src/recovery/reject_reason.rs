@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::storage::ClusterId;
+use crate::types::text::texts;
 use crate::types::{ChangeError, NodeId};
 
 /// The reason for which a recovery is rejected. Nothing was written.
@@ -57,51 +58,24 @@ impl<T: fmt::Display> fmt::Display for CommaSeparated<'_, T> {
     }
 }
 
-impl fmt::Display for RecoveryRejectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecoveryRejectReason::NoReadableDirectory => {
-                f.write_str("no directory of the cluster can be read")
-            }
-            RecoveryRejectReason::SeveralClusters(clusters) => {
-                write!(
-                    f,
-                    "the directories belong to several clusters, name one: {}",
-                    CommaSeparated(clusters)
-                )
-            }
-            RecoveryRejectReason::DuplicateNode(node) => {
-                write!(f, "two directories belong to {node}: leave the older copy out")
-            }
-            RecoveryRejectReason::QuorumAlive(alive) => write!(
-                f,
-                "a quorum is alive: {}; remove the other nodes from the membership instead",
-                CommaSeparated(alive)
-            ),
-            RecoveryRejectReason::QuorumAvailable(nodes) => {
-                let nodes = CommaSeparated(nodes);
-                write!(f, "a quorum is available: start {nodes}, without data loss")
-            }
-            RecoveryRejectReason::NotSurveyed(nodes) => write!(
-                f,
-                "alive and not surveyed, perhaps with more entries: \
-                 stop {} and add the directories",
-                CommaSeparated(nodes)
-            ),
-            RecoveryRejectReason::SameCluster(cluster) => {
-                write!(f, "the new cluster needs a new id: {cluster} is in use")
-            }
-            RecoveryRejectReason::Membership(None) => {
-                f.write_str("the new membership must have voters and no change in flight")
-            }
-            RecoveryRejectReason::Membership(Some(error)) => {
-                write!(f, "the new membership is invalid: {error}")
-            }
-            RecoveryRejectReason::IncarnationNotNew(node) => {
-                write!(f, "{node} needs a new incarnation in the new cluster")
-            }
-        }
-    }
+texts! {
+    RecoveryRejectReason:
+    Self::NoReadableDirectory => "no directory of the cluster can be read";
+    Self::SeveralClusters(clusters) =>
+        "the directories belong to several clusters, name one: {}", CommaSeparated(clusters);
+    Self::DuplicateNode(node) => "two directories belong to {node}: leave the older copy out";
+    Self::QuorumAlive(alive) =>
+        "a quorum is alive: {}; remove the other nodes from the membership instead",
+        CommaSeparated(alive);
+    Self::QuorumAvailable(nodes) =>
+        "a quorum is available: start {}, without data loss", CommaSeparated(nodes);
+    Self::NotSurveyed(nodes) =>
+        "alive and not surveyed, perhaps with more entries: stop {} and add the directories",
+        CommaSeparated(nodes);
+    Self::SameCluster(cluster) => "the new cluster needs a new id: {cluster} is in use";
+    Self::Membership(None) => "the new membership must have voters and no change in flight";
+    Self::Membership(Some(error)) => "the new membership is invalid: {error}";
+    Self::IncarnationNotNew(node) => "{node} needs a new incarnation in the new cluster";
 }
 
 impl std::error::Error for RecoveryRejectReason {}

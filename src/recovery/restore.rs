@@ -1,6 +1,5 @@
 //! Restoring a backup into a new cluster.
 
-use std::fmt;
 use std::io::{self, Read};
 
 use crate::recovery::backup::Backup;
@@ -9,6 +8,7 @@ use crate::recovery::format::BackupError;
 use crate::recovery::plan::check_membership;
 use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::storage::{ClusterId, Disk, Identity, OpenError, Origin, StorageConfig, StorageImport};
+use crate::types::text::texts;
 use crate::types::{Incarnation, Membership, NodeId};
 
 /// The error that prevented the creation of a directory from a backup. The target may be
@@ -70,20 +70,13 @@ fn of_backup(error: io::Error) -> RestoreError {
     damage.cloned().map_or_else(|| RestoreError::Backup(error), RestoreError::Damaged)
 }
 
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestoreError::Rejected(reason) => reason.fmt(f),
-            RestoreError::NotMember(node) => {
-                write!(f, "{node} is not a member of the new cluster")
-            }
-            RestoreError::Damaged(damage) => damage.fmt(f),
-            RestoreError::Backup(error) => write!(f, "the backup cannot be read: {error}"),
-            RestoreError::Target(error) => {
-                write!(f, "the new directory is incomplete and must be emptied: {error}")
-            }
-        }
-    }
+texts! {
+    RestoreError:
+    Self::Rejected(reason) => "{reason}";
+    Self::NotMember(node) => "{node} is not a member of the new cluster";
+    Self::Damaged(damage) => "{damage}";
+    Self::Backup(error) => "the backup cannot be read: {error}";
+    Self::Target(error) => "the new directory is incomplete and must be emptied: {error}";
 }
 
 impl std::error::Error for RestoreError {}

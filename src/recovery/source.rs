@@ -7,6 +7,7 @@ use crate::recovery::directory_state::DirectoryState;
 use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::recovery::survey::Survey;
 use crate::storage::ClusterId;
+use crate::types::text::texts;
 use crate::types::{EntryId, Incarnation, Index, Membership, NodeId, Voters};
 
 /// The source directory of a recovery, whose whole log becomes committed.
@@ -204,24 +205,15 @@ fn may_be_committed(
     is_quorum(membership, |node| !here.contains(&node) || has(node))
 }
 
-impl fmt::Display for DataLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DataLoss::None => f.write_str(
-                "no committed entry is lost: every quorum has an undamaged directory here",
-            ),
-            DataLoss::Possible { from } => write!(
-                f,
-                "committed entries may be lost: those from {from} on, which the missing nodes may \
-                 have committed"
-            ),
-            DataLoss::Certain { from, through } => write!(
-                f,
-                "committed entries are lost: the entries through {through} were committed, but \
-                 those from {from} on may differ or be missing"
-            ),
-        }
-    }
+texts! {
+    DataLoss:
+    Self::None => "no committed entry is lost: every quorum has an undamaged directory here";
+    Self::Possible { from } =>
+        "committed entries may be lost: those from {from} on, which the missing nodes may have \
+         committed";
+    Self::Certain { from, through } =>
+        "committed entries are lost: the entries through {through} were committed, but those from \
+         {from} on may differ or be missing";
 }
 
 impl fmt::Display for RecoverySource {

@@ -2,12 +2,12 @@
 //! has lasted for a while, and one at INFO when it has ended.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::replica::Node;
+use crate::types::text::texts;
 use crate::types::{Instant, NodeId, PeerStatus, RoleName, StateVerification};
 
 /// The interval at which the conditions are read.
@@ -148,46 +148,32 @@ impl Condition {
     }
 }
 
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Condition::NoLeader => f.write_str(
-                "no leader: this node accepts no writes; a quorum of the voters must run and reach \
-                 one another",
-            ),
-            Condition::NotBootstrapped => f.write_str(
-                "the cluster is not bootstrapped yet: all of its initial members must run and \
-                 reach one another once",
-            ),
-            Condition::Removed => f.write_str(
-                "this node was removed from the cluster: stop it, unless it is to be added again",
-            ),
-            Condition::PeerSilent(peer) => write!(
-                f,
-                "{peer} does not answer its leader: start it, check the network, or replace it"
-            ),
-            Condition::DiskFull => f.write_str(
-                "the disk is full: the node accepts no new entries until there is free space",
-            ),
-            Condition::PeerDiskFull(peer) => write!(
-                f,
-                "the disk of {peer} is full: it accepts no new entries until there is free space"
-            ),
-            Condition::StateDiffers => f.write_str(
-                "quarantined: the state of this node differs from that of a majority; it applies \
-                 nothing and rejects reads until it has rebuilt its state from a snapshot",
-            ),
-            Condition::NoMajority => f.write_str(
-                "no majority of the nodes has the same state, so the right one is unknown: \
-                 the node applies nothing and rejects reads; restore a backup",
-            ),
-            Condition::BuildTooOld => f.write_str(
-                "the build of this node is too old for the version that the log has reached: the \
-                 node votes and stores entries, but applies nothing and rejects reads; restart it \
-                 with the newer build",
-            ),
-        }
-    }
+texts! {
+    Condition:
+    Self::NoLeader =>
+        "no leader: this node accepts no writes; a quorum of the voters must run and reach one \
+         another";
+    Self::NotBootstrapped =>
+        "the cluster is not bootstrapped yet: all of its initial members must run and reach one \
+         another once";
+    Self::Removed =>
+        "this node was removed from the cluster: stop it, unless it is to be added again";
+    Self::PeerSilent(peer) =>
+        "{peer} does not answer its leader: start it, check the network, or replace it";
+    Self::DiskFull =>
+        "the disk is full: the node accepts no new entries until there is free space";
+    Self::PeerDiskFull(peer) =>
+        "the disk of {peer} is full: it accepts no new entries until there is free space";
+    Self::StateDiffers =>
+        "quarantined: the state of this node differs from that of a majority; it applies nothing \
+         and rejects reads until it has rebuilt its state from a snapshot";
+    Self::NoMajority =>
+        "no majority of the nodes has the same state, so the right one is unknown: the node \
+         applies nothing and rejects reads; restore a backup";
+    Self::BuildTooOld =>
+        "the build of this node is too old for the version that the log has reached: the node \
+         votes and stores entries, but applies nothing and rejects reads; restart it with the \
+         newer build";
 }
 
 #[cfg(test)]

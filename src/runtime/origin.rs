@@ -1,10 +1,10 @@
 //! The origin of a connection. Connections and requests are limited by origin, so that one client
 //! or host cannot take the places of all others.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::runtime::principal::{Principal, Role};
+use crate::types::text::texts;
 
 /// The remote of a connection as the limits count it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,13 +34,10 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Principal(principal) => principal.fmt(f),
-            Origin::Address(address) => address.fmt(f),
-        }
-    }
+texts! {
+    Origin:
+    Self::Principal(principal) => "{principal}";
+    Self::Address(address) => "{address}";
 }
 
 /// Returns the counted address: an IPv4 address unchanged, and of an IPv6 address the /64 prefix,

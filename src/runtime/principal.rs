@@ -1,11 +1,11 @@
 //! Principals: the nodes, clients and administrators that certificates name.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::machine::Proposer;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
+use crate::types::text::texts;
 
 /// The identity that a certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,14 +113,11 @@ impl Principal {
     }
 }
 
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Principal::Node(id) => write!(f, "node {id}"),
-            Principal::Client(name) => write!(f, "client {name}"),
-            Principal::Admin(name) => write!(f, "admin {name}"),
-        }
-    }
+texts! {
+    Principal:
+    Self::Node(id) => "node {id}";
+    Self::Client(name) => "client {name}";
+    Self::Admin(name) => "admin {name}";
 }
 
 #[cfg(test)]

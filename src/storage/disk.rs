@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::types::Index;
+use crate::types::text::texts;
 
 /// The number of an operation, counted from 1 at each start of a store, in the order of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -216,16 +217,13 @@ impl FileAction {
     }
 }
 
-impl fmt::Display for FileName {
-    /// Writes the name of the file in the directory.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FileName::Superblock => f.write_str("superblock"),
-            FileName::Segment(number) => write!(f, "log-{number:016x}"),
-            FileName::Snapshot(index) => write!(f, "snapshot-{:016x}", index.0),
-            FileName::PartialSnapshot(index) => write!(f, "snapshot-{:016x}.part", index.0),
-        }
-    }
+// The name of the file in the directory.
+texts! {
+    FileName:
+    Self::Superblock => "superblock";
+    Self::Segment(number) => "log-{number:016x}";
+    Self::Snapshot(index) => "snapshot-{:016x}", index.0;
+    Self::PartialSnapshot(index) => "snapshot-{:016x}.part", index.0;
 }
 
 impl fmt::Debug for FileAction {
@@ -247,15 +245,10 @@ impl fmt::Debug for FileAction {
     }
 }
 
-impl fmt::Display for DiskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DiskError::Full => {
-                f.write_str("the file system is full, or the quota of this user on it is used up")
-            }
-            DiskError::Failed(text) | DiskError::Replaced(text) => f.write_str(text),
-        }
-    }
+texts! {
+    DiskError:
+    Self::Full => "the file system is full, or the quota of this user on it is used up";
+    Self::Failed(text) | Self::Replaced(text) => "{text}";
 }
 
 impl std::error::Error for DiskError {}

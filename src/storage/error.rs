@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
 use crate::storage::remedy::has_remedy;
+use crate::types::text::texts;
 use crate::types::{EntryId, Index, NodeId};
 
 /// An error of a node's disk, files, log, threads or state machine. It stops the node or prevents
@@ -221,34 +222,24 @@ impl fmt::Display for StorageError {
     }
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Config(text) => f.write_str(text),
-            OpenError::NotFormatted => {
-                f.write_str("the directory is not formatted: it has no superblock")
-            }
-            OpenError::NoSuperblock(file) => write!(
-                f,
-                "{file}: the directory has this file of a node, but no superblock; if `quorate \
-                 restore` or `quorate recover` was interrupted here, the directory is incomplete: \
-                 remove it, and run that command again; otherwise the superblock was removed: \
-                 restore it from a copy and run `quorate mark-restored`, or remove the node from \
-                 the cluster and add it again with an empty directory"
-            ),
-            OpenError::NotEmpty(file) => {
-                write!(f, "{file}: the directory already has this file; use an empty directory")
-            }
-            OpenError::Mismatch { file, field, expected, found } => {
-                write!(f, "{file}: {field} is {found}, expected {expected}")
-            }
-            OpenError::Failed(failure) => failure.fmt(f),
-            OpenError::Full => f.write_str(
-                "the file system is full, or the quota of this user on it is used up: free \
-                     space for a log segment, then try again",
-            ),
-        }
-    }
+texts! {
+    OpenError:
+    Self::Config(text) => "{text}";
+    Self::NotFormatted => "the directory is not formatted: it has no superblock";
+    Self::NoSuperblock(file) =>
+        "{file}: the directory has this file of a node, but no superblock; if `quorate restore` or \
+         `quorate recover` was interrupted here, the directory is incomplete: remove it, and run \
+         that command again; otherwise the superblock was removed: restore it from a copy and run \
+         `quorate mark-restored`, or remove the node from the cluster and add it again with an \
+         empty directory";
+    Self::NotEmpty(file) =>
+        "{file}: the directory already has this file; use an empty directory";
+    Self::Mismatch { file, field, expected, found } =>
+        "{file}: {field} is {found}, expected {expected}";
+    Self::Failed(failure) => "{failure}";
+    Self::Full =>
+        "the file system is full, or the quota of this user on it is used up: free space for a log \
+         segment, then try again";
 }
 
 impl std::error::Error for StorageError {}

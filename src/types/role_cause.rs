@@ -1,8 +1,7 @@
 //! The causes of role changes.
 
-use core::fmt;
-
 use crate::types::id::NodeId;
+use crate::types::text::texts;
 
 /// Why a node's role, term or known leader changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,25 +52,22 @@ pub enum RoleCause {
     SnapshotInstalled,
 }
 
-impl fmt::Display for RoleCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RoleCause::ElectionTimeout => f.write_str("election timeout"),
-            RoleCause::CampaignRequested => f.write_str("campaign requested"),
-            RoleCause::LeadershipTransfer { from } => write!(f, "leadership transfer of {from}"),
-            RoleCause::PreVotesGranted => f.write_str("a quorum granted pre-votes"),
-            RoleCause::VotesGranted => f.write_str("a quorum granted votes"),
-            RoleCause::VotesRejected => f.write_str("too many votes rejected"),
-            RoleCause::LacksCommitted => f.write_str("lacks committed entries"),
-            RoleCause::LeaderFound { from } => write!(f, "{from} leads"),
-            RoleCause::LaterTerm { from } => write!(f, "{from} is in a later term"),
-            RoleCause::QuorumLost => f.write_str("no reply of a quorum"),
-            RoleCause::Paused => f.write_str("was paused"),
-            RoleCause::DiskStuck => f.write_str("disk is stuck"),
-            RoleCause::LogDamaged => f.write_str("entry stays damaged"),
-            RoleCause::VoteRemoved => f.write_str("vote was removed"),
-            RoleCause::Quarantined => f.write_str("state machine in quarantine"),
-            RoleCause::SnapshotInstalled => f.write_str("installed a snapshot"),
-        }
-    }
+texts! {
+    RoleCause:
+    Self::ElectionTimeout => "election timeout";
+    Self::CampaignRequested => "campaign requested";
+    Self::LeadershipTransfer { from } => "leadership transfer of {from}";
+    Self::PreVotesGranted => "a quorum granted pre-votes";
+    Self::VotesGranted => "a quorum granted votes";
+    Self::VotesRejected => "too many votes rejected";
+    Self::LacksCommitted => "lacks committed entries";
+    Self::LeaderFound { from } => "{from} leads";
+    Self::LaterTerm { from } => "{from} is in a later term";
+    Self::QuorumLost => "no reply of a quorum";
+    Self::Paused => "was paused";
+    Self::DiskStuck => "disk is stuck";
+    Self::LogDamaged => "entry stays damaged";
+    Self::VoteRemoved => "vote was removed";
+    Self::Quarantined => "state machine in quarantine";
+    Self::SnapshotInstalled => "installed a snapshot";
 }

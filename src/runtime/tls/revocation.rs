@@ -1,6 +1,5 @@
 //! Revocation lists (CRLs): their file, and the times at which they expire.
 
-use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,6 +10,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use crate::runtime::tls::config::{TlsConfig, TlsError};
 use crate::runtime::tls::pem_file::pem_items;
+use crate::types::text::texts;
 
 /// How long before its expiry a list is reported.
 const NOTICE: Duration = Duration::from_secs(30 * DAY);
@@ -86,14 +86,11 @@ impl ListExpiry {
     }
 }
 
-impl fmt::Display for ListExpiry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListExpiry::Expired => f.write_str("a revocation list has expired, and stays in use"),
-            ListExpiry::Expires(1) => f.write_str("a revocation list expires within a day"),
-            ListExpiry::Expires(days) => write!(f, "a revocation list expires within {days} days"),
-        }
-    }
+texts! {
+    ListExpiry:
+    Self::Expired => "a revocation list has expired, and stays in use";
+    Self::Expires(1) => "a revocation list expires within a day";
+    Self::Expires(days) => "a revocation list expires within {days} days";
 }
 
 /// Returns the `nextUpdate` of a list, the second time in its encoding (RFC 5280 §5.1): from then
