@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::formats::any::ModelHistory;
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, Kind, printable};
 use crate::formats::notation::{Call, Notation, Response};
 use crate::history::{Client, EventIndex, History, Operation, Outcome};
@@ -14,7 +14,7 @@ use crate::history::{Client, EventIndex, History, Operation, Outcome};
 /// The events of a file in one of the notations.
 pub(super) trait Events<'a> {
     /// Adds all events to `builder`.
-    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError>;
+    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Parsed<()>;
 }
 
 /// A history that is being read.
@@ -79,7 +79,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         u32::try_from(self.operations.len()).unwrap_or(u32::MAX)
     }
 
-    fn next_event(&mut self, place: EventPosition) -> Result<EventIndex, OffsetError> {
+    fn next_event(&mut self, place: EventPosition) -> Parsed<EventIndex> {
         let next_event =
             u32::try_from(self.lines.len()).ok().filter(|next_event| *next_event < u32::MAX);
         let Some(next_event) = next_event else {
@@ -96,7 +96,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         f: Cow<'a, str>,
         key: Option<Form<'_, 'a>>,
         value: Option<Form<'_, 'a>>,
-    ) -> Result<(), OffsetError> {
+    ) -> Parsed<()> {
         let client = place.client;
         match self.clients.get(&client) {
             None | Some(ClientState::Idle) => {}
@@ -153,7 +153,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         f: Option<Form<'_, 'a>>,
         key: Option<Form<'_, 'a>>,
         completion: Completion<'_, 'a>,
-    ) -> Result<(), OffsetError> {
+    ) -> Parsed<()> {
         let client_state = self.clients.entry(place.client).or_insert(ClientState::Idle);
         let next = if matches!(completion, Completion::Unknown) {
             ClientState::Retired
@@ -209,11 +209,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
 
     /// Returns the result of an acknowledged `op`, where the notation repeats the arguments of
     /// operations that return nothing.
-    fn acknowledged_ret(
-        &self,
-        op: &M::Op,
-        response: Response<'_, 'a>,
-    ) -> Result<M::Ret, OffsetError> {
+    fn acknowledged_ret(&self, op: &M::Op, response: Response<'_, 'a>) -> Parsed<M::Ret> {
         let Some(done) = self.model.acknowledged_ret(op) else {
             return self.model.parse_ret(op, &response);
         };
@@ -223,7 +219,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
     }
 
     /// Returns the whole history, and the line of each event.
-    pub(super) fn finish(self) -> Result<(ModelHistory<M>, Vec<u32>), OffsetError> {
+    pub(super) fn finish(self) -> Parsed<(ModelHistory<M>, Vec<u32>)> {
         let history = History::new(self.operations);
         let history = history.map_err(|error| OffsetError::new(0, error.to_string()))?;
         Ok((ModelHistory { model: self.model, history }, self.lines))

@@ -1,6 +1,6 @@
 //! The notation of sets, queues, stacks and lists.
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::Parsed;
 use crate::formats::notation::{
     Call, InitialState, Notation, OutputValue, Response, WrittenOp, list, value_of, values_of,
 };
@@ -10,10 +10,7 @@ use crate::value::{ValueId, ValueTable};
 const NOT_NULL: &str = "a value other than null, which an empty collection returns";
 
 /// Parses the initial content of a collection.
-fn first_items(
-    start: &InitialState<'_, '_>,
-    values: &ValueTable,
-) -> Result<Vec<ValueId>, OffsetError> {
+fn first_items(start: &InitialState<'_, '_>, values: &ValueTable) -> Parsed<Vec<ValueId>> {
     match start.init.filter(|init| !init.is_null()) {
         Some(init) => values_of(init, "a list of values", values),
         None => Ok(Vec::new()),
@@ -22,10 +19,7 @@ fn first_items(
 
 /// Parses the initial content of a collection from which values are taken: values that can be
 /// inserted.
-fn first_insertions(
-    start: &InitialState<'_, '_>,
-    values: &ValueTable,
-) -> Result<Vec<ValueId>, OffsetError> {
+fn first_insertions(start: &InitialState<'_, '_>, values: &ValueTable) -> Parsed<Vec<ValueId>> {
     let items = first_items(start, values)?;
     let forms = start.init.filter(|init| !init.is_null()).map(|init| init.elements("a list"));
     match forms.transpose()?.into_iter().flatten().find(|form| form.is_null()) {
@@ -37,12 +31,12 @@ fn first_insertions(
 impl Notation for Set {
     const NAME: &'static str = "set";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Set, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Set> {
         let values = ValueTable::new();
         Ok(Set { init: first_items(start, &values)?.into_iter().collect(), values })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<SetOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<SetOp> {
         match call.f {
             "add" => call.parse_arg(&self.values).map(SetOp::Add),
             "remove" => call.parse_arg(&self.values).map(SetOp::Remove),
@@ -52,7 +46,7 @@ impl Notation for Set {
         }
     }
 
-    fn parse_ret(&self, op: &SetOp, response: &Response<'_, '_>) -> Result<SetRet, OffsetError> {
+    fn parse_ret(&self, op: &SetOp, response: &Response<'_, '_>) -> Parsed<SetRet> {
         match op {
             SetOp::Read => {
                 let result = response.result("the elements of the set")?;
@@ -103,7 +97,7 @@ fn written(f: &'static str, value: Option<ValueId>, values: &ValueTable) -> Writ
 }
 
 /// Parses a value to insert: anything but null, which a removal returns from an empty collection.
-fn inserted(call: &Call<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+fn inserted(call: &Call<'_, '_>, values: &ValueTable) -> Parsed<ValueId> {
     let form = call.value()?;
     match value_of(form, values)? {
         ValueId::NULL => Err(form.expected(NOT_NULL)),
@@ -112,7 +106,7 @@ fn inserted(call: &Call<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetE
 }
 
 /// Parses the result of a removal.
-fn taken(response: &Response<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+fn taken(response: &Response<'_, '_>, values: &ValueTable) -> Parsed<ValueId> {
     value_of(response.result("the value that was removed, or null")?, values)
 }
 
@@ -125,13 +119,13 @@ macro_rules! removal_notation {
         impl Notation for $model {
             const NAME: &'static str = $name;
 
-            fn parse_init(start: &InitialState<'_, '_>) -> Result<$model, OffsetError> {
+            fn parse_init(start: &InitialState<'_, '_>) -> Parsed<$model> {
                 let values = ValueTable::new();
                 let init = first_insertions(start, &values)?.into_iter().collect();
                 Ok($model { init, values })
             }
 
-            fn parse_op(&self, call: &Call<'_, '_>) -> Result<$op, OffsetError> {
+            fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<$op> {
                 match call.f {
                     $insert_name => inserted(call, &self.values).map($op::$insert),
                     $take_name => call.without_value().map(|()| $op::$take),
@@ -139,11 +133,7 @@ macro_rules! removal_notation {
                 }
             }
 
-            fn parse_ret(
-                &self,
-                op: &$op,
-                response: &Response<'_, '_>,
-            ) -> Result<ValueId, OffsetError> {
+            fn parse_ret(&self, op: &$op, response: &Response<'_, '_>) -> Parsed<ValueId> {
                 match op {
                     $op::$insert(_) => response.nothing().map(|()| ValueId::NULL),
                     $op::$take => taken(response, &self.values),
@@ -179,7 +169,7 @@ impl Notation for List {
     const NAME: &'static str = "list";
     const KEYS: bool = true;
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<List, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<List> {
         let values = ValueTable::new();
         let items = first_items(start, &values)?;
         match start.init {
@@ -188,7 +178,7 @@ impl Notation for List {
         }
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<ListOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<ListOp> {
         if call.f == "txn" {
             let step = call.only_step()?;
             let key = value_of(step.key, &self.values)?;
@@ -209,7 +199,7 @@ impl Notation for List {
         }
     }
 
-    fn parse_ret(&self, op: &ListOp, response: &Response<'_, '_>) -> Result<ListRet, OffsetError> {
+    fn parse_ret(&self, op: &ListOp, response: &Response<'_, '_>) -> Parsed<ListRet> {
         let (ListOp::Append { key, .. } | ListOp::Read { key }) = *op;
         let response = response.of_step(key, &self.values)?;
         match op {
@@ -219,7 +209,7 @@ impl Notation for List {
                 if items.is_null() {
                     return Ok(ListRet::Items([].into()));
                 }
-                let items: Result<Vec<ValueId>, OffsetError> = items
+                let items: Parsed<Vec<ValueId>> = items
                     .items("the items of the list")?
                     .map(|item| value_of(item, &self.values))
                     .collect();

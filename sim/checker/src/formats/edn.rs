@@ -2,7 +2,7 @@
 //! with bounded depth. Tags are dropped, except those of a tuple of `jepsen.independent`: a key and
 //! its value.
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Children, Forms, Kind};
 use crate::formats::scan::{DEPTH_MAX, Scanner};
 
@@ -22,18 +22,11 @@ pub(super) fn skip_space(scanner: &mut Scanner<'_>) {
 
 /// Parses the next form, if there is one before the end or a closing bracket, and stops right after
 /// it. Returns whether there was one.
-pub(super) fn form<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-) -> Result<bool, OffsetError> {
+pub(super) fn form<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Parsed<bool> {
     nested(scanner, forms, 0)
 }
 
-fn nested<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<bool, OffsetError> {
+fn nested<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<bool> {
     if depth > DEPTH_MAX {
         let message = format!("more than {DEPTH_MAX} nested forms");
         return Err(OffsetError::new(scanner.at, message));
@@ -94,11 +87,7 @@ fn nested<'a>(
 }
 
 /// Parses a form that must be present.
-fn required<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<(), OffsetError> {
+fn required<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<()> {
     match nested(scanner, forms, depth + 1)? {
         true => Ok(()),
         false => Err(scanner.expected("a form")),
@@ -112,7 +101,7 @@ fn sequence<'a>(
     depth: usize,
     close: u8,
     kind: fn(Children) -> Kind<'a>,
-) -> Result<(), OffsetError> {
+) -> Parsed<()> {
     let start = scanner.at;
     let opened = forms.open(start);
     scanner.at += 1;
@@ -132,11 +121,7 @@ fn sequence<'a>(
 }
 
 /// Parses a tag and its form.
-fn tagged<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<(), OffsetError> {
+fn tagged<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<()> {
     let start = scanner.at;
     scanner.at += 1;
     scanner.skip(is_symbol);
@@ -153,7 +138,7 @@ fn tagged<'a>(
     Ok(())
 }
 
-fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), OffsetError> {
+fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Parsed<()> {
     let at = scanner.at;
     scanner.skip(is_symbol);
     let kind = match scanner.since(at) {
@@ -179,7 +164,7 @@ mod tests {
     use super::*;
     use crate::formats::form::Form;
 
-    fn parse(text: &str) -> Result<Forms<'_>, OffsetError> {
+    fn parse(text: &str) -> Parsed<Forms<'_>> {
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, 0, text.len());
         while form(&mut scanner, &mut forms)? {}

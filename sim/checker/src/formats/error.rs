@@ -19,6 +19,9 @@ pub(super) struct OffsetError {
     message: String,
 }
 
+/// The result of parsing a part of a text.
+pub(super) type Parsed<T> = Result<T, OffsetError>;
+
 impl OffsetError {
     /// Creates the error `message` at the byte offset `at`.
     pub(super) fn new(at: usize, message: impl Into<String>) -> OffsetError {

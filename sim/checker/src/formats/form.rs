@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::value::Value;
 
 /// The forms of one line, or of one map of a longer text, in pre-order.
@@ -179,7 +179,7 @@ impl<'t, 'a> Form<'t, 'a> {
     }
 
     /// Returns the form as a whole number.
-    pub(super) fn integer(self, expectation: &str) -> Result<i64, OffsetError> {
+    pub(super) fn integer(self, expectation: &str) -> Parsed<i64> {
         match self.kind() {
             Kind::Integer(number) => Ok(*number),
             _ => Err(self.expected(expectation)),
@@ -187,13 +187,13 @@ impl<'t, 'a> Form<'t, 'a> {
     }
 
     /// Returns the form as an unsigned number of 32 bits, such as the number of a client.
-    pub(super) fn unsigned(self, expectation: &str) -> Result<u32, OffsetError> {
+    pub(super) fn unsigned(self, expectation: &str) -> Parsed<u32> {
         let number = self.integer(expectation)?;
         u32::try_from(number).map_err(|_| self.expected(expectation))
     }
 
     /// Returns the form as a boolean.
-    pub(super) fn truth(self) -> Result<bool, OffsetError> {
+    pub(super) fn truth(self) -> Parsed<bool> {
         match self.kind() {
             Kind::Bool(truth) => Ok(*truth),
             _ => Err(self.expected("true or false")),
@@ -213,7 +213,7 @@ impl<'t, 'a> Form<'t, 'a> {
     pub(super) fn items(
         self,
         expectation: &str,
-    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, OffsetError> {
+    ) -> Parsed<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>> {
         if self.is_list() { Ok(self.inside()) } else { Err(self.expected(expectation)) }
     }
 
@@ -221,13 +221,13 @@ impl<'t, 'a> Form<'t, 'a> {
     pub(super) fn elements(
         self,
         expectation: &str,
-    ) -> Result<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>, OffsetError> {
+    ) -> Parsed<impl Iterator<Item = Form<'t, 'a>> + Clone + use<'t, 'a>> {
         let several = self.is_list() || matches!(self.kind(), Kind::Set(_));
         if several { Ok(self.inside()) } else { Err(self.expected(expectation)) }
     }
 
     /// Returns the two forms of a list of two.
-    pub(super) fn pair(self, expectation: &str) -> Result<[Form<'t, 'a>; 2], OffsetError> {
+    pub(super) fn pair(self, expectation: &str) -> Parsed<[Form<'t, 'a>; 2]> {
         let mut items = self.items(expectation)?;
         match (items.next(), items.next(), items.next()) {
             (Some(first), Some(second), None) => Ok([first, second]),
@@ -239,7 +239,7 @@ impl<'t, 'a> Form<'t, 'a> {
     pub(super) fn members(
         self,
         expectation: &str,
-    ) -> Result<impl Iterator<Item = (Form<'t, 'a>, Form<'t, 'a>)> + use<'t, 'a>, OffsetError> {
+    ) -> Parsed<impl Iterator<Item = (Form<'t, 'a>, Form<'t, 'a>)> + use<'t, 'a>> {
         if !matches!(self.kind(), Kind::Map(_)) {
             return Err(self.expected(expectation));
         }
@@ -248,7 +248,7 @@ impl<'t, 'a> Form<'t, 'a> {
     }
 
     /// Checks that a map contains each of `names` at most once.
-    pub(super) fn without_repeats(self, names: &[&str]) -> Result<(), OffsetError> {
+    pub(super) fn without_repeats(self, names: &[&str]) -> Parsed<()> {
         let mut seen = vec![false; names.len()];
         for (key, _) in self.members("a map")? {
             let place = names.iter().position(|name| key.name() == Some(name));
@@ -269,7 +269,7 @@ impl<'t, 'a> Form<'t, 'a> {
     }
 
     /// Converts the form to a value.
-    pub(super) fn value(self) -> Result<Value, OffsetError> {
+    pub(super) fn value(self) -> Parsed<Value> {
         Ok(match self.kind() {
             Kind::Null => Value::Null,
             Kind::Bool(truth) => Value::Bool(*truth),
@@ -277,8 +277,7 @@ impl<'t, 'a> Form<'t, 'a> {
             Kind::Text(text) => Value::Text(text.clone().into_owned()),
             Kind::Word(word) => Value::Text((*word).to_owned()),
             Kind::List(_) | Kind::Tuple(_) => {
-                let items: Result<Vec<Value>, OffsetError> =
-                    self.inside().map(Form::value).collect();
+                let items: Parsed<Vec<Value>> = self.inside().map(Form::value).collect();
                 Value::List(items?)
             }
             Kind::Number(_) => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
 use crate::formats::edn;
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::notation::{Notation, Step};
 use crate::formats::object::Object;
@@ -28,7 +28,7 @@ enum Type {
     Info,
 }
 
-type Handler<'h, 'a> = dyn FnMut(Event<'_, 'a>) -> Result<(), OffsetError> + 'h;
+type Handler<'h, 'a> = dyn FnMut(Event<'_, 'a>) -> Parsed<()> + 'h;
 
 /// A text with events of clients.
 pub(super) trait Jepsen<'a>: Copy {
@@ -36,7 +36,7 @@ pub(super) trait Jepsen<'a>: Copy {
     const DEFAULT_OBJECT: Option<Object>;
 
     /// Calls `handle` with each event of a client, in order.
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError>;
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Parsed<()>;
 
     /// Returns the events, for building a history.
     fn events(&self, found: Findings, failed_cas_is_read: bool) -> JepsenEvents<Self> {
@@ -58,7 +58,7 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Examines every event of `source`.
-    pub(super) fn of<'a>(source: &impl Jepsen<'a>) -> Result<Findings, OffsetError> {
+    pub(super) fn of<'a>(source: &impl Jepsen<'a>) -> Parsed<Findings> {
         let mut found = Findings { key_fields: true, keyed: true, single_steps: true };
         let mut tuples = false;
         let mut invocations = 0_u64;
@@ -102,7 +102,7 @@ pub(super) struct JepsenEvents<J> {
 }
 
 impl<'a, J: Jepsen<'a>> Events<'a> for JepsenEvents<J> {
-    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
+    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Parsed<()> {
         self.source.each(&mut |event| {
             let Event { place, f, .. } = event;
             let (mut key, mut value) = (event.key, event.value);
@@ -131,7 +131,7 @@ impl<'a, J: Jepsen<'a>> Events<'a> for JepsenEvents<J> {
 }
 
 /// Parses the type of an event.
-fn type_of(form: Form<'_, '_>) -> Result<Type, OffsetError> {
+fn type_of(form: Form<'_, '_>) -> Parsed<Type> {
     match form.name() {
         Some("invoke") => Ok(Type::Invoke),
         Some("ok") => Ok(Type::Ok),
@@ -142,7 +142,7 @@ fn type_of(form: Form<'_, '_>) -> Result<Type, OffsetError> {
 }
 
 /// Parses the number of a client. Returns `None` for other processes, such as the nemesis.
-fn client_of(process: Form<'_, '_>) -> Result<Option<u32>, OffsetError> {
+fn client_of(process: Form<'_, '_>) -> Parsed<Option<u32>> {
     match process.kind() {
         Kind::Integer(_) | Kind::Number(_) => process.unsigned("the number of a process").map(Some),
         _ => Ok(None),
@@ -166,7 +166,7 @@ impl<'a> Edn<'a> {
 impl<'a> Jepsen<'a> for Edn<'a> {
     const DEFAULT_OBJECT: Option<Object> = None;
 
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError> {
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Parsed<()> {
         let mut forms = Forms::default();
         let mut outside = Scanner::new(self.text, 0, self.text.len());
         edn::skip_space(&mut outside);
@@ -211,7 +211,7 @@ impl<'a> Jepsen<'a> for Edn<'a> {
 }
 
 /// Parses a map as an event; returns `None` if the event is not of a client.
-fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>, OffsetError> {
+fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Parsed<Option<Event<'t, 'a>>> {
     let (mut kind, mut process, mut f, mut key, mut value) = (None, None, None, None, None);
     for (name, form) in root.members("an operation: a map")? {
         let field = match name.name().unwrap_or("") {
@@ -255,7 +255,7 @@ const LOG_MARKER: &str = "jepsen.util - ";
 impl<'a> Jepsen<'a> for Log<'a> {
     const DEFAULT_OBJECT: Option<Object> = Some(Object::Register);
 
-    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), OffsetError> {
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Parsed<()> {
         let mut forms = Forms::default();
         let mut events = 0_u64;
         let mut start = 0;

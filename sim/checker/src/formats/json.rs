@@ -1,6 +1,6 @@
 //! Parses JSON (RFC 8259) into forms with positions, for any input and with bounded depth.
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Forms, Kind};
 use crate::formats::scan::{DEPTH_MAX, Scanner};
 
@@ -10,15 +10,12 @@ pub(super) fn is_space(byte: u8) -> bool {
 }
 
 /// Parses one value, after optional white space, and stops right after it.
-pub(super) fn value<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-) -> Result<(), OffsetError> {
+pub(super) fn value<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Parsed<()> {
     nested(scanner, forms, 0)
 }
 
 /// Skips white space. Fails with `expectation` if anything else is left.
-pub(super) fn end(scanner: &mut Scanner<'_>, expectation: &str) -> Result<(), OffsetError> {
+pub(super) fn end(scanner: &mut Scanner<'_>, expectation: &str) -> Parsed<()> {
     scanner.skip(is_space);
     match scanner.peek() {
         Some(_) => Err(scanner.expected(expectation)),
@@ -26,11 +23,7 @@ pub(super) fn end(scanner: &mut Scanner<'_>, expectation: &str) -> Result<(), Of
     }
 }
 
-fn nested<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<(), OffsetError> {
+fn nested<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<()> {
     scanner.skip(is_space);
     let at = scanner.at;
     if depth > DEPTH_MAX {
@@ -59,11 +52,7 @@ fn nested<'a>(
     }
 }
 
-fn array<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<(), OffsetError> {
+fn array<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<()> {
     let opened = forms.open(scanner.at);
     scanner.at += 1;
     scanner.skip(is_space);
@@ -83,11 +72,7 @@ fn array<'a>(
     Ok(())
 }
 
-fn object<'a>(
-    scanner: &mut Scanner<'a>,
-    forms: &mut Forms<'a>,
-    depth: usize,
-) -> Result<(), OffsetError> {
+fn object<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Parsed<()> {
     let opened = forms.open(scanner.at);
     scanner.at += 1;
     scanner.skip(is_space);
@@ -119,7 +104,7 @@ fn object<'a>(
     Ok(())
 }
 
-fn text<'a>(scanner: &mut Scanner<'a>) -> Result<std::borrow::Cow<'a, str>, OffsetError> {
+fn text<'a>(scanner: &mut Scanner<'a>) -> Parsed<std::borrow::Cow<'a, str>> {
     scanner.quoted(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\', b"\"\\/")
 }
 
@@ -130,7 +115,7 @@ mod tests {
     use super::*;
     use crate::formats::form::Form;
 
-    fn parse(text: &str) -> Result<Forms<'_>, OffsetError> {
+    fn parse(text: &str) -> Parsed<Forms<'_>> {
         let mut forms = Forms::default();
         let mut scanner = Scanner::new(text, 0, text.len());
         value(&mut scanner, &mut forms)?;

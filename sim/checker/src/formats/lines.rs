@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::notation::Notation;
@@ -33,11 +33,7 @@ pub(super) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Parses the first line that is not blank, if it is a header of `format`.
-    pub(super) fn read(
-        text: &'a str,
-        format: &str,
-        bytes_max: usize,
-    ) -> Result<Header<'a>, OffsetError> {
+    pub(super) fn read(text: &'a str, format: &str, bytes_max: usize) -> Parsed<Header<'a>> {
         let mut lines = Lines { text, at: 0, line: 0, bytes_max, ops: None };
         let mut header = Header::default();
         let Some((start, end)) = lines.next_line()? else { return Ok(header) };
@@ -64,7 +60,7 @@ impl<'a> Header<'a> {
         Ok(header)
     }
 
-    fn fields(&mut self, root: Form<'_, 'a>) -> Result<(), OffsetError> {
+    fn fields(&mut self, root: Form<'_, 'a>) -> Parsed<()> {
         root.without_repeats(&[
             "format",
             "name",
@@ -126,7 +122,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Returns the start and end of the next line that is not blank.
-    pub(super) fn next_line(&mut self) -> Result<Option<(usize, usize)>, OffsetError> {
+    pub(super) fn next_line(&mut self) -> Parsed<Option<(usize, usize)>> {
         while self.at < self.text.len() {
             let start = self.at;
             let rest = &self.text[start..];
@@ -160,7 +156,7 @@ struct Event<'t, 'a> {
 }
 
 impl<'t, 'a> Event<'t, 'a> {
-    fn read(root: Form<'t, 'a>) -> Result<Event<'t, 'a>, OffsetError> {
+    fn read(root: Form<'t, 'a>) -> Parsed<Event<'t, 'a>> {
         let mut event = Event::default();
         for (name, value) in root.members("an event: a JSON object")? {
             let field = match name.name().unwrap_or("") {
@@ -182,7 +178,7 @@ impl<'t, 'a> Event<'t, 'a> {
 }
 
 impl<'a> Events<'a> for Lines<'a> {
-    fn feed<M: Notation>(mut self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
+    fn feed<M: Notation>(mut self, builder: &mut HistoryBuilder<'a, M>) -> Parsed<()> {
         let mut forms = Forms::default();
         while let Some((start, end)) = self.next_line()? {
             forms.clear();
@@ -198,7 +194,7 @@ impl<'a> Events<'a> for Lines<'a> {
 }
 
 /// Checks that the header's number of operations, if it has one, is `count`.
-pub(super) fn check_count(stated: Option<(u32, usize)>, count: u32) -> Result<(), OffsetError> {
+pub(super) fn check_count(stated: Option<(u32, usize)>, count: u32) -> Parsed<()> {
     match stated {
         Some((ops, at)) if ops != count => {
             let message = format!("the header states {ops} operations, but there are {count}");
@@ -213,7 +209,7 @@ fn apply_event<'a, M: Notation>(
     builder: &mut HistoryBuilder<'a, M>,
     root: Form<'_, 'a>,
     line: u32,
-) -> Result<(), OffsetError> {
+) -> Parsed<()> {
     const TYPE: &str = "\"invoke\", \"ok\", \"fail\" or \"info\"";
     let event = Event::read(root)?;
     let field = |form: Option<_>, name: &str| {

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, printable};
 use crate::model::Model;
 use crate::value::{Value, ValueId, ValueTable};
@@ -15,24 +15,20 @@ pub(super) trait Notation: Model + Sized {
     const KEYS: bool = false;
 
     /// Parses the object before the first operation.
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Self, OffsetError>;
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Self>;
 
     /// Parses the initial values of single keys: a list of pairs, key and value.
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
         let message = "only `kv`, `multi-register` and `rw-register` have initial values of single \
                        keys";
         Err(OffsetError::new(pairs.place(), message))
     }
 
     /// Parses an operation from its invocation.
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<Self::Op, OffsetError>;
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<Self::Op>;
 
     /// Parses the response to `op`.
-    fn parse_ret(
-        &self,
-        op: &Self::Op,
-        response: &Response<'_, '_>,
-    ) -> Result<Self::Ret, OffsetError>;
+    fn parse_ret(&self, op: &Self::Op, response: &Response<'_, '_>) -> Parsed<Self::Ret>;
 
     /// Returns the result of `op` if only its success is known, or `None` if the result must be
     /// reported.
@@ -132,7 +128,7 @@ pub(super) struct WrittenOp {
 
 impl<'t, 'a> Call<'t, 'a> {
     /// Checks that the operation has no arguments.
-    pub(super) fn without_value(&self) -> Result<(), OffsetError> {
+    pub(super) fn without_value(&self) -> Parsed<()> {
         match self.value {
             Some(value) if !value.is_null() => {
                 Err(value.expected(&format!("no value: `{}` has none", self.f)))
@@ -142,24 +138,24 @@ impl<'t, 'a> Call<'t, 'a> {
     }
 
     /// Returns the arguments of the operation.
-    pub(super) fn value(&self) -> Result<Form<'t, 'a>, OffsetError> {
+    pub(super) fn value(&self) -> Parsed<Form<'t, 'a>> {
         let missing = || OffsetError::new(self.at, format!("`{}` has no `value`", self.f));
         self.value.ok_or_else(missing)
     }
 
     /// Parses the argument as a value.
-    pub(super) fn parse_arg(&self, values: &ValueTable) -> Result<ValueId, OffsetError> {
+    pub(super) fn parse_arg(&self, values: &ValueTable) -> Parsed<ValueId> {
         value_of(self.value()?, values)
     }
 
     /// Parses the two arguments as values.
-    pub(super) fn pair(&self, values: &ValueTable) -> Result<[ValueId; 2], OffsetError> {
+    pub(super) fn pair(&self, values: &ValueTable) -> Parsed<[ValueId; 2]> {
         let [from, to] = self.value()?.pair("a list of two values, from and to")?;
         Ok([value_of(from, values)?, value_of(to, values)?])
     }
 
     /// Returns the only step of a transaction.
-    pub(super) fn only_step(&self) -> Result<Step<'t, 'a>, OffsetError> {
+    pub(super) fn only_step(&self) -> Parsed<Step<'t, 'a>> {
         match self.key {
             Some(key) => Err(key.expected("no key: the steps of a transaction have keys")),
             None => Step::only(self.value()?),
@@ -167,7 +163,7 @@ impl<'t, 'a> Call<'t, 'a> {
     }
 
     /// Parses the key of the operation.
-    pub(super) fn key(&self, values: &ValueTable) -> Result<ValueId, OffsetError> {
+    pub(super) fn key(&self, values: &ValueTable) -> Parsed<ValueId> {
         let missing = || OffsetError::new(self.at, format!("`{}` has no `key`", self.f));
         value_of(self.key.ok_or_else(missing)?, values)
     }
@@ -181,7 +177,7 @@ impl<'t, 'a> Call<'t, 'a> {
 
 impl<'t, 'a> Response<'t, 'a> {
     /// Returns the result, or an error if there is none; `expected` describes it in the error.
-    pub(super) fn result(&self, expected: &str) -> Result<Form<'t, 'a>, OffsetError> {
+    pub(super) fn result(&self, expected: &str) -> Parsed<Form<'t, 'a>> {
         let missing =
             || OffsetError::new(self.at, format!("expected a result, {expected}, found none"));
         self.result.ok_or_else(missing)
@@ -190,11 +186,7 @@ impl<'t, 'a> Response<'t, 'a> {
     /// If the operation was a transaction, returns the response to its only step, which accesses
     /// `key`; otherwise returns this response. The result of a write is dropped, because it repeats
     /// the argument.
-    pub(super) fn of_step(
-        &self,
-        key: ValueId,
-        values: &ValueTable,
-    ) -> Result<Response<'t, 'a>, OffsetError> {
+    pub(super) fn of_step(&self, key: ValueId, values: &ValueTable) -> Parsed<Response<'t, 'a>> {
         let (Some(result), "txn") = (self.result, self.f) else { return Ok(*self) };
         let step = Step::only(result)?;
         if value_of(step.key, values)? != key {
@@ -205,7 +197,7 @@ impl<'t, 'a> Response<'t, 'a> {
     }
 
     /// Checks that the response has no result.
-    pub(super) fn nothing(&self) -> Result<(), OffsetError> {
+    pub(super) fn nothing(&self) -> Parsed<()> {
         match self.result {
             Some(result) if !result.is_null() => {
                 Err(result.expected("no result: the operation returns nothing"))
@@ -221,7 +213,7 @@ impl<'t, 'a> Response<'t, 'a> {
 }
 
 /// Interns the value of `form`.
-pub(super) fn value_of(form: Form<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+pub(super) fn value_of(form: Form<'_, '_>, values: &ValueTable) -> Parsed<ValueId> {
     Ok(match form.is_null() {
         true => ValueId::NULL,
         false => values.intern(form.value()?),
@@ -233,7 +225,7 @@ pub(super) fn values_of(
     form: Form<'_, '_>,
     message: &str,
     values: &ValueTable,
-) -> Result<Vec<ValueId>, OffsetError> {
+) -> Parsed<Vec<ValueId>> {
     form.elements(message)?.map(|element| value_of(element, values)).collect()
 }
 
@@ -257,7 +249,7 @@ pub(super) struct Step<'t, 'a> {
 
 impl<'t, 'a> Step<'t, 'a> {
     /// Parses one step of a transaction.
-    pub(super) fn read(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, OffsetError> {
+    pub(super) fn read(form: Form<'t, 'a>) -> Parsed<Step<'t, 'a>> {
         const WHAT: &str = "a step: a list of a name, a key and a value";
         let mut items = form.items(WHAT)?;
         let (f, key, value) = (items.next(), items.next(), items.next());
@@ -268,7 +260,7 @@ impl<'t, 'a> Step<'t, 'a> {
     }
 
     /// Parses the only step of a transaction.
-    pub(super) fn only(form: Form<'t, 'a>) -> Result<Step<'t, 'a>, OffsetError> {
+    pub(super) fn only(form: Form<'t, 'a>) -> Parsed<Step<'t, 'a>> {
         let mut steps = form.items("a list of steps")?;
         match (steps.next(), steps.next()) {
             (Some(step), None) => Step::read(step),

@@ -1,6 +1,6 @@
 //! The notation of counters, locks and banks, and of objects with keys.
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, Kind};
 use crate::formats::notation::{
     Call, InitialState, Notation, OutputValue, Response, WrittenOp, value_of,
@@ -13,12 +13,12 @@ const NUMBER: &str = "a whole number";
 impl Notation for Counter {
     const NAME: &'static str = "counter";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Counter, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Counter> {
         let init = start.init.filter(|init| !init.is_null());
         Ok(Counter { init: init.map_or(Ok(0), |init| init.integer(NUMBER))? })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<CounterOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<CounterOp> {
         match call.f {
             "add" => call.value()?.integer(NUMBER).map(CounterOp::Add),
             "read" => call.without_value().map(|()| CounterOp::Read),
@@ -26,11 +26,7 @@ impl Notation for Counter {
         }
     }
 
-    fn parse_ret(
-        &self,
-        op: &CounterOp,
-        response: &Response<'_, '_>,
-    ) -> Result<Option<i64>, OffsetError> {
+    fn parse_ret(&self, op: &CounterOp, response: &Response<'_, '_>) -> Parsed<Option<i64>> {
         match op {
             CounterOp::Read => response.result(NUMBER)?.integer(NUMBER).map(Some),
             CounterOp::Add(_) => response.some().map(|result| result.integer(NUMBER)).transpose(),
@@ -61,12 +57,12 @@ impl Notation for Counter {
 impl Notation for Lock {
     const NAME: &'static str = "mutex";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Lock, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Lock> {
         let init = start.init.filter(|init| !init.is_null());
         Ok(Lock { held: init.map_or(Ok(false), Form::truth)? })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<LockOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<LockOp> {
         match call.f {
             "acquire" => call.without_value().map(|()| LockOp::Acquire),
             "release" => call.without_value().map(|()| LockOp::Release),
@@ -74,7 +70,7 @@ impl Notation for Lock {
         }
     }
 
-    fn parse_ret(&self, _: &LockOp, response: &Response<'_, '_>) -> Result<(), OffsetError> {
+    fn parse_ret(&self, _: &LockOp, response: &Response<'_, '_>) -> Parsed<()> {
         response.nothing()
     }
 
@@ -101,7 +97,7 @@ impl Notation for Lock {
 
 /// Parses the name of an account. JSON keys are always strings, so a string that is a number is
 /// that number.
-fn account(form: Form<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+fn account(form: Form<'_, '_>, values: &ValueTable) -> Parsed<ValueId> {
     let number: Option<i64> = form.name().and_then(|name| name.parse().ok());
     match number.filter(|number| form.name() == Some(&number.to_string())) {
         Some(number) => Ok(values.intern(number)),
@@ -111,7 +107,7 @@ fn account(form: Form<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetErr
 }
 
 /// Parses the balances of all accounts, sorted by account.
-fn balances(form: Form<'_, '_>, values: &ValueTable) -> Result<Vec<(ValueId, i64)>, OffsetError> {
+fn balances(form: Form<'_, '_>, values: &ValueTable) -> Parsed<Vec<(ValueId, i64)>> {
     let mut balances = Vec::new();
     for (name, balance) in form.members("a map from accounts to balances")? {
         balances.push((account(name, values)?, balance.integer(NUMBER)?));
@@ -126,13 +122,13 @@ fn balances(form: Form<'_, '_>, values: &ValueTable) -> Result<Vec<(ValueId, i64
 impl Notation for Bank {
     const NAME: &'static str = "bank";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Bank, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Bank> {
         let values = ValueTable::new();
         let init = start.init.map_or(Ok(Vec::new()), |init| balances(init, &values))?;
         Ok(Bank { init: init.into_iter().collect(), overdraft: start.overdraft, values })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<BankOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<BankOp> {
         match call.f {
             "read" => call.without_value().map(|()| BankOp::Read),
             "transfer" => {
@@ -154,7 +150,7 @@ impl Notation for Bank {
         }
     }
 
-    fn parse_ret(&self, op: &BankOp, response: &Response<'_, '_>) -> Result<BankRet, OffsetError> {
+    fn parse_ret(&self, op: &BankOp, response: &Response<'_, '_>) -> Parsed<BankRet> {
         match op {
             BankOp::Read => {
                 let result = response.result("the balances of all accounts")?;
@@ -208,19 +204,15 @@ impl<M: Notation> Notation for Keyed<M> {
     const NAME: &'static str = M::NAME;
     const KEYS: bool = true;
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Keyed<M>, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Keyed<M>> {
         Ok(Keyed { each: M::parse_init(start)?, keys: ValueTable::new() })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<KeyedOp<M::Op>, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<KeyedOp<M::Op>> {
         Ok(KeyedOp { key: call.key(&self.keys)?, op: self.each.parse_op(call)? })
     }
 
-    fn parse_ret(
-        &self,
-        op: &KeyedOp<M::Op>,
-        response: &Response<'_, '_>,
-    ) -> Result<M::Ret, OffsetError> {
+    fn parse_ret(&self, op: &KeyedOp<M::Op>, response: &Response<'_, '_>) -> Parsed<M::Ret> {
         self.each.parse_ret(&op.op, response)
     }
 

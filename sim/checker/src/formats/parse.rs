@@ -2,7 +2,7 @@
 
 use crate::formats::any::{AnyHistory, ModelHistory};
 use crate::formats::builder::{Events, HistoryBuilder};
-use crate::formats::error::{OffsetError, ParseError};
+use crate::formats::error::{OffsetError, ParseError, Parsed};
 use crate::formats::form::Forms;
 use crate::formats::jepsen::{Edn, Findings, Jepsen, Log};
 use crate::formats::json;
@@ -205,7 +205,7 @@ fn jepsen<'a, J: Jepsen<'a>>(source: &J, options: &Options) -> Result<Loaded, In
 }
 
 /// Returns the object that the file or the caller names.
-fn object(stated: Option<Object>, options: &Options) -> Result<Object, OffsetError> {
+fn object(stated: Option<Object>, options: &Options) -> Parsed<Object> {
     match (stated, options.object) {
         (Some(stated), Some(named)) if stated != named => Err(OffsetError::new(
             0,
@@ -242,7 +242,7 @@ fn load_with_init<'a>(
 }
 
 /// Parses the JSON value of an option.
-fn read_option<'a>(text: &'a str, forms: &mut Forms<'a>) -> Result<(), OffsetError> {
+fn read_option<'a>(text: &'a str, forms: &mut Forms<'a>) -> Parsed<()> {
     let mut scanner = Scanner::new(text, 0, text.len());
     json::value(&mut scanner, forms)?;
     json::end(&mut scanner, "the end")

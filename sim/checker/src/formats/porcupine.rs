@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::formats::builder::{Completion, EventPosition, Events, HistoryBuilder};
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::lines::{self, Header};
@@ -71,7 +71,7 @@ impl<'a> Porcupine<'a> {
         text: &'a str,
         header: &Header<'_>,
         bytes_max: usize,
-    ) -> Result<Porcupine<'a>, OffsetError> {
+    ) -> Parsed<Porcupine<'a>> {
         let mut read = Reading { records: Vec::new(), style: None, line: 1, counted: 0 };
         let mut outside = Scanner::new(text, header.end.min(text.len()), text.len());
         outside.skip(json::is_space);
@@ -134,7 +134,7 @@ impl Reading {
         self.counted = at;
     }
 
-    fn value(&mut self, root: Form<'_, '_>) -> Result<(), OffsetError> {
+    fn value(&mut self, root: Form<'_, '_>) -> Parsed<()> {
         root.without_repeats(&[
             "Kind", "Id", "Value", "ClientId", "Input", "Call", "Output", "Return",
         ])?;
@@ -195,7 +195,7 @@ enum CallState {
 }
 
 impl<'a> Events<'a> for Porcupine<'a> {
-    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Result<(), OffsetError> {
+    fn feed<M: Notation>(self, builder: &mut HistoryBuilder<'a, M>) -> Parsed<()> {
         let mut calls: HashMap<i64, CallState, FixedState> =
             HashMap::with_hasher(FixedState::default());
         let mut spare = self.records.iter().map(|record| record.client).max().unwrap_or(0);
@@ -254,7 +254,7 @@ impl<'a> Events<'a> for Porcupine<'a> {
 }
 
 /// Parses the completion of an operation from the value of its return.
-fn completion<'t, 'a>(value: Option<Form<'t, 'a>>) -> Result<Completion<'t, 'a>, OffsetError> {
+fn completion<'t, 'a>(value: Option<Form<'t, 'a>>) -> Parsed<Completion<'t, 'a>> {
     let Some(value) = value else { return Ok(Completion::Returned(None)) };
     if !matches!(value.kind(), Kind::Map(_)) {
         return Err(value.expected("an object, with `result` if there is one"));

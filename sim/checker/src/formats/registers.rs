@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::Form;
 use crate::formats::notation::{
     Call, InitialState, Notation, OutputValue, Response, Step, WrittenOp, value_of,
@@ -15,7 +15,7 @@ use crate::value::{Value, ValueId, ValueTable};
 const NOT_INITIAL: &str = "a value other than the initial value";
 
 /// Parses the initial value of a register.
-fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Result<ValueId, OffsetError> {
+fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Parsed<ValueId> {
     match start.init {
         Some(form) => value_of(form, values),
         None if start.empty_texts => Ok(values.intern("")),
@@ -24,10 +24,7 @@ fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Result<Valu
 }
 
 /// Parses the values of single keys: a list of pairs, key and value.
-fn values_by_key(
-    pairs: Form<'_, '_>,
-    values: &ValueTable,
-) -> Result<BTreeMap<ValueId, ValueId>, OffsetError> {
+fn values_by_key(pairs: Form<'_, '_>, values: &ValueTable) -> Parsed<BTreeMap<ValueId, ValueId>> {
     let mut by_key = BTreeMap::new();
     for pair in pairs.items("a list of pairs: key and value")? {
         let [key, value] = pair.pair("a pair: key and value")?;
@@ -46,12 +43,12 @@ fn written_pairs(init: &InitialValues, values: &ValueTable) -> Vec<[Value; 2]> {
 impl Notation for Register {
     const NAME: &'static str = "cas-register";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Register, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Register> {
         let values = ValueTable::new();
         Ok(Register { init: first_value(start, &values)?, values })
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<RegisterOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<RegisterOp> {
         match call.f {
             "read" => call.without_value().map(|()| RegisterOp::Read),
             "write" => call.parse_arg(&self.values).map(RegisterOp::Write),
@@ -60,11 +57,7 @@ impl Notation for Register {
         }
     }
 
-    fn parse_ret(
-        &self,
-        op: &RegisterOp,
-        response: &Response<'_, '_>,
-    ) -> Result<RegisterRet, OffsetError> {
+    fn parse_ret(&self, op: &RegisterOp, response: &Response<'_, '_>) -> Parsed<RegisterRet> {
         match op {
             RegisterOp::Read => value_of(response.result("the value that was read")?, &self.values)
                 .map(RegisterRet::Value),
@@ -116,17 +109,17 @@ impl Notation for Kv {
     const NAME: &'static str = "kv";
     const KEYS: bool = true;
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Kv, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Kv> {
         let values = ValueTable::new();
         Ok(Kv { init: first_value(start, &values)?.into(), values })
     }
 
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
         self.init.by_key = values_by_key(pairs, &self.values)?;
         Ok(())
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<KvOp, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<KvOp> {
         // A transaction of one step is an operation on one key.
         if call.f == "txn" {
             let (step, nothing_is_read) = (call.only_step()?, call.nothing_is_read);
@@ -154,7 +147,7 @@ impl Notation for Kv {
         Ok(KvOp { key, call: parsed })
     }
 
-    fn parse_ret(&self, op: &KvOp, response: &Response<'_, '_>) -> Result<KvRet, OffsetError> {
+    fn parse_ret(&self, op: &KvOp, response: &Response<'_, '_>) -> Parsed<KvRet> {
         let response = response.of_step(op.key, &self.values)?;
         match op.call {
             KvCall::Get => value_of(response.result("the value that was read")?, &self.values)
@@ -213,7 +206,7 @@ fn untouched() -> Value {
 impl Notation for Transactions {
     const NAME: &'static str = "multi-register";
 
-    fn parse_init(start: &InitialState<'_, '_>) -> Result<Transactions, OffsetError> {
+    fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Transactions> {
         let values = ValueTable::new();
         let mut init = first_value(start, &values)?;
         if init == ValueId::NULL && start.nothing_is_read {
@@ -222,12 +215,12 @@ impl Notation for Transactions {
         Ok(Transactions { init: init.into(), values })
     }
 
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Result<(), OffsetError> {
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
         self.init.by_key = values_by_key(pairs, &self.values)?;
         Ok(())
     }
 
-    fn parse_op(&self, call: &Call<'_, '_>) -> Result<Box<[Access]>, OffsetError> {
+    fn parse_op(&self, call: &Call<'_, '_>) -> Parsed<Box<[Access]>> {
         if call.f != "txn" {
             return Err(call.unknown("`txn`"));
         }
@@ -251,11 +244,7 @@ impl Notation for Transactions {
         Ok(accesses.into())
     }
 
-    fn parse_ret(
-        &self,
-        op: &Box<[Access]>,
-        response: &Response<'_, '_>,
-    ) -> Result<Box<[ValueId]>, OffsetError> {
+    fn parse_ret(&self, op: &Box<[Access]>, response: &Response<'_, '_>) -> Parsed<Box<[ValueId]>> {
         let result = response.result("the steps with the values that were read")?;
         let mut read = Vec::with_capacity(op.len());
         for step in result.items("a list of steps")? {

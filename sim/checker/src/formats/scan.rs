@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::formats::error::OffsetError;
+use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Forms, Kind, shortened};
 
 /// The maximum nesting depth of forms.
@@ -84,11 +84,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses a number, which begins at the current position.
-    pub(super) fn number(
-        &mut self,
-        forms: &mut Forms<'a>,
-        strict: bool,
-    ) -> Result<(), OffsetError> {
+    pub(super) fn number(&mut self, forms: &mut Forms<'a>, strict: bool) -> Parsed<()> {
         let start = self.at;
         let negative = self.peek() == Some(b'-');
         if matches!(self.peek(), Some(b'-' | b'+')) {
@@ -135,7 +131,7 @@ impl<'a> Scanner<'a> {
         &mut self,
         plain: impl Fn(u8) -> bool,
         literal: &[u8],
-    ) -> Result<Cow<'a, str>, OffsetError> {
+    ) -> Parsed<Cow<'a, str>> {
         let quote = self.at;
         self.at += 1;
         let mut start = self.at;
@@ -169,7 +165,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses an escape sequence after its backslash.
-    fn escaped(&mut self, literal: &[u8]) -> Result<char, OffsetError> {
+    fn escaped(&mut self, literal: &[u8]) -> Parsed<char> {
         let character = match self.peek() {
             Some(byte) if literal.contains(&byte) => char::from(byte),
             Some(b'b') => '\u{8}',
@@ -188,7 +184,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses the character of `\uXXXX` after the `u`. A pair of surrogates is one character.
-    fn code_point(&mut self) -> Result<char, OffsetError> {
+    fn code_point(&mut self) -> Parsed<char> {
         let at = self.at;
         let first = self.code_unit()?;
         let second = if (0xD800..0xDC00).contains(&first)
@@ -207,7 +203,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Parses the four digits of `\uXXXX`.
-    fn code_unit(&mut self) -> Result<u16, OffsetError> {
+    fn code_unit(&mut self) -> Parsed<u16> {
         let start = self.at;
         let mut unit: u16 = 0;
         for _ in 0..4 {
