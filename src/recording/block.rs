@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::recording::commands::{CommandHasher, Contents, HASH_BYTES};
-use crate::recording::encoding::{EncodingError, Sink, encode};
+use crate::recording::encoding::{CodecResult, EncodingError, Sink, encode};
 use crate::types::NodeId;
 
 /// The version of the format: of frames, headers and the order of blocks.
@@ -113,7 +113,7 @@ impl BlockWriter {
     }
 
     /// Appends a value. After an error the block is unchanged.
-    pub(super) fn value(&mut self, value: &impl Serialize) -> Result<(), EncodingError> {
+    pub(super) fn value(&mut self, value: &impl Serialize) -> CodecResult<()> {
         let before = self.bytes.len();
         let encoded = encode(value, self).and_then(|()| match self.bytes.len() {
             ..=BLOCK_BYTES_MAX => Ok(()),

@@ -12,7 +12,7 @@ use serde::de::{
 };
 
 use crate::recording::commands::{Contents, HASH_BYTES, stand_in};
-use crate::recording::encoding::{COMMAND, EncodingError};
+use crate::recording::encoding::{COMMAND, CodecResult, EncodingError};
 
 /// The bound on the bytes of commands made from hashes, in one state or record: more than the core
 /// of a node with default bounds holds, and little enough for the memory of a replaying machine.
@@ -48,11 +48,11 @@ impl<'de> Decoder<'de> {
     }
 
     /// Decodes the next value.
-    pub(super) fn value<T: Deserialize<'de>>(&mut self) -> Result<T, EncodingError> {
+    pub(super) fn value<T: Deserialize<'de>>(&mut self) -> CodecResult<T> {
         T::deserialize(self)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, EncodingError> {
+    pub(super) fn number(&mut self) -> CodecResult<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.take(1)?[0];
@@ -68,7 +68,7 @@ impl<'de> Decoder<'de> {
         Err(EncodingError("a number has more than ten bytes".to_owned()))
     }
 
-    pub(super) fn take(&mut self, bytes: usize) -> Result<&'de [u8], EncodingError> {
+    pub(super) fn take(&mut self, bytes: usize) -> CodecResult<&'de [u8]> {
         let rest = &self.body[self.position..];
         if bytes > rest.len() {
             let reason = format!("the block ends {} bytes into a value of {bytes}", rest.len());
@@ -88,7 +88,7 @@ impl<'de> Decoder<'de> {
 
     /// Decodes a length. Only a list of values without bytes could have more items than the body
     /// has bytes, and no state has one.
-    fn length(&mut self) -> Result<usize, EncodingError> {
+    fn length(&mut self) -> CodecResult<usize> {
         let (length, rest) = (self.number()?, self.body.len() - self.position);
         match usize::try_from(length) {
             Ok(length) if length <= rest => Ok(length),
@@ -96,13 +96,13 @@ impl<'de> Decoder<'de> {
         }
     }
 
-    fn bytes(&mut self) -> Result<&'de [u8], EncodingError> {
+    fn bytes(&mut self) -> CodecResult<&'de [u8]> {
         let length = self.length()?;
         self.take(length)
     }
 
     /// Decodes a command whose content was not recorded.
-    fn stand_in(&mut self) -> Result<(), EncodingError> {
+    fn stand_in(&mut self) -> CodecResult<()> {
         let length = self.number()?;
         let length = usize::try_from(length).ok().filter(|length| *length <= self.stand_in_budget);
         let Some(length) = length else {
@@ -125,7 +125,7 @@ impl de::Error for EncodingError {
 /// Decodes the numbers of these types, which the visitor checks against its own range.
 macro_rules! numbers {
     ($($name:ident)*) => {$(
-        fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+        fn $name<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
             visitor.visit_u64(self.number()?)
         }
     )*};
@@ -134,7 +134,7 @@ macro_rules! numbers {
 /// Rejects the kinds of values that no recorded type has.
 macro_rules! rejected {
     ($($name:ident)*) => {$(
-        fn $name<V: Visitor<'de>>(self, _: V) -> Result<V::Value, EncodingError> {
+        fn $name<V: Visitor<'de>>(self, _: V) -> CodecResult<V::Value> {
             Err(EncodingError("the bytes do not say what they hold".to_owned()))
         }
     )*};
@@ -152,28 +152,28 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         false
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         match self.number()? {
             number @ (0 | 1) => visitor.visit_bool(number == 1),
             number => Err(EncodingError(format!("{number} is not a truth value"))),
         }
     }
 
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         let bytes = self.take(16)?.try_into().expect("sixteen bytes");
         visitor.visit_u128(u128::from_le_bytes(bytes))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         let text = std::str::from_utf8(self.bytes()?);
         visitor.visit_borrowed_str(text.map_err(de::Error::custom)?)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         if self.in_command && self.contents == Contents::Hashed {
             self.stand_in()?;
             return visitor.visit_bytes(&self.command);
@@ -181,11 +181,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         visitor.visit_borrowed_bytes(self.bytes()?)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         self.deserialize_bytes(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         match self.number()? {
             0 => visitor.visit_none(),
             1 => visitor.visit_some(self),
@@ -193,7 +193,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         visitor.visit_unit()
     }
 
@@ -201,7 +201,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         visitor.visit_unit()
     }
 
@@ -209,23 +209,19 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         self.in_command = name == COMMAND;
         let value = visitor.visit_newtype_struct(&mut *self);
         self.in_command = false;
         value
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         let left = self.length()?;
         visitor.visit_seq(Items { decoder: self, left })
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        left: usize,
-        visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, left: usize, visitor: V) -> CodecResult<V::Value> {
         visitor.visit_seq(Items { decoder: self, left })
     }
 
@@ -234,11 +230,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: &'static str,
         left: usize,
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         visitor.visit_seq(Items { decoder: self, left })
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, EncodingError> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> CodecResult<V::Value> {
         let left = self.length()?;
         visitor.visit_map(Items { decoder: self, left })
     }
@@ -248,7 +244,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         visitor.visit_seq(Items { decoder: self, left: fields.len() })
     }
 
@@ -257,7 +253,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         visitor.visit_enum(Variant(self))
     }
 }
@@ -274,7 +270,7 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, EncodingError> {
+    ) -> CodecResult<Option<T::Value>> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         seed.deserialize(&mut *self.decoder).map(Some)
@@ -288,17 +284,11 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
 impl<'de> MapAccess<'de> for Items<'_, 'de> {
     type Error = EncodingError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, EncodingError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> CodecResult<Option<K::Value>> {
         self.next_element_seed(seed)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, EncodingError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> CodecResult<V::Value> {
         seed.deserialize(&mut *self.decoder)
     }
 }
@@ -310,10 +300,7 @@ impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
     type Error = EncodingError;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), EncodingError> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> CodecResult<(V::Value, Self)> {
         let number = self.0.number()?;
         let number = u32::try_from(number)
             .map_err(|_| EncodingError(format!("{number} is not the number of a variant")))?;
@@ -325,22 +312,15 @@ impl<'de> EnumAccess<'de> for Variant<'_, 'de> {
 impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     type Error = EncodingError;
 
-    fn unit_variant(self) -> Result<(), EncodingError> {
+    fn unit_variant(self) -> CodecResult<()> {
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<T::Value, EncodingError> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> CodecResult<T::Value> {
         seed.deserialize(self.0)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        left: usize,
-        visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    fn tuple_variant<V: Visitor<'de>>(self, left: usize, visitor: V) -> CodecResult<V::Value> {
         visitor.visit_seq(Items { decoder: self.0, left })
     }
 
@@ -348,7 +328,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, EncodingError> {
+    ) -> CodecResult<V::Value> {
         visitor.visit_seq(Items { decoder: self.0, left: fields.len() })
     }
 }

@@ -30,13 +30,16 @@ pub(super) trait Sink {
 ///
 /// # Errors
 /// If the value has no encoding, such as a list that exceeds its bound.
-pub(super) fn encode(value: &impl Serialize, sink: &mut impl Sink) -> Result<(), EncodingError> {
+pub(super) fn encode(value: &impl Serialize, sink: &mut impl Sink) -> CodecResult<()> {
     value.serialize(&mut Encoder { sink, in_command: false })
 }
 
 /// The reason why a value cannot be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EncodingError(pub(super) String);
+
+/// The result of encoding or decoding a value.
+pub(super) type CodecResult<T> = Result<T, EncodingError>;
 
 impl fmt::Display for EncodingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +62,7 @@ struct Encoder<'a, S> {
 }
 
 impl<S: Sink> Encoder<'_, S> {
-    fn length(&mut self, length: Option<usize>) -> Result<(), EncodingError> {
+    fn length(&mut self, length: Option<usize>) -> CodecResult<()> {
         match length {
             Some(length) => {
                 self.sink.number(length as u64);
@@ -73,7 +76,7 @@ impl<S: Sink> Encoder<'_, S> {
 /// Passes numbers of these types to the sink as 64 bits.
 macro_rules! numbers {
     ($($name:ident $type:ty),*) => {$(
-        fn $name(self, number: $type) -> Result<(), EncodingError> {
+        fn $name(self, number: $type) -> CodecResult<()> {
             self.sink.number(u64::from(number));
             Ok(())
         }
@@ -83,7 +86,7 @@ macro_rules! numbers {
 /// Rejects values of these types, which no recorded type has.
 macro_rules! rejected {
     ($($name:ident $type:ty),*) => {$(
-        fn $name(self, _: $type) -> Result<(), EncodingError> {
+        fn $name(self, _: $type) -> CodecResult<()> {
             Err(EncodingError(concat!("no encoding for ", stringify!($type)).to_owned()))
         }
     )*};
@@ -108,16 +111,16 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         false
     }
 
-    fn serialize_u128(self, number: u128) -> Result<(), EncodingError> {
+    fn serialize_u128(self, number: u128) -> CodecResult<()> {
         self.sink.wide_number(number);
         Ok(())
     }
 
-    fn serialize_str(self, text: &str) -> Result<(), EncodingError> {
+    fn serialize_str(self, text: &str) -> CodecResult<()> {
         self.serialize_bytes(text.as_bytes())
     }
 
-    fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodingError> {
+    fn serialize_bytes(self, bytes: &[u8]) -> CodecResult<()> {
         if self.in_command {
             self.sink.command(bytes);
         } else {
@@ -126,21 +129,21 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         Ok(())
     }
 
-    fn serialize_none(self) -> Result<(), EncodingError> {
+    fn serialize_none(self) -> CodecResult<()> {
         self.sink.number(0);
         Ok(())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodingError> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> CodecResult<()> {
         self.sink.number(1);
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<(), EncodingError> {
+    fn serialize_unit(self) -> CodecResult<()> {
         Ok(())
     }
 
-    fn serialize_unit_struct(self, _: &'static str) -> Result<(), EncodingError> {
+    fn serialize_unit_struct(self, _: &'static str) -> CodecResult<()> {
         Ok(())
     }
 
@@ -149,7 +152,7 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         _: &'static str,
         variant: u32,
         _: &'static str,
-    ) -> Result<(), EncodingError> {
+    ) -> CodecResult<()> {
         self.sink.number(u64::from(variant));
         Ok(())
     }
@@ -158,7 +161,7 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         self,
         name: &'static str,
         value: &T,
-    ) -> Result<(), EncodingError> {
+    ) -> CodecResult<()> {
         if name != COMMAND {
             return value.serialize(self);
         }
@@ -174,21 +177,21 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         variant: u32,
         _: &'static str,
         value: &T,
-    ) -> Result<(), EncodingError> {
+    ) -> CodecResult<()> {
         self.sink.number(u64::from(variant));
         value.serialize(self)
     }
 
-    fn serialize_seq(self, length: Option<usize>) -> Result<Self, EncodingError> {
+    fn serialize_seq(self, length: Option<usize>) -> CodecResult<Self> {
         self.length(length)?;
         Ok(self)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self, EncodingError> {
+    fn serialize_tuple(self, _: usize) -> CodecResult<Self> {
         Ok(self)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, EncodingError> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> CodecResult<Self> {
         Ok(self)
     }
 
@@ -198,17 +201,17 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         variant: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<Self, EncodingError> {
+    ) -> CodecResult<Self> {
         self.sink.number(u64::from(variant));
         Ok(self)
     }
 
-    fn serialize_map(self, length: Option<usize>) -> Result<Self, EncodingError> {
+    fn serialize_map(self, length: Option<usize>) -> CodecResult<Self> {
         self.length(length)?;
         Ok(self)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, EncodingError> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> CodecResult<Self> {
         Ok(self)
     }
 
@@ -218,15 +221,15 @@ impl<S: Sink> Serializer for &mut Encoder<'_, S> {
         number: u32,
         variant: &'static str,
         length: usize,
-    ) -> Result<Self, EncodingError> {
+    ) -> CodecResult<Self> {
         self.serialize_tuple_variant(name, number, variant, length)
     }
 
-    fn serialize_f32(self, _: f32) -> Result<(), EncodingError> {
+    fn serialize_f32(self, _: f32) -> CodecResult<()> {
         Err(EncodingError("no encoding for floating point".to_owned()))
     }
 
-    fn serialize_f64(self, _: f64) -> Result<(), EncodingError> {
+    fn serialize_f64(self, _: f64) -> CodecResult<()> {
         Err(EncodingError("no encoding for floating point".to_owned()))
     }
 }
@@ -242,12 +245,12 @@ macro_rules! compound {
                 &mut self,
                 $($name: &'static str,)?
                 value: &T,
-            ) -> Result<(), EncodingError> {
+            ) -> CodecResult<()> {
                 $(let _ = $name;)?
                 value.serialize(&mut **self)
             }
 
-            fn end(self) -> Result<(), EncodingError> {
+            fn end(self) -> CodecResult<()> {
                 Ok(())
             }
         }
@@ -267,15 +270,15 @@ impl<S: Sink> ser::SerializeMap for &mut Encoder<'_, S> {
     type Ok = ();
     type Error = EncodingError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodingError> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> CodecResult<()> {
         key.serialize(&mut **self)
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodingError> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> CodecResult<()> {
         value.serialize(&mut **self)
     }
 
-    fn end(self) -> Result<(), EncodingError> {
+    fn end(self) -> CodecResult<()> {
         Ok(())
     }
 }

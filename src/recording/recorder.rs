@@ -8,7 +8,7 @@ use crate::raft::{Action, Input, Raft};
 use crate::recording::block::{Block, BlockWriter, FORMAT, Header, Kind, LAYOUT};
 use crate::recording::commands::{CommandHasher, Contents};
 use crate::recording::digest::digest;
-use crate::recording::encoding::{EncodingError, Sink};
+use crate::recording::encoding::{CodecResult, Sink};
 use crate::types::Instant;
 
 /// The identity of a recording, the form of its commands, and the sizes of its parts.
@@ -133,12 +133,7 @@ impl Recorder {
         self.needs_checkpoint = true;
     }
 
-    fn begin_record(
-        &mut self,
-        raft: &Raft,
-        now: Instant,
-        input: &Input,
-    ) -> Result<(), EncodingError> {
+    fn begin_record(&mut self, raft: &Raft, now: Instant, input: &Input) -> CodecResult<()> {
         if self.needs_checkpoint {
             self.finish_block();
             self.begin_segment(raft)?;
@@ -171,7 +166,7 @@ impl Recorder {
         wanted.min(room.max(self.checkpoint_bytes))
     }
 
-    fn begin_segment(&mut self, raft: &Raft) -> Result<(), EncodingError> {
+    fn begin_segment(&mut self, raft: &Raft) -> CodecResult<()> {
         let mut block = BlockWriter::new(self.config.contents, self.commands);
         // As large as the last one, with some room.
         block.reserve(self.checkpoint_bytes + self.checkpoint_bytes / 8);
