@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::atomic_file::AtomicFile;
 use crate::data_directory::{reject_within, require_data_directory};
-use crate::exit::{CommandError, Exit, warn};
+use crate::exit::{CommandError, CommandResult, Exit, warn};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::output::report;
 use crate::running_node::RunningNodeFiles;
@@ -77,7 +77,7 @@ struct Written {
     damaged: Option<(Index, StorageError)>,
 }
 
-pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &BackupFlags, json: bool) -> CommandResult {
     reject_within(&flags.file)?;
     let interrupt = Interrupt::listen()?;
     let with_path = |error: io::Error| {
@@ -141,11 +141,7 @@ impl Written {
 }
 
 /// Writes the newest intact snapshot of the directory to the backup file.
-fn write(
-    directory: &Path,
-    output: &AtomicFile,
-    interrupt: &Interrupt,
-) -> Result<Written, CommandError> {
+fn write(directory: &Path, output: &AtomicFile, interrupt: &Interrupt) -> CommandResult<Written> {
     let place = directory.display();
     let invalid = |error: &dyn Display| CommandError::invalid_input(format!("{place}: {error}"));
     require_data_directory(directory)?;

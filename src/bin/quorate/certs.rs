@@ -12,7 +12,7 @@ use quorate::types::NodeId;
 use serde_json::json;
 
 use crate::atomic_file::AtomicFile;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::report;
 use crate::values::{Cluster, number, parse_admin, parse_client, parse_node_id};
 
@@ -49,7 +49,7 @@ pub(crate) struct CertsFlags {
     cluster: Option<Cluster>,
 }
 
-pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &CertsFlags, json: bool) -> CommandResult {
     let nodes = flags.nodes.iter().map(|id| Principal::Node(*id));
     let others = flags.clients.iter().chain(&flags.admins).cloned();
     let principals: Vec<Principal> = nodes.chain(others).collect();
@@ -97,7 +97,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 /// # Errors
 /// A [`CommandError`] if the directory stores a cluster other than the given one, because its
 /// authorities would then issue certificates for both.
-fn cluster_of(directory: &Path, given: Option<Cluster>) -> Result<ClusterId, CommandError> {
+fn cluster_of(directory: &Path, given: Option<Cluster>) -> CommandResult<ClusterId> {
     let path = directory.join(CLUSTER_FILE);
     let with_path =
         |error: &dyn Display| CommandError::invalid_input(format!("{}: {error}", path.display()));

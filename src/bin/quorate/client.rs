@@ -12,7 +12,7 @@ use quorate::wire::ServiceRejectReason;
 use tokio::time::sleep;
 
 use crate::certs;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::kv::Query;
 use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span, positive_span};
 
@@ -51,7 +51,7 @@ pub(crate) struct ClientFlags {
 
 impl ClientFlags {
     /// Creates a client that is not connected yet. Must be called within a Tokio runtime.
-    pub(crate) fn client(&self) -> Result<Client, CommandError> {
+    pub(crate) fn client(&self) -> CommandResult<Client> {
         let named = self.cluster.map(|cluster| cluster.0);
         let cluster = named.unwrap_or(ANY_UNNAMED_CLUSTER);
         let mut config = ClientConfig::new(cluster, self.nodes.iter().map(|node| node.0.clone()));
@@ -71,7 +71,7 @@ impl ClientFlags {
 
     /// Returns the directory of the certificates and the identity whose certificate to present, if
     /// the client uses TLS.
-    fn certificate(&self) -> Result<Option<(&PathBuf, &ClientPrincipal)>, CommandError> {
+    fn certificate(&self) -> CommandResult<Option<(&PathBuf, &ClientPrincipal)>> {
         let missing = match (&self.certs, &self.principal) {
             (Some(certs), Some(principal)) => return Ok(Some((certs, principal))),
             (None, None) => return Ok(None),
@@ -90,8 +90,8 @@ impl ClientFlags {
     /// Runs `work` with a client, on this thread.
     pub(crate) fn run<T>(
         &self,
-        work: impl AsyncFnOnce(Client) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+        work: impl AsyncFnOnce(Client) -> CommandResult<T>,
+    ) -> CommandResult<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
             CommandError::invalid_input(format!("cannot start the client: {error}"))
@@ -108,10 +108,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Returns the report of the leader, once its state machine has applied everything that was
 /// committed before this call. `timeout` limits the time that a new leader takes to apply it.
-pub(crate) async fn applied_report(
-    client: &Client,
-    timeout: Duration,
-) -> Result<Report, CommandError> {
+pub(crate) async fn applied_report(client: &Client, timeout: Duration) -> CommandResult<Report> {
     let query = Query::Get { key: b"" }.encode();
     let index_min = client.read(ReadLevel::Linearizable, &query).await?.index;
     let reported = tokio::time::timeout(timeout, async {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use quorate::storage::{DiskError, FileName};
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 
 /// Returns an error if the path does not name a directory, or if this process cannot find out, for
 /// example for lack of permission.
-pub(crate) fn require_directory(path: &Path) -> Result<(), CommandError> {
+pub(crate) fn require_directory(path: &Path) -> CommandResult<()> {
     let found = match fs::metadata(path) {
         Ok(found) if found.is_dir() => return Ok(()),
         Ok(_) => "not a directory".to_owned(),
@@ -30,7 +30,7 @@ pub(crate) fn open_error(error: &DiskError) -> CommandError {
 
 /// Returns an error if the path is not the data directory of a node, or if this process cannot find
 /// out.
-pub(crate) fn require_data_directory(path: &Path) -> Result<(), CommandError> {
+pub(crate) fn require_data_directory(path: &Path) -> CommandResult<()> {
     let found = match fs::metadata(path.join(FileName::Superblock.to_string())) {
         Ok(_) => return Ok(()),
         Err(error)
@@ -45,7 +45,7 @@ pub(crate) fn require_data_directory(path: &Path) -> Result<(), CommandError> {
 
 /// Returns an error if a file or directory is about to be created inside the data directory of a
 /// node, where no other program may add or replace files.
-pub(crate) fn reject_within(path: &Path) -> Result<(), CommandError> {
+pub(crate) fn reject_within(path: &Path) -> CommandResult<()> {
     match directory_around(path) {
         None => Ok(()),
         Some(directory) => Err(CommandError::invalid_input(format!(
@@ -83,7 +83,7 @@ mod tests {
         for link in looped {
             std::os::unix::fs::symlink(&link, &link).expect("the disk has space");
         }
-        let text = |checked: Result<(), CommandError>| match checked {
+        let text = |checked: CommandResult<()>| match checked {
             Ok(()) => panic!("the path is invalid"),
             Err(error) => error.text,
         };

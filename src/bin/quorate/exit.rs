@@ -52,6 +52,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The result of a command, or of a part of it.
+pub(crate) type CommandResult<T = Exit> = Result<T, CommandError>;
+
 impl CommandError {
     pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> CommandError {
         CommandError { exit, text: message.to_string() }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use quorate::storage::{Disk, DiskError, FileAction, FileName};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::signals::Signals;
 
 /// Whether Ctrl-C or SIGTERM was received.
@@ -27,7 +27,7 @@ const INTERRUPTED: &str = "interrupted by a signal";
 impl Interrupt {
     /// Starts to listen: from now on the first signal sets the flag, and a second one ends the
     /// process.
-    pub(crate) fn listen() -> Result<Interrupt, CommandError> {
+    pub(crate) fn listen() -> CommandResult<Interrupt> {
         let failed =
             |error| CommandError::invalid_input(format!("cannot listen for signals: {error}"));
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -51,10 +51,7 @@ impl Interrupt {
 
     /// Changes the exit code of an error after a signal to [`Exit::NotExecuted`], because the
     /// interrupted command has removed its files.
-    pub(crate) fn or_interrupted<T>(
-        &self,
-        done: Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+    pub(crate) fn or_interrupted<T>(&self, done: CommandResult<T>) -> CommandResult<T> {
         done.map_err(|error| match self.is_received() {
             true => CommandError { exit: Exit::NotExecuted, ..error },
             false => error,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
 use crate::escape::{self, escape_text, json_of};
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
 use crate::output::{print, print_bytes, report};
 use crate::values::{COUNTS, Consistency, ServerAddress, number};
@@ -73,14 +73,14 @@ struct Escaping {
 }
 
 impl Escaping {
-    fn bytes(&self, text: &str) -> Result<Vec<u8>, CommandError> {
+    fn bytes(&self, text: &str) -> CommandResult<Vec<u8>> {
         match self.escaped {
             true => escape::unescape(text).map_err(CommandError::invalid_input),
             false => Ok(text.as_bytes().to_vec()),
         }
     }
 
-    fn bytes_of(&self, text: Option<&String>) -> Result<Option<Vec<u8>>, CommandError> {
+    fn bytes_of(&self, text: Option<&String>) -> CommandResult<Option<Vec<u8>>> {
         text.map(|text| self.bytes(text)).transpose()
     }
 }
@@ -182,7 +182,7 @@ pub(crate) struct ScanFlags {
 /// the node rejects what it does not accept, and far below the memory of the client.
 const VALUE_BYTES_MAX: u64 = 64 << 20;
 
-pub(crate) fn put(flags: &PutFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn put(flags: &PutFlags, json: bool) -> CommandResult {
     let key = flags.escaping.bytes(&flags.key)?;
     let mut value = Vec::new();
     if flags.value == "-" {
@@ -231,7 +231,7 @@ fn is_stdin_closed() -> bool {
     false
 }
 
-pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn cas(flags: &CasFlags, json: bool) -> CommandResult {
     let escaping = &flags.escaping;
     let key = escaping.bytes(&flags.key)?;
     let expected = escaping.bytes_of(flags.from.as_ref())?;
@@ -258,7 +258,7 @@ pub(crate) fn cas(flags: &CasFlags, json: bool) -> Result<Exit, CommandError> {
 
 /// Reports that a compare failed, without a value on standard output. The text is an error, because
 /// a script would take a text on standard output for the value.
-fn differs_without_value(json: bool, object: Value, text: &str) -> Result<Exit, CommandError> {
+fn differs_without_value(json: bool, object: Value, text: &str) -> CommandResult {
     match json {
         true => Ok(report_result(json, object, "", Exit::ValueNotPrinted)),
         false => {
@@ -268,7 +268,7 @@ fn differs_without_value(json: bool, object: Value, text: &str) -> Result<Exit, 
     }
 }
 
-pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> CommandResult {
     let key = flags.escaping.bytes(&flags.key)?;
     let command = Command::Delete { key: &key };
     Ok(match flags.client.run(async |client| propose(&client, command).await)? {
@@ -277,7 +277,7 @@ pub(crate) fn delete(flags: &DeleteFlags, json: bool) -> Result<Exit, CommandErr
     })
 }
 
-pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn get(flags: &GetFlags, json: bool) -> CommandResult {
     let key = flags.escaping.bytes(&flags.key)?;
     let query = Query::Get { key: &key };
     let answer = flags.client.run(async |client| run_query(&client, &flags.read, query).await)?;
@@ -296,7 +296,7 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, CommandError> {
     Ok(if value.is_some() { Exit::Done } else { Exit::Negative })
 }
 
-pub(crate) fn scan(flags: &ScanFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn scan(flags: &ScanFlags, json: bool) -> CommandResult {
     let prefix = flags.escaping.bytes(&flags.prefix)?;
     let mut after = flags.escaping.bytes_of(flags.after.as_ref())?;
     flags.client.run(async |client| {
@@ -331,7 +331,7 @@ fn line(pair: &Pair, json: bool, raw: bool) -> Vec<u8> {
 }
 
 /// Proposes a command, and returns its reply.
-pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Reply, CommandError> {
+pub(crate) async fn propose(client: &Client, command: Command<'_>) -> CommandResult<Reply> {
     let reply = client.propose(&command.encode()).await?;
     match Reply::decode(&reply) {
         Some(Reply::Invalid) | None => Err(wrong_state_machine()),
@@ -342,11 +342,7 @@ pub(crate) async fn propose(client: &Client, command: Command<'_>) -> Result<Rep
 
 /// Reads from the node that `--at` names. Without it, reads from the leader at the levels
 /// `linearizable` and `lease`, and from any node otherwise.
-async fn run_query(
-    client: &Client,
-    flags: &ReadFlags,
-    query: Query<'_>,
-) -> Result<Answer, CommandError> {
+async fn run_query(client: &Client, flags: &ReadFlags, query: Query<'_>) -> CommandResult<Answer> {
     let (level, query): (ReadLevel, _) = (flags.level.0, query.encode());
     let answered = match &flags.at {
         Some(ServerAddress(address)) => client.read_at(address, level, &query).await?,

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::kv::Query;
 use crate::output::report;
 use crate::values::{ServerAddress, parse_id};
@@ -45,7 +45,7 @@ pub(crate) struct SnapshotFlags {
 /// The interval at which a node's status is polled.
 const POLL: Duration = Duration::from_millis(20);
 
-pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> CommandResult {
     let leader = flags.client.run(async |client| {
         client.transfer_leadership(flags.id.map(NodeId)).await?;
         // The transfer is complete: if the new leader does not reply in time, that is not an error.
@@ -73,7 +73,7 @@ pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, Comman
     Ok(Exit::Done)
 }
 
-pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> CommandResult {
     let ServerAddress(address) = &flags.address;
     let taken = flags.client.run(async |client| {
         // The snapshot must cover everything acknowledged before, so a slow node catches up first.

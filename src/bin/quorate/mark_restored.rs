@@ -8,7 +8,7 @@ use quorate::storage::{self, FileDisk, StorageConfig};
 use serde_json::json;
 
 use crate::data_directory::{open_error, require_directory};
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::report;
 
 /// The flags of `mark-restored`.
@@ -34,7 +34,7 @@ entries may be lost, with or without marks.
 Exit code 5: in the copy the node alone is a quorum (it is the only voter, or the one of two voters
 that has the casting vote), so no other member can check its log.";
 
-pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &MarkRestoredFlags, json: bool) -> CommandResult {
     let place = flags.directory.display();
     let failed = |exit: Exit, text: &dyn std::fmt::Display| {
         CommandError::new(exit, format!("{place}: {text}"))

@@ -9,7 +9,7 @@ use quorate::types::{Address, Change, EntryId, Membership, NodeId};
 use serde_json::json;
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit, warn};
+use crate::exit::{CommandError, CommandResult, Exit, warn};
 use crate::output::report;
 use crate::values::{NodeAddress, parse_id};
 
@@ -83,7 +83,7 @@ then add it:
     },
 }
 
-pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &MembersFlags, json: bool) -> CommandResult {
     let (client, change) = match &flags.change {
         Members::Add { node, learner: true, client } => {
             (client, Some(Change::new().learner(node.id).address(node.id, address_of(node))))
@@ -151,7 +151,7 @@ async fn check_address(
     membership: &Membership,
     node: &NodeAddress,
     removed: Option<NodeId>,
-) -> Result<(), CommandError> {
+) -> CommandResult<()> {
     let (id, address) = (node.id, address_of(node));
     let rejected = |text: String| Err(CommandError::new(Exit::Rejected, text));
     let ip = node.address.ip().to_canonical();

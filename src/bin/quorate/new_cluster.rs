@@ -9,7 +9,7 @@ use quorate::types::{Address, Incarnation, Member, Membership, NodeId};
 use serde_json::{Value, json};
 
 use crate::data_directory::reject_within;
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::pending_directories::PendingDirectories;
 use crate::table::Table;
@@ -51,7 +51,7 @@ impl NewClusterFlags {
     ///
     /// # Errors
     /// A [`CommandError`] if a member or an address is listed twice.
-    pub(crate) fn cluster(&self) -> Result<Option<NewCluster>, CommandError> {
+    pub(crate) fn cluster(&self) -> CommandResult<Option<NewCluster>> {
         let Some(out) = self.out.clone() else { return Ok(None) };
         let mut membership = Membership::new(self.members.iter().map(|node| node.id));
         for (place, node) in self.members.iter().enumerate() {
@@ -88,8 +88,8 @@ impl NewCluster {
     pub(crate) fn create(
         &self,
         interrupt: &Interrupt,
-        mut make: impl FnMut(NodeId, &mut Interruptible<'_, FileDisk>) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
+        mut make: impl FnMut(NodeId, &mut Interruptible<'_, FileDisk>) -> CommandResult<()>,
+    ) -> CommandResult<()> {
         reject_within(&self.out.join("1"))?;
         self.membership.ids().try_for_each(|id| self.expect_empty(id))?;
         let mut pending = PendingDirectories::default();
@@ -125,7 +125,7 @@ impl NewCluster {
     }
 
     /// Checks that the member's directory is empty or missing.
-    fn expect_empty(&self, id: NodeId) -> Result<(), CommandError> {
+    fn expect_empty(&self, id: NodeId) -> CommandResult<()> {
         if self.is_empty(id, &[]) {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use quorate::storage::FileDisk;
 
 use crate::atomic_file::sync_directory_of;
 use crate::data_directory::open_error;
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 
 /// The directories of a command that is still running.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct PendingDirectories {
 
 impl PendingDirectories {
     /// Opens the directory, and creates it if it is missing, together with those above it.
-    pub(crate) fn create(&mut self, directory: &Path) -> Result<FileDisk, CommandError> {
+    pub(crate) fn create(&mut self, directory: &Path) -> CommandResult<FileDisk> {
         let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty());
         let mut missing: Vec<_> = missing.take_while(|path| !path.exists()).collect();
         missing.reverse();

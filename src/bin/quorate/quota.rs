@@ -6,7 +6,7 @@ use quorate::types::QuotaUsage;
 use serde_json::json;
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandResult, Exit};
 use crate::keys::wrong_state_machine;
 use crate::kv::Reply;
 use crate::output::{print, report};
@@ -58,7 +58,7 @@ Exit code 1: the store still exceeds its quota, and the alarm stays on. For admi
     },
 }
 
-pub(crate) fn run(flags: &QuotaFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &QuotaFlags, json: bool) -> CommandResult {
     match &flags.request {
         Quota::Show { client } => show(client, json),
         Quota::Set { bytes, client } => {
@@ -84,7 +84,7 @@ pub(crate) fn run(flags: &QuotaFlags, json: bool) -> Result<Exit, CommandError> 
 }
 
 /// Sends the command, and returns whether the store carried it out.
-fn administer(client: &ClientFlags, command: QuotaCommand) -> Result<bool, CommandError> {
+fn administer(client: &ClientFlags, command: QuotaCommand) -> CommandResult<bool> {
     let reply = client.run(async |client| Ok(client.administer(&command.encode()).await?))?;
     match Reply::decode(&reply) {
         Some(Reply::Done(_)) => Ok(true),
@@ -95,7 +95,7 @@ fn administer(client: &ClientFlags, command: QuotaCommand) -> Result<bool, Comma
     }
 }
 
-fn show(client: &ClientFlags, json: bool) -> Result<Exit, CommandError> {
+fn show(client: &ClientFlags, json: bool) -> CommandResult {
     let quota = client.run(async |client| Ok(client.report_of_leader().await?.usage.quota))?;
     let quota = quota.ok_or_else(wrong_state_machine)?;
     let text = match json {

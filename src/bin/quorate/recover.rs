@@ -13,7 +13,7 @@ use quorate::storage::{
 use quorate::types::NodeId;
 use serde_json::{Value, json};
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::interrupt::Interrupt;
 use crate::new_cluster::{NewCluster, NewClusterFlags};
 use crate::output::{print, report};
@@ -51,7 +51,7 @@ The old directories are not changed: keep them until the new cluster works.
 Exit code 5: recovery is rejected, because the old cluster may still have a quorum, because a live
 node whose directory is not given may have more entries, or because a directory is in use.";
 
-pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &RecoverFlags, json: bool) -> CommandResult {
     let new = flags.new.cluster()?;
     let (survey, mut disks) = survey(&flags.directories);
     if !json {
@@ -96,7 +96,7 @@ pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, CommandError
     Ok(Exit::Done)
 }
 
-fn create(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> Result<(), CommandError> {
+fn create(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> CommandResult<()> {
     let (interrupt, config) = (Interrupt::listen()?, StorageConfig::default());
     let created = new.create(&interrupt, |id, disk| {
         plan.create_directory(source, id, disk, &config).map_err(|error| match error {

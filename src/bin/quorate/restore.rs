@@ -9,7 +9,7 @@ use quorate::recovery::{Backup, RestoreError, restore};
 use quorate::storage::{StorageConfig, open_regular_file};
 use serde_json::json;
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::interrupt::Interrupt;
 use crate::new_cluster::NewClusterFlags;
 use crate::output::{print, report};
@@ -33,7 +33,7 @@ Create the data directories of a new cluster with its state:
 The cluster of the backup may keep running: the new cluster has an id of its own. Either every data
 directory is created, or none. Exit code 1: the backup is damaged.";
 
-pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
     let place = flags.file.display();
     let with_path = |error: io::Error| {
         let damaged = error.kind() == io::ErrorKind::InvalidData;

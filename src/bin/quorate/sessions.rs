@@ -5,7 +5,7 @@ use quorate::types::{MachineUsage, SessionBounds};
 use serde_json::{Value, json};
 
 use crate::client::{ClientFlags, applied_report};
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::{print, report};
 use crate::values::{Bytes, COUNTS, number};
 
@@ -69,7 +69,7 @@ struct BoundsFlags {
     replies_per_session: Option<Bytes>,
 }
 
-pub(crate) fn run(flags: &SessionsFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &SessionsFlags, json: bool) -> CommandResult {
     match &flags.request {
         Sessions::Show { client } => {
             let usage = client.run(async |client| Ok(client.report_of_leader().await?.usage))?;
@@ -94,7 +94,7 @@ pub(crate) fn run(flags: &SessionsFlags, json: bool) -> Result<Exit, CommandErro
 
 impl BoundsFlags {
     /// Returns `bounds` with the changes of the flags.
-    fn change(&self, bounds: SessionBounds) -> Result<SessionBounds, CommandError> {
+    fn change(&self, bounds: SessionBounds) -> CommandResult<SessionBounds> {
         let of_session = match self.replies_per_session {
             None => bounds.replies_bytes_per_session_max,
             Some(Bytes(bytes)) => u32::try_from(bytes).unwrap_or(u32::MAX),

@@ -12,7 +12,7 @@ use quorate::storage::read_bounded_text;
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 use crate::values::{Bytes, COUNTS, Cluster, ListenAddress, NodeAddress, Span, number, parse_id};
 
 /// The maximum size of the configuration file, in bytes.
@@ -173,10 +173,7 @@ impl Settings {
     /// # Errors
     /// A [`CommandError`] if the file cannot be read, or if a setting is invalid; the error about a
     /// setting names its line.
-    pub(crate) fn with_file(
-        mut self,
-        file: Option<&Path>,
-    ) -> Result<(Settings, Sources), CommandError> {
+    pub(crate) fn with_file(mut self, file: Option<&Path>) -> CommandResult<(Settings, Sources)> {
         let Some(path) = file else { return Ok((self, Sources::default())) };
         // A pipe is read as well, such as that of a shell's `<(…)`.
         let text = File::open(path).and_then(|file| read_bounded_text(file, FILE_BYTES_MAX));

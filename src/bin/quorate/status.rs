@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::print;
 use crate::quota;
 use crate::role_changes;
@@ -93,7 +93,7 @@ const TITLES: [&str; 11] = [
     "lag",
 ];
 
-pub(crate) fn run(flags: &StatusFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &StatusFlags, json: bool) -> CommandResult {
     let status =
         flags.client.run(async |client| ClusterStatus::collect(&client, &flags.client).await)?;
     let mut text = if json { status.json().to_string() } else { status.text() };
@@ -129,7 +129,7 @@ impl ClusterStatus {
     /// Requests a report from each node of `--nodes`. Takes the membership from the report with the
     /// latest term or, if several have that term, from the one whose log ends last. Then requests a
     /// report from each of its members.
-    async fn collect(client: &Client, flags: &ClientFlags) -> Result<ClusterStatus, CommandError> {
+    async fn collect(client: &Client, flags: &ClientFlags) -> CommandResult<ClusterStatus> {
         let client = client.with_deadline(flags.timeout.0 / TIMEOUT_SHARE);
         let mut latest = None::<Report>;
         let mut failure = None::<ClientError>;

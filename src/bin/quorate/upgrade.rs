@@ -6,7 +6,7 @@ use quorate::types::{MachineRejectReason, MachineVersion, NodeId};
 use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::{print, report};
 use crate::values::{COUNTS, number};
 
@@ -43,7 +43,7 @@ struct Versions {
     members: Vec<(NodeId, Option<MachineVersion>)>,
 }
 
-pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> CommandResult {
     let (versions, raised) = flags.client.run(async |client| {
         let versions = Versions::of_leader(&client.report_of_leader().await?);
         if flags.dry_run {
@@ -77,10 +77,7 @@ pub(crate) fn run(flags: &UpgradeFlags, json: bool) -> Result<Exit, CommandError
 }
 
 /// Raises the version. Returns the version afterwards, and whether it was raised.
-async fn raise(
-    client: &Client,
-    version: MachineVersion,
-) -> Result<(MachineVersion, bool), CommandError> {
+async fn raise(client: &Client, version: MachineVersion) -> CommandResult<(MachineVersion, bool)> {
     match client.raise_version(version).await {
         Ok(()) => Ok((version, true)),
         Err(ClientError::Rejected(RejectCause::Machine(
@@ -112,7 +109,7 @@ impl Versions {
 
     /// Returns an error that names the members whose builds do not have the highest version that a
     /// member has, if there are any.
-    fn check_same_build(&self) -> Result<(), CommandError> {
+    fn check_same_build(&self) -> CommandResult<()> {
         let known = self.members.iter().filter_map(|(_, version_max)| *version_max);
         let Some(highest) = known.reduce(MachineVersion::max) else { return Ok(()) };
         let has = |version_max: &Option<MachineVersion>| {

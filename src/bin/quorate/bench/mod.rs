@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use crate::bench::measurements::Measurements;
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult};
 use crate::keys::propose;
 use crate::kv::{Command, Query};
 use crate::output::print;
@@ -61,7 +61,7 @@ const SIZE_MAX: u64 = 512 << 10;
 /// The pause of a client after a command that failed.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
-pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &BenchFlags, json: bool) -> CommandResult {
     if flags.size.0 > SIZE_MAX {
         let text = format!("--size is {} bytes: it must be at most 512KiB", flags.size.0);
         return Err(CommandError::invalid_input(text));
@@ -77,7 +77,7 @@ pub(crate) fn run(flags: &BenchFlags, json: bool) -> Result<Exit, CommandError> 
 
 /// Runs every client until the time is over or a signal arrives, and waits for the pending
 /// requests. A first signal during that wait drops the requests; a second signal ends the process.
-async fn load(flags: &BenchFlags) -> Result<Measurements, CommandError> {
+async fn load(flags: &BenchFlags) -> CommandResult<Measurements> {
     let signals = Signals::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;

@@ -10,7 +10,7 @@ use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
 use crate::data_directory::{open_error, require_directory};
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::inspect::report::DirectoryReport;
 use crate::output::print;
 use crate::values::{COUNTS, number};
@@ -49,7 +49,7 @@ incomplete: a start drops them, because nothing shows that they were acknowledge
 part of the log, that are `covered` cannot be read and are not needed, because the snapshot includes
 them. A damaged snapshot that is `older` than the one that a start uses is not needed.";
 
-pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &InspectFlags, json: bool) -> CommandResult {
     let place = flags.directory.display();
     let invalid =
         |error: &dyn std::fmt::Display| CommandError::invalid_input(format!("{place}: {error}"));

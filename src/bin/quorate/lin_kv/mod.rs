@@ -22,7 +22,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, level_filters::LevelFilter, warn};
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::lin_kv::messages::{Code, Message, error_body};
 use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
@@ -72,7 +72,7 @@ const HOPS_MAX: u64 = 8;
 /// The same id for every node, because a test harness has one cluster and one network.
 const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);
 
-pub(crate) fn run(flags: &LinKvFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &LinKvFlags, json: bool) -> CommandResult {
     if flags.data_dir.is_none() {
         return Err(CommandError::invalid_input(
             "--data-dir (or QUORATE_DATA_DIR) is missing: name the parent directory of the nodes' \
@@ -99,7 +99,7 @@ pub(crate) fn run(flags: &LinKvFlags, json: bool) -> Result<Exit, CommandError> 
 }
 
 /// Runs one node, from its `init` to the end of standard input.
-async fn node(flags: &LinKvFlags) -> Result<Exit, CommandError> {
+async fn node(flags: &LinKvFlags) -> CommandResult {
     let (mut incoming, outgoing) = (pipe::read_messages(), pipe::write_messages());
     let init = loop {
         match incoming.recv().await {
@@ -126,7 +126,7 @@ fn node_stopped(failure: impl std::fmt::Display) -> CommandError {
 }
 
 /// Parses `init`: returns this node's name, and the names of all nodes by id.
-fn parse_init(init: &Message) -> Result<(String, BTreeMap<NodeId, String>), CommandError> {
+fn parse_init(init: &Message) -> CommandResult<(String, BTreeMap<NodeId, String>)> {
     let own = init.body.get("node_id").and_then(Value::as_str);
     let all = init.body.get("node_ids").and_then(Value::as_array);
     let (Some(own), Some(all)) = (own, all) else {
@@ -149,7 +149,7 @@ fn start(
     own: &str,
     names: &BTreeMap<NodeId, String>,
     outgoing: Sender<Message>,
-) -> Result<(Server, PacketInbox), CommandError> {
+) -> CommandResult<(Server, PacketInbox)> {
     // Packets travel over standard I/O, so no peer connects to these addresses.
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let members = names.keys().map(|id| (*id, nowhere));

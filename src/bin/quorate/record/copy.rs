@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::atomic_file::AtomicFile;
 use crate::data_directory::reject_within;
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 use crate::record::selection::{FileTimes, Selection};
 
 /// The open files of a recording, oldest first.
@@ -86,11 +86,7 @@ impl Recording {
 
     /// Writes the intact parts of the chosen files to one file, which may not be within the data
     /// directory of a node.
-    pub(super) fn write(
-        mut self,
-        path: &Path,
-        selection: &Selection,
-    ) -> Result<Copied, CommandError> {
+    pub(super) fn write(mut self, path: &Path, selection: &Selection) -> CommandResult<Copied> {
         reject_within(path)?;
         let times: Vec<FileTimes> = self.files.iter().map(OpenFile::times).collect();
         let mut chosen = selection.of(&times).into_iter();

@@ -13,7 +13,7 @@ use clap::Args;
 use quorate::recording::FOLDER;
 
 use crate::client::ClientFlags;
-use crate::exit::{CommandError, Exit, warn};
+use crate::exit::{CommandError, CommandResult, Exit, warn};
 use crate::output::report;
 use crate::record::copy::Recording;
 use crate::record::selection::Selection;
@@ -59,7 +59,7 @@ damaged, so the copy lacks this block and the rest of its file; or the recording
 members could not be copied. A node removes the oldest files of its recording: one that it removes
 meanwhile is named, and the others are copied.";
 
-pub(crate) fn run(flags: &RecordFlags, json: bool) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: &RecordFlags, json: bool) -> CommandResult {
     let selection = &flags.selection;
     match (&flags.data_dir, &flags.file, &flags.out) {
         (Some(data_dir), Some(file), _) => copy_directory(data_dir, file, selection, json),
@@ -74,7 +74,7 @@ fn copy_directory(
     file: &Path,
     selection: &Selection,
     json: bool,
-) -> Result<Exit, CommandError> {
+) -> CommandResult {
     let directory = data_dir.join(FOLDER);
     let place = directory.display();
     let invalid = |error: io::Error| match error.kind() {

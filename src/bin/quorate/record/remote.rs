@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::client::ClientFlags;
 use crate::data_directory::reject_within;
-use crate::exit::{CommandError, Exit, warn};
+use crate::exit::{CommandError, CommandResult, Exit, warn};
 use crate::output::report;
 use crate::record::copy::Copied;
 use crate::record::remote_files::RemoteFiles;
 use crate::record::selection::Selection;
 
 /// The outcome for one member.
-type Outcome = (NodeId, Result<Copied, CommandError>);
+type Outcome = (NodeId, CommandResult<Copied>);
 
 /// Copies the recordings of these members, or of all, to files in the directory `out`.
 pub(super) fn run(
@@ -25,7 +25,7 @@ pub(super) fn run(
     out: &Path,
     selection: &Selection,
     json: bool,
-) -> Result<Exit, CommandError> {
+) -> CommandResult {
     reject_within(&out.join("n1.qrec"))?;
     let with_path =
         |error: io::Error| CommandError::invalid_input(format!("{}: {error}", out.display()));
@@ -52,7 +52,7 @@ pub(super) fn run(
 }
 
 /// Returns the members with these ids, or all.
-fn chosen<'a>(membership: &'a Membership, ids: &[u64]) -> Result<Vec<&'a Member>, CommandError> {
+fn chosen<'a>(membership: &'a Membership, ids: &[u64]) -> CommandResult<Vec<&'a Member>> {
     if ids.is_empty() {
         return Ok(membership.members().iter().collect());
     }
@@ -69,7 +69,7 @@ fn chosen<'a>(membership: &'a Membership, ids: &[u64]) -> Result<Vec<&'a Member>
 }
 
 /// Prints the outcomes. Fails if no recording was copied.
-fn finish(outcomes: Vec<Outcome>, json: bool) -> Result<Exit, CommandError> {
+fn finish(outcomes: Vec<Outcome>, json: bool) -> CommandResult {
     let (mut objects, mut lines, mut errors) = (Vec::<Value>::new(), Vec::new(), Vec::new());
     for (id, copied) in outcomes {
         match copied {

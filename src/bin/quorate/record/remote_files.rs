@@ -8,7 +8,7 @@ use quorate::recording::{IntactPart, RecordingErrorReason};
 use quorate::runtime::RecordingPart;
 use quorate::types::NodeId;
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::record::copy::{OpenFile, Recording};
 use crate::record::selection::{Selection, TimeRange};
 
@@ -31,7 +31,7 @@ struct ReadFiles {
 
 impl<'a, P> RemoteFiles<'a, P>
 where
-    P: AsyncFn(u64, u64) -> Result<RecordingPart, CommandError>,
+    P: AsyncFn(u64, u64) -> CommandResult<RecordingPart>,
 {
     pub(super) fn new(request: P, node: NodeId, out: &'a Path) -> RemoteFiles<'a, P> {
         RemoteFiles { request, node, out }
@@ -39,7 +39,7 @@ where
 
     /// Reads the files that may have records of the selection, up to the file that is the newest
     /// at the beginning. Files that the node removes meanwhile are left out, and named.
-    pub(super) async fn read(&self, selection: &Selection) -> Result<Recording, CommandError> {
+    pub(super) async fn read(&self, selection: &Selection) -> CommandResult<Recording> {
         let oldest = self.part(0, 0).await?;
         let found = oldest.newest.saturating_sub(oldest.file).saturating_add(1);
         let ReadFiles { files, removed } = match selection.is_everything() {
@@ -51,7 +51,7 @@ where
     }
 
     /// Reads all files, oldest first, because the node removes the oldest meanwhile.
-    async fn all(&self, oldest: RecordingPart) -> Result<ReadFiles, CommandError> {
+    async fn all(&self, oldest: RecordingPart) -> CommandResult<ReadFiles> {
         let (mut number, newest, mut next) = (oldest.file, oldest.newest, Some(oldest));
         let mut read = ReadFiles::default();
         loop {
@@ -81,7 +81,7 @@ where
         &self,
         oldest: RecordingPart,
         selection: &Selection,
-    ) -> Result<ReadFiles, CommandError> {
+    ) -> CommandResult<ReadFiles> {
         let (mut read, mut range) = (ReadFiles::default(), None::<TimeRange>);
         for number in (oldest.file..=oldest.newest).rev() {
             let part = match number == oldest.file {
@@ -113,7 +113,7 @@ where
     /// Returns the time of the first record of a file, as its first part has it. If the first part
     /// ends before that record, returns the time of the first record after the block in which the
     /// part ends.
-    async fn begin(&self, first: &RecordingPart) -> Result<Option<Duration>, CommandError> {
+    async fn begin(&self, first: &RecordingPart) -> CommandResult<Option<Duration>> {
         let intact = IntactPart::of(&first.bytes[..]);
         let Some(RecordingErrorReason::Cut { missing }) =
             intact.error.map(|error| error.reason).filter(|_| intact.begin.is_none())
@@ -137,7 +137,7 @@ where
         &self,
         first: RecordingPart,
         read: &mut ReadFiles,
-    ) -> Result<Option<RecordingPart>, CommandError> {
+    ) -> CommandResult<Option<RecordingPart>> {
         let (number, mut part) = (first.file, first);
         let mut into = tempfile::tempfile_in(self.out).map_err(|error| self.with_path(&error))?;
         while part.file == number && !part.bytes.is_empty() {
@@ -170,7 +170,7 @@ where
     }
 
     /// Returns the requested part, or the beginning of a later file if this one was removed.
-    async fn part(&self, file: u64, offset: u64) -> Result<RecordingPart, CommandError> {
+    async fn part(&self, file: u64, offset: u64) -> CommandResult<RecordingPart> {
         let part = (self.request)(file, offset).await?;
         let expected = if part.file == file { offset } else { 0 };
         if part.file < file || part.offset != expected {
@@ -242,7 +242,7 @@ mod tests {
             Ring { files, requests: RefCell::default(), removals: Vec::new() }
         }
 
-        async fn part(&self, file: u64, offset: u64) -> Result<RecordingPart, CommandError> {
+        async fn part(&self, file: u64, offset: u64) -> CommandResult<RecordingPart> {
             self.requests.borrow_mut().push((file, offset));
             let newest = self.files.len() as u64;
             let requests = self.requests.borrow().len();

@@ -19,7 +19,7 @@ use tracing::{error, info, level_filters::LevelFilter, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::exit::{CommandError, Exit};
+use crate::exit::{CommandError, CommandResult, Exit};
 use crate::kv::Store;
 use crate::serve::server_config::NodePlan;
 use crate::service_manager;
@@ -59,11 +59,7 @@ certificates.";
 
 /// Runs the node; `matches` distinguishes the flags of the command line from variables of the
 /// environment.
-pub(crate) fn run(
-    flags: Box<ServeFlags>,
-    matches: &ArgMatches,
-    json: bool,
-) -> Result<Exit, CommandError> {
+pub(crate) fn run(flags: Box<ServeFlags>, matches: &ArgMatches, json: bool) -> CommandResult {
     let settings = flags.settings.without_overridden_variables(matches);
     let (settings, sources) = settings.with_file(flags.config.as_deref())?;
     let _flush_at_end = service_output::start().map_err(no_threads)?;
@@ -75,7 +71,7 @@ pub(crate) fn run(
     }))
 }
 
-fn run_node(settings: &Settings, sources: &Sources) -> Result<Exit, CommandError> {
+fn run_node(settings: &Settings, sources: &Sources) -> CommandResult {
     let plan = server_config::node_plan(settings, sources)?;
     // Without certificates the driver and the connections share one thread: then a request that
     // passes between them wakes no thread, and requests that arrive together are handled together.
@@ -98,11 +94,7 @@ fn no_threads(error: io::Error) -> CommandError {
     CommandError::invalid_input(format!("cannot start threads: {error}")).into_transient()
 }
 
-async fn serve(
-    plan: NodePlan,
-    settings: &Settings,
-    sources: &Sources,
-) -> Result<Exit, CommandError> {
+async fn serve(plan: NodePlan, settings: &Settings, sources: &Sources) -> CommandResult {
     let signals = signals::Signals::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
@@ -171,7 +163,7 @@ async fn serve(
 
 /// Begins the start of the node. Until [`signals::Starting::end`], a signal ends the process at
 /// once, without loss of acknowledged data, and the HTTP endpoints reply that the node is starting.
-fn begin_start(listeners: &[EndpointListener]) -> Result<signals::Starting, CommandError> {
+fn begin_start(listeners: &[EndpointListener]) -> CommandResult<signals::Starting> {
     let mut starting = signals::Starting::listen().map_err(|error| {
         CommandError::invalid_input(format!("cannot listen for signals: {error}"))
     })?;
@@ -202,7 +194,7 @@ type EndpointListener = (&'static str, TcpListener);
 fn endpoint_listeners(
     settings: &Settings,
     sources: &Sources,
-) -> Result<Vec<EndpointListener>, CommandError> {
+) -> CommandResult<Vec<EndpointListener>> {
     let mut listeners = Vec::new();
     for (field, address) in [("metrics", settings.metrics), ("ui", settings.ui)] {
         let Some(ListenAddress(address)) = address else { continue };
@@ -222,7 +214,7 @@ fn endpoints(
     handle: &Handle,
     peer_client: Option<&Client>,
     sources: &Sources,
-) -> Result<JoinSet<Infallible>, CommandError> {
+) -> CommandResult<JoinSet<Infallible>> {
     let mut running = JoinSet::new();
     for (field, listener) in listeners {
         let content = match field {

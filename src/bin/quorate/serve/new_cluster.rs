@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::certs;
-use crate::exit::CommandError;
+use crate::exit::CommandResult;
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
 
@@ -33,7 +33,7 @@ pub(super) fn bootstrapped_cluster(
     id: NodeId,
     settings: &Settings,
     sources: &Sources,
-) -> Result<ClusterId, CommandError> {
+) -> CommandResult<ClusterId> {
     let derived = || unnamed_cluster(members.iter().map(|node| (node.id, node.address)));
     Ok(certified_cluster(id, settings, sources)?.unwrap_or_else(derived))
 }
@@ -48,7 +48,7 @@ pub(super) fn cluster_to_join(
     id: NodeId,
     settings: &Settings,
     sources: &Sources,
-) -> Result<Option<ClusterId>, CommandError> {
+) -> CommandResult<Option<ClusterId>> {
     let certified = certified_cluster(id, settings, sources)?;
     let is_allowed = certified.is_some() || settings.plaintext.unwrap_or(false);
     let remote = members.iter().find(|(_, address)| !address.ip().is_loopback());
@@ -67,7 +67,7 @@ pub(super) async fn ask_for_cluster(
     members: &[(NodeId, SocketAddr)],
     settings: &Settings,
     sources: &Sources,
-) -> Result<ClusterId, CommandError> {
+) -> CommandResult<ClusterId> {
     let plaintext = settings.plaintext.unwrap_or(false);
     let started = Instant::now();
     let (mut is_logged, mut is_warned) = (false, false);
@@ -95,7 +95,7 @@ fn certified_cluster(
     id: NodeId,
     settings: &Settings,
     sources: &Sources,
-) -> Result<Option<ClusterId>, CommandError> {
+) -> CommandResult<Option<ClusterId>> {
     let Some(certs) = &settings.certs else { return Ok(None) };
     let files = certs::files(certs, &Principal::Node(id));
     let files = files.map_err(|error| sources.error("certs", error))?;
@@ -113,7 +113,7 @@ async fn answered_cluster(
     members: &[(NodeId, SocketAddr)],
     plaintext: bool,
     sources: &Sources,
-) -> Result<Result<ClusterId, String>, CommandError> {
+) -> CommandResult<Result<ClusterId, String>> {
     let mut first = None::<(NodeId, ClusterId)>;
     let mut mismatch = None::<String>;
     let mut unreachable = None::<String>;

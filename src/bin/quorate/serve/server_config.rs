@@ -15,7 +15,7 @@ use quorate::types::NodeId;
 
 use crate::certs;
 use crate::data_directory::open_error;
-use crate::exit::CommandError;
+use crate::exit::{CommandError, CommandResult};
 use crate::serve::new_cluster::{bootstrapped_cluster, cluster_to_join};
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAddress;
@@ -38,7 +38,7 @@ impl From<ServerConfig> for NodePlan {
 }
 
 /// Returns the plan of the node, whose settings are all valid.
-pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePlan, CommandError> {
+pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> CommandResult<NodePlan> {
     let mut plan = bootstrap_join_or_restart(settings, sources)?;
     let config = &mut plan.config;
     config.plaintext = settings.plaintext.unwrap_or(false);
@@ -78,10 +78,7 @@ pub(super) fn node_plan(settings: &Settings, sources: &Sources) -> Result<NodePl
 }
 
 /// Returns the configuration of a bootstrap peer, of a node that joins, or of one that restarts.
-fn bootstrap_join_or_restart(
-    settings: &Settings,
-    sources: &Sources,
-) -> Result<NodePlan, CommandError> {
+fn bootstrap_join_or_restart(settings: &Settings, sources: &Sources) -> CommandResult<NodePlan> {
     let directory = settings.data_dir.as_deref().ok_or_else(|| {
         CommandError::invalid_input(
             "--data-dir (or QUORATE_DATA_DIR) is missing: name the directory of the node's log",
@@ -127,7 +124,7 @@ fn node_and_cluster(
     settings: &Settings,
     sources: &Sources,
     directory: &Path,
-) -> Result<(Option<NodeId>, Option<ClusterId>), CommandError> {
+) -> CommandResult<(Option<NodeId>, Option<ClusterId>)> {
     let at = directory.display();
     let (id, cluster) = (settings.id.map(NodeId), settings.cluster.map(|cluster| cluster.0));
     if let Some(id) = id.filter(|id| id.0 == 0) {
@@ -162,7 +159,7 @@ fn joining(
     sources: &Sources,
     id: NodeId,
     listed: &[NodeAddress],
-) -> Result<(SocketAddr, Vec<(NodeId, SocketAddr)>), CommandError> {
+) -> CommandResult<(SocketAddr, Vec<(NodeId, SocketAddr)>)> {
     let error = |message: String| Err(sources.error("join", message));
     for (place, node) in listed.iter().enumerate() {
         if listed[..place].iter().any(|other| other.id == node.id) {
@@ -189,7 +186,7 @@ fn joining(
 }
 
 /// Returns the configuration of a node whose data directory has been in use, from its membership.
-fn restart(settings: &Settings, directory: &Path) -> Result<ServerConfig, CommandError> {
+fn restart(settings: &Settings, directory: &Path) -> CommandResult<ServerConfig> {
     let at = directory.display();
     let missing = |why: &dyn fmt::Display| {
         CommandError::invalid_input(format!(
