@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::args::BenchArguments;
 use crate::cli::clock;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
@@ -65,7 +65,7 @@ struct Measurements {
 }
 
 /// Runs all measurements and prints the result.
-pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> CommandResult {
     panics::silence_in_seeds();
     let of = |name| {
         let profile = Profile::by_name(name).expect("the profile exists");

@@ -70,6 +70,9 @@ impl From<Exit> for ExitCode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommandError(pub(crate) String);
 
+/// The result of a command, or of a part of it.
+pub(crate) type CommandResult<T = Exit> = Result<T, CommandError>;
+
 impl CommandError {
     /// Returns the error of a file that cannot be read or written; `purpose` is usually its flag.
     pub(crate) fn file(purpose: &str, path: &Path, error: &io::Error) -> CommandError {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::check::{CHECKS, Check};
 use crate::cli::args::MergeArguments;
 use crate::cli::canary::Canary;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
@@ -32,7 +32,7 @@ use crate::values::histogram::Histogram;
 use crate::values::time::SimTime;
 
 /// Merges the files and writes the report.
-pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> CommandResult {
     let outputs = Outputs::open(&arguments.output)?;
     let mut parts = Vec::new();
     for file in &arguments.files {
@@ -57,7 +57,7 @@ pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> Result<E
     Ok(report.exit())
 }
 
-fn read(file: &Path) -> Result<SweepRecord, CommandError> {
+fn read(file: &Path) -> CommandResult<SweepRecord> {
     let text =
         fs::read_to_string(file).map_err(|error| CommandError::file("merge", file, &error))?;
     serde_json::from_str(&text).map_err(|error| {
@@ -69,10 +69,7 @@ fn read(file: &Path) -> Result<SweepRecord, CommandError> {
 }
 
 /// Merges the parts of one sweep; each part must occur exactly once.
-fn merged(
-    program: &Program,
-    mut parts: Vec<(&PathBuf, SweepRecord)>,
-) -> Result<Report, CommandError> {
+fn merged(program: &Program, mut parts: Vec<(&PathBuf, SweepRecord)>) -> CommandResult<Report> {
     parts.sort_by_key(|(_, part)| part.shard);
     let (first_file, first) = parts.first().expect("clap requires a file");
     let first_file = (*first_file).clone();

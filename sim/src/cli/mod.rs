@@ -42,7 +42,7 @@ use std::process::ExitCode;
 use clap::{Arg, CommandFactory};
 
 use crate::cli::args::{Arguments, Command, EarlyExit};
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::program::{CARGO_SIM, Program};
 use crate::run::RunOptions;
 use crate::workload::{AnyWorkload, Workload};
@@ -92,7 +92,7 @@ fn run(program: Program, words: impl IntoIterator<Item = OsString>) -> ExitCode 
     exit.into()
 }
 
-fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError> {
+fn execute(program: &Program, arguments: Arguments) -> CommandResult {
     match arguments.command {
         None => match &arguments.sweep.scenario {
             Some(file) => scenario::execute(program, file, arguments.sweep.trace),
@@ -125,7 +125,7 @@ fn execute(program: &Program, arguments: Arguments) -> Result<Exit, CommandError
 
 /// Rejects an environment variable that spells a flag of a sweep, `QUORATE_SEED` for `--seed`: it
 /// would have no effect. Other variables are those of `quorate` itself, of tests, or of the user.
-fn reject_flags_as_variables() -> Result<(), CommandError> {
+fn reject_flags_as_variables() -> CommandResult<()> {
     let command = Arguments::command();
     let mut flags = command.get_arguments().filter_map(Arg::get_long);
     match flags.find(|flag| env::var_os(variable_of(flag)).is_some()) {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandResult, Exit};
 use crate::observe::outcome::{Failure, Outcome};
 use crate::run::{self, Case, RunOptions};
 
@@ -14,9 +14,7 @@ thread_local! {
 
 /// Runs a command. A panic, which was printed already, ends it with the exit code of a panic of the
 /// simulator, or of the node or the state machine.
-pub(crate) fn guarded(
-    command: impl FnOnce() -> Result<Exit, CommandError>,
-) -> Result<Exit, CommandError> {
+pub(crate) fn guarded(command: impl FnOnce() -> CommandResult) -> CommandResult {
     PANIC_LOCATION.set(None);
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|_| {
         let place = PANIC_LOCATION.take();

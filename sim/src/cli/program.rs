@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::run_arguments::SeedOptions;
 use crate::cli::text::replay_line;
 use crate::run::RunOptions;
@@ -42,7 +42,7 @@ impl Program {
     }
 
     /// Returns an error if `feature`, which supports only the built-in store, is used with another.
-    pub(crate) fn require_builtin_workload(&self, feature: &str) -> Result<(), CommandError> {
+    pub(crate) fn require_builtin_workload(&self, feature: &str) -> CommandResult<()> {
         match self.is_builtin {
             true => Ok(()),
             false => Err(CommandError(format!(

@@ -1,6 +1,6 @@
 //! The run that a subcommand works on: of a seed or of a scenario.
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::CommandResult;
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::run_arguments::{RunArguments, SeedOptions};
@@ -20,10 +20,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Returns the run that the arguments select, and silences the panic hook for runs.
-    pub(crate) fn find(
-        program: &Program,
-        arguments: &RunArguments,
-    ) -> Result<Replay, CommandError> {
+    pub(crate) fn find(program: &Program, arguments: &RunArguments) -> CommandResult<Replay> {
         panics::silence_in_seeds();
         match (&arguments.scenario, arguments.seed) {
             (Some(file), _) => {

@@ -10,7 +10,7 @@ use crate::cli::analysis_arguments::{DiffArguments, ExplainArguments, WhyNotArgu
 use crate::cli::args::{AtArguments, RecordArguments};
 use crate::cli::console;
 use crate::cli::difference::{self, Side};
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::progress::CountProgress;
@@ -24,10 +24,7 @@ use crate::run::redraws::TIMES_MAX;
 use crate::values::time::SimTime;
 
 /// Explains why a run fails.
-pub(crate) fn explain(
-    program: &Program,
-    arguments: &ExplainArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn explain(program: &Program, arguments: &ExplainArguments) -> CommandResult {
     if let Some(files) = arguments.subject.files() {
         return recordings::explain(files);
     }
@@ -86,7 +83,7 @@ fn inevitability(replay: &Replay, failure: &Failure, record: &Record, runs: u32)
 }
 
 /// Prints the state of the nodes at a point of a run.
-pub(crate) fn at(program: &Program, arguments: &AtArguments) -> Result<Exit, CommandError> {
+pub(crate) fn at(program: &Program, arguments: &AtArguments) -> CommandResult {
     let until = match (arguments.time, arguments.event) {
         (Some(time), _) => RecordUntil::Time(time),
         (None, Some(event)) => RecordUntil::Event(event),
@@ -99,10 +96,7 @@ pub(crate) fn at(program: &Program, arguments: &AtArguments) -> Result<Exit, Com
 }
 
 /// Explains why a node was not elected, or why an index was not committed.
-pub(crate) fn why_not(
-    program: &Program,
-    arguments: &WhyNotArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn why_not(program: &Program, arguments: &WhyNotArguments) -> CommandResult {
     let (from, to) = (arguments.from.unwrap_or_default(), arguments.to);
     let to = to.unwrap_or(SimTime(u64::MAX));
     if from > to {
@@ -124,7 +118,7 @@ pub(crate) fn why_not(
     Ok(Exit::Success)
 }
 
-fn require_known_node(record: &Record, node: Option<NodeId>) -> Result<(), CommandError> {
+fn require_known_node(record: &Record, node: Option<NodeId>) -> CommandResult<()> {
     match node.filter(|node| !record.nodes.contains(node)) {
         Some(node) => {
             let known: Vec<String> = record.nodes.iter().map(ToString::to_string).collect();
@@ -135,7 +129,7 @@ fn require_known_node(record: &Record, node: Option<NodeId>) -> Result<(), Comma
 }
 
 /// Writes all events of a run to a file.
-pub(crate) fn record(program: &Program, arguments: &RecordArguments) -> Result<Exit, CommandError> {
+pub(crate) fn record(program: &Program, arguments: &RecordArguments) -> CommandResult {
     let replay = Replay::find(program, &arguments.run)?;
     let Recording { record, .. } = replay.record(RecordUntil::End);
     let text = lines(&record).join("\n") + "\n";
@@ -151,7 +145,7 @@ fn lines(record: &Record) -> Vec<String> {
 }
 
 /// Prints the first event that differs between two runs.
-pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, CommandError> {
+pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> CommandResult {
     if let Some(files) = arguments.subject.files() {
         return recordings::diff(files, &arguments.with);
     }
@@ -183,7 +177,7 @@ pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit,
     Ok(Exit::ExpectationNotMet)
 }
 
-fn read(path: &Path) -> Result<Vec<String>, CommandError> {
+fn read(path: &Path) -> CommandResult<Vec<String>> {
     let bytes = fs::read(path).map_err(|error| CommandError::file("--with", path, &error))?;
     events(&bytes).map_err(|line| {
         let error = format!("line {line} is not an event: expected a file of `cargo sim record`");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::table;
@@ -16,7 +16,7 @@ use crate::run::RunOptions;
 use crate::scenario::Scenario;
 
 /// Runs the scenario and reports whether its expectations hold.
-pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> CommandResult {
     panics::silence_in_seeds();
     let mut options = program.options(SeedOptions::default());
     let scenario = read(file, &options)?;
@@ -47,7 +47,7 @@ pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> Result<Ex
 }
 
 /// Reads the scenario in a file.
-pub(crate) fn read(file: &Path, options: &RunOptions) -> Result<Scenario, CommandError> {
+pub(crate) fn read(file: &Path, options: &RunOptions) -> CommandResult<Scenario> {
     let text = fs::read_to_string(file);
     let text = text.map_err(|error| CommandError::file("--scenario", file, &error))?;
     let scenario = Scenario::read(&text, &options.workload);

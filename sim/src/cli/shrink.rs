@@ -15,7 +15,7 @@ use quorate_page::html;
 use crate::cli::args::{OutputArguments, ShrinkArguments};
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
@@ -36,10 +36,7 @@ const RUNS_OF_SWEEP: NonZeroU64 = NonZeroU64::new(5_000).expect("5000 is not zer
 const TIME_OF_SWEEP: Duration = Duration::from_secs(30);
 
 /// Shrinks the run and prints the result.
-pub(crate) fn execute(
-    program: &Program,
-    arguments: &ShrinkArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &ShrinkArguments) -> CommandResult {
     if arguments.emit_test.is_some() {
         program.require_builtin_workload("--emit-test")?;
     }
@@ -122,7 +119,7 @@ pub(crate) fn write_files(
     folder: &Path,
     replay: &Replay,
     shrunk: &Shrunk,
-) -> Result<(), CommandError> {
+) -> CommandResult<()> {
     let flag = "--shrink-to";
     fs::create_dir_all(folder).map_err(|error| CommandError::file(flag, folder, &error))?;
     let [scenario, html] = files_of(folder, replay, shrunk);
@@ -284,6 +281,6 @@ fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> Str
     html::page(&format!("{title}, shrunk and original"), &[first, original])
 }
 
-fn write(flag: &str, path: &Path, text: &str) -> Result<(), CommandError> {
+fn write(flag: &str, path: &Path, text: &str) -> CommandResult<()> {
     fs::write(path, text).map_err(|error| CommandError::file(flag, path, &error))
 }

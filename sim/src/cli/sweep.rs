@@ -9,7 +9,7 @@ use crate::cli::args::SweepArguments;
 use crate::cli::canary::Canary;
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::program::Program;
@@ -31,7 +31,7 @@ const STABLE_AFTER: u64 = 500;
 const RECHECK_EVERY: u64 = 100;
 
 /// Runs the sweep, or replays the seed.
-pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> CommandResult {
     // The first Ctrl-C stops the sweep after the running seeds; a second one ends the process.
     interrupt::listen(true);
     panics::silence_in_seeds();
@@ -102,7 +102,7 @@ pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> Result<E
     Ok(report.exit())
 }
 
-fn seeds(arguments: &SweepArguments) -> Result<Seeds, CommandError> {
+fn seeds(arguments: &SweepArguments) -> CommandResult<Seeds> {
     let open = arguments.time.is_some() || arguments.until.is_some();
     let range = match (&arguments.seeds, arguments.seed) {
         (Some(range), _) => range.clone(),

@@ -8,7 +8,7 @@ use quorate::types::NodeId;
 
 use crate::cli::analysis_arguments::TraceArguments;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::recordings;
@@ -18,7 +18,7 @@ use crate::run::{CoreSink, RunOptions};
 use crate::tla::{SimulatedCores, TlaModule, TlaTrace};
 use crate::values::time::SimTime;
 
-pub(crate) fn execute(program: &Program, wanted: &TraceArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, wanted: &TraceArguments) -> CommandResult {
     let module = match wanted.subject.files() {
         Some(files) => match of_recordings(files, wanted)? {
             Ok(module) => module,
@@ -57,7 +57,7 @@ fn of_run(run: Replay, wanted: &TraceArguments) -> TlaModule {
 fn of_recordings(
     files: &[PathBuf],
     wanted: &TraceArguments,
-) -> Result<Result<TlaModule, Exit>, CommandError> {
+) -> CommandResult<Result<TlaModule, Exit>> {
     panics::silence_in_seeds();
     let (found, unread) = panics::silenced(|| recordings::read(files))?;
     let errors = found.iter().flat_map(|recording| &recording.errors).chain(&unread);

@@ -7,7 +7,7 @@ use quorate_page::html;
 
 use crate::cli::args::ViewArguments;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::run_arguments::RunArguments;
@@ -18,7 +18,7 @@ use crate::record::{RecordUntil, Recording};
 use crate::workload::Workload;
 
 /// Replays the run, writes its page, and returns the exit code of its outcome.
-pub(crate) fn execute(program: &Program, arguments: &ViewArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &ViewArguments) -> CommandResult {
     let replay = Replay::find(program, &arguments.replayed)?;
     let recording = replay.record(RecordUntil::End);
     let title = title(&replay, &arguments.replayed);

@@ -17,7 +17,7 @@ use quorate_checker::verdict::Verdict;
 use crate::cli::args::CheckArguments;
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::histories::outcome::{FileOutcome, HistoryOutcome, Times};
 use crate::cli::histories::report::FileReport;
 use crate::cli::interrupt;
@@ -27,7 +27,7 @@ use crate::cli::progress::SearchSpinner;
 const MINIMISE_FOR: Duration = Duration::from_secs(10);
 
 /// Checks every file and prints the results.
-pub(crate) fn execute(arguments: &CheckArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(arguments: &CheckArguments) -> CommandResult {
     // Reading does not poll for Ctrl-C, and standard input may never end: let Ctrl-C end it.
     interrupt::listen(false);
     let mut reports = Vec::new();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::ProcsArguments;
 use crate::cli::clock::pid;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::interrupt;
 use crate::cli::procs::net::NamespaceNetwork;
 use crate::cli::procs::random_faults::RandomFaults;
@@ -27,7 +27,7 @@ use crate::cli::scenario;
 use crate::run::RunOptions;
 
 /// Runs the scenario if all its lines are supported on real processes, or `--skip` is given.
-pub(crate) fn execute(arguments: &ProcsArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(arguments: &ProcsArguments) -> CommandResult {
     let file = &arguments.file;
     let scenario = scenario::read(file, &RunOptions::default())?;
     let unsupported = unsupported::unsupported_lines(&scenario);
@@ -66,7 +66,7 @@ pub(crate) fn execute(arguments: &ProcsArguments) -> Result<Exit, CommandError> 
 }
 
 /// Returns the path of the `quorate` binary.
-fn binary(given: Option<&Path>) -> Result<PathBuf, CommandError> {
+fn binary(given: Option<&Path>) -> CommandResult<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join("quorate")));
     let built = ["release", "debug"].map(|profile| workspace.join(profile).join("quorate"));
@@ -86,7 +86,7 @@ fn binary(given: Option<&Path>) -> Result<PathBuf, CommandError> {
 }
 
 /// Creates a new directory for data and logs.
-fn folder() -> Result<PathBuf, CommandError> {
+fn folder() -> CommandResult<PathBuf> {
     let path = env::temp_dir().join(format!("quorate-procs-{}", pid()));
     fs::create_dir(&path)
         .map_err(|error| CommandError::file("cannot create the data directory", &path, &error))?;

@@ -10,7 +10,7 @@ use quorate::recording::Replayed;
 
 use crate::cli::console;
 use crate::cli::difference::{self, AFTER, BEFORE, Side};
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::recordings::files::{exit_of, read};
 use crate::cli::text::quantity;
@@ -45,7 +45,7 @@ type StepPair = (Option<String>, Option<String>);
 
 /// Prints the first step that differs between the recordings in `files` and those in `with`, for
 /// each node that both have.
-pub(crate) fn diff(files: &[PathBuf], with: &DiffTarget) -> Result<Exit, CommandError> {
+pub(crate) fn diff(files: &[PathBuf], with: &DiffTarget) -> CommandResult {
     let DiffTarget::File(with) = with else {
         let text = "--with: recordings are compared with another recording, not with a seed";
         return Err(CommandError(text.to_owned()));

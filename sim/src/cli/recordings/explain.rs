@@ -8,7 +8,7 @@ use quorate::types::{Index, NodeId};
 
 use crate::cli::analysis_arguments::WhyNotArguments;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::panics;
 use crate::cli::recordings::files::{exit_of_found, read};
 use crate::cli::recordings::found::Found;
@@ -27,7 +27,7 @@ const MICROSECOND: Duration = Duration::from_nanos(999);
 
 /// Explains the decisions that differ from the recorded ones and the first violation or, without
 /// both, why each leader came to lead.
-pub(crate) fn explain(files: &[PathBuf]) -> Result<Exit, CommandError> {
+pub(crate) fn explain(files: &[PathBuf]) -> CommandResult {
     let found = read_found(files)?;
     let has_diverged = found.recordings.iter().any(|recording| divergence(recording).is_some());
     let texts = match found.is_violated() || has_diverged {
@@ -73,11 +73,7 @@ fn divergence(recording: &NodeRecording) -> Option<&PlaybackError> {
 }
 
 /// Explains why a node was not elected, or why an index was not committed.
-pub(crate) fn why_not(
-    arguments: &WhyNotArguments,
-    from: SimTime,
-    to: SimTime,
-) -> Result<Exit, CommandError> {
+pub(crate) fn why_not(arguments: &WhyNotArguments, from: SimTime, to: SimTime) -> CommandResult {
     let files = arguments.subject.files().unwrap_or_default();
     let found = read_found(files)?;
     let known = || found.recordings.iter().map(|recording| recording.node);
@@ -137,7 +133,7 @@ fn why_not_committed(found: &Found, index: Index, by: SimTime) -> Vec<String> {
 
 /// Replays the recordings in the files, and prints the errors of those that are not intact, and
 /// which clocks cannot be compared.
-fn read_found(files: &[PathBuf]) -> Result<Found, CommandError> {
+fn read_found(files: &[PathBuf]) -> CommandResult<Found> {
     panics::silence_in_seeds();
     let (recordings, unread) = panics::silenced(|| read(files))?;
     let found = Found::new(recordings, unread, |_| {});

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use quorate::recording::RecordingErrorReason;
 
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::recordings::found::Found;
 use crate::recordings::{NodeRecording, PlaybackError, Source, by_node, survey};
 
@@ -17,9 +17,7 @@ pub(super) fn exit_of_found(files: &[PathBuf], found: &Found) -> Exit {
 }
 
 /// Replays the recordings in these files, one for each node.
-pub(crate) fn read(
-    files: &[PathBuf],
-) -> Result<(Vec<NodeRecording>, Vec<PlaybackError>), CommandError> {
+pub(crate) fn read(files: &[PathBuf]) -> CommandResult<(Vec<NodeRecording>, Vec<PlaybackError>)> {
     let paths: Result<Vec<_>, _> = files.iter().map(|path| sources(path)).collect();
     let (groups, mut unread) = by_node(paths?);
     let mut found: Vec<NodeRecording> = Vec::new();
@@ -39,7 +37,7 @@ pub(crate) fn read(
     Ok((found, unread))
 }
 
-fn sources(path: &Path) -> Result<Vec<Source>, CommandError> {
+fn sources(path: &Path) -> CommandResult<Vec<Source>> {
     Source::find(path).map_err(|error| CommandError(format!("{}: {error}", path.display())))
 }
 

@@ -16,7 +16,7 @@ mod window;
 use std::fs;
 
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::recordings::files::exit_of_found;
@@ -30,7 +30,7 @@ pub(crate) use diff::diff;
 pub(crate) use explain::{explain, why_not};
 pub(crate) use files::{exit_of, read};
 
-pub(crate) fn execute(arguments: &ReplayArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(arguments: &ReplayArguments) -> CommandResult {
     panics::silence_in_seeds();
     let (recordings, unread) = panics::silenced(|| read(&arguments.files))?;
     if arguments.selects_steps() {

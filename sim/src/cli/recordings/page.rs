@@ -7,7 +7,7 @@ use quorate::types::NodeId;
 use quorate_page::document::{Document, Fact, Fault, Table, Violation};
 use quorate_page::html;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::recordings::found::Found;
 use crate::cli::recordings::text::{
     Clock, clock_texts, leader_causes, recording_text, undecided_texts,
@@ -28,7 +28,7 @@ const ABSENT: &str = "faults, clients, disks, state machines and snapshot transf
     each write only its submission and its completion are known";
 
 /// Writes the page of the events in the window, and returns their number.
-pub(crate) fn write(file: &Path, found: &Found, window: &Window) -> Result<u64, CommandError> {
+pub(crate) fn write(file: &Path, found: &Found, window: &Window) -> CommandResult<u64> {
     let built = found.record(window.range(), EVENTS_MAX);
     if let Some(full_at) = built.full_at {
         let (range, events) = (window.range(), grouped(EVENTS_MAX as u64));

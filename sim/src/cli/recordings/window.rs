@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::recordings::arguments::WindowArguments;
 use crate::recordings::{AccountLine, Merged};
 use crate::values::time::SimTime;
@@ -23,7 +23,7 @@ impl Window {
         arguments: &WindowArguments,
         merged: &Merged,
         lines: &[AccountLine],
-    ) -> Result<Window, CommandError> {
+    ) -> CommandResult<Window> {
         let WindowArguments { last, from, to, around } = arguments;
         let end = lines.iter().map(|line| line.until).max().unwrap_or_default();
         let (mut window, origin) = (Window { from: SimTime(0), to: end }, merged.origin);

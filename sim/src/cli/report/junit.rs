@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 use crate::run::sweep::SweepEnd;
 
 /// Returns the report as JUnit XML.
-pub(crate) fn document(report: &Report) -> Result<String, CommandError> {
+pub(crate) fn document(report: &Report) -> CommandResult<String> {
     let mut suite = TestSuite::new(report.program.as_str());
     suite.set_time(report.elapsed);
     for (name, seeds) in by_fingerprint(&report.summary.failed) {

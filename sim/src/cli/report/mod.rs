@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::OutputArguments;
 use crate::cli::console;
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::report::content::{Report, by_fingerprint};
 
 /// The requested output formats. Their files are opened before the first seed runs, so that a
@@ -37,7 +37,7 @@ struct Output {
 
 impl Outputs {
     /// Creates the output files.
-    pub(crate) fn open(arguments: &OutputArguments) -> Result<Outputs, CommandError> {
+    pub(crate) fn open(arguments: &OutputArguments) -> CommandResult<Outputs> {
         let create = |flag, path: &Option<PathBuf>| {
             path.as_deref().map(|path| Output::create(flag, path)).transpose()
         };
@@ -54,7 +54,7 @@ impl Outputs {
     }
 
     /// Writes the report in every requested format.
-    pub(crate) fn write(self, report: &Report) -> Result<(), CommandError> {
+    pub(crate) fn write(self, report: &Report) -> CommandResult<()> {
         if let Some(output) = self.junit {
             output.write(&junit::document(report)?)?;
         }
@@ -84,14 +84,14 @@ impl Outputs {
 }
 
 impl Output {
-    fn create(flag: &'static str, path: &Path) -> Result<Output, CommandError> {
+    fn create(flag: &'static str, path: &Path) -> CommandResult<Output> {
         let file = File::create(path).map_err(|error| CommandError::file(flag, path, &error))?;
         Ok(Output { flag, path: path.to_owned(), file })
     }
 
     /// Opens the step summary file, which GitHub Actions shows on the page of the job. Returns
     /// `None` outside GitHub Actions, with a note on standard error.
-    fn step_summary() -> Result<Option<Output>, CommandError> {
+    fn step_summary() -> CommandResult<Option<Output>> {
         let flag = "--github";
         let Some(path) = env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from) else {
             eprintln!(
@@ -105,7 +105,7 @@ impl Output {
         Ok(Some(Output { flag, path, file }))
     }
 
-    fn write(mut self, text: &str) -> Result<(), CommandError> {
+    fn write(mut self, text: &str) -> CommandResult<()> {
         let written = self.file.write_all(text.as_bytes());
         written.map_err(|error| CommandError::file(self.flag, &self.path, &error))
     }
