@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::combine::{self, Change};
 use crate::cli::mutants::mutant_sweep::{self, SweepCommand};
 use crate::cli::mutants::programs::{ACTIVE_BUG_VARIABLE, MutantBinary};
@@ -51,7 +51,7 @@ impl Builds {
         sources: Sources,
         all: &[Mutant],
         wanted: &[Mutant],
-    ) -> Result<Builds, CommandError> {
+    ) -> CommandResult<Builds> {
         let folder = sources.folder();
         let lock = lock(&folder)?;
         let named = |name: &str| folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
@@ -80,10 +80,7 @@ impl Builds {
     }
 
     /// Returns a binary with the mutant, or the compiler errors.
-    pub(crate) fn binary(
-        &self,
-        mutant: &Mutant,
-    ) -> Result<Result<MutantBinary, String>, CommandError> {
+    pub(crate) fn binary(&self, mutant: &Mutant) -> CommandResult<Result<MutantBinary, String>> {
         if self.is_combined(mutant) {
             let active_bug = Some(mutant.id.clone());
             return Ok(Ok(MutantBinary { command: self.command.clone(), active_bug }));
@@ -117,7 +114,7 @@ impl Builds {
         &self,
         mutant: &Mutant,
         test: &str,
-    ) -> Result<(TestRun, TestRun), CommandError> {
+    ) -> CommandResult<(TestRun, TestRun)> {
         let twice = |tree: &SourceTree, active_bug| {
             Ok((tree.test(test, active_bug)?, tree.test(test, active_bug)?))
         };
@@ -129,12 +126,12 @@ impl Builds {
     }
 
     /// Runs these tests in the combined build without an active bug.
-    pub(crate) fn test_original(&self, test: &str) -> Result<TestRun, CommandError> {
+    pub(crate) fn test_original(&self, test: &str) -> CommandResult<TestRun> {
         self.combined.test(test, None)
     }
 
     /// Writes a file to the source tree of the combined build.
-    pub(crate) fn add(&self, file: &Path, text: &str) -> Result<(), CommandError> {
+    pub(crate) fn add(&self, file: &Path, text: &str) -> CommandResult<()> {
         self.combined.write(file, text.as_bytes())
     }
 
@@ -143,7 +140,7 @@ impl Builds {
         &self,
         active_bug: Option<&Mutant>,
         names: &str,
-    ) -> Result<TestRun, CommandError> {
+    ) -> CommandResult<TestRun> {
         let active_bug = active_bug.map(|mutant| mutant.id.as_str());
         self.combined.test(&format!("--package quorate-sim --test emitted {names}"), active_bug)
     }
@@ -152,15 +149,15 @@ impl Builds {
     fn with_separate_build<T>(
         &self,
         mutant: &Mutant,
-        use_it: impl FnOnce(&SourceTree) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+        use_it: impl FnOnce(&SourceTree) -> CommandResult<T>,
+    ) -> CommandResult<T> {
         let tree = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
         tree.with_mutant(&self.sources, mutant, || use_it(&tree))
     }
 
     /// Verifies that the combined build without an active bug has the same outcomes as the original
     /// in the seeds [`SEEDS`] of each profile of the mutants.
-    fn verify_unchanged(&self, wanted: &[Mutant]) -> Result<(), CommandError> {
+    fn verify_unchanged(&self, wanted: &[Mutant]) -> CommandResult<()> {
         let profiles: BTreeSet<_> = wanted.iter().map(|mutant| &mutant.profile).collect();
         let inactive = MutantBinary::without_switch(self.command.clone());
         for profile in profiles {
@@ -197,7 +194,7 @@ pub(crate) fn cores() -> NonZeroUsize {
 fn combine(
     sources: &Sources,
     mutants: &[Mutant],
-) -> Result<(SourceTree, BTreeMap<String, String>), CommandError> {
+) -> CommandResult<(SourceTree, BTreeMap<String, String>)> {
     let mut changes = Vec::new();
     let mut separate = BTreeMap::new();
     for (at, mutant) in mutants.iter().enumerate() {
@@ -237,10 +234,7 @@ type FileChanges = BTreeMap<PathBuf, Vec<Change>>;
 ///
 /// # Errors
 /// A file cannot be read, or the mutant cannot be planted.
-fn changes_of(
-    sources: &Sources,
-    mutant: &Mutant,
-) -> Result<Result<FileChanges, String>, CommandError> {
+fn changes_of(sources: &Sources, mutant: &Mutant) -> CommandResult<Result<FileChanges, String>> {
     let planted = mutant.planted(|file| sources.text(file))?;
     let changes = planted.into_iter().map(|(file, text)| {
         if crate_of(&file).is_none() {
@@ -268,7 +262,7 @@ type BugRanges = BTreeMap<PathBuf, Vec<(std::ops::Range<usize>, usize)>>;
 fn combined_sources(
     sources: &Sources,
     bugs: &[(usize, &str, FileChanges)],
-) -> Result<(BTreeMap<PathBuf, String>, BugRanges), CommandError> {
+) -> CommandResult<(BTreeMap<PathBuf, String>, BugRanges)> {
     let text = |file: &Path| {
         sources.text(file).map_err(|error| CommandError(format!("{}: {error}", file.display())))
     };
@@ -330,7 +324,7 @@ fn bug_of_error(error: &CompileError, ranges: &BugRanges) -> Option<usize> {
 }
 
 /// Locks the source trees, which only one process may use at a time.
-pub(crate) fn lock(folder: &Path) -> Result<File, CommandError> {
+pub(crate) fn lock(folder: &Path) -> CommandResult<File> {
     let path = folder.join("lock");
     let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
     let file = made.map_err(|error| CommandError::file("mutants", &path, &error))?;

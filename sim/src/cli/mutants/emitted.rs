@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::builds::Builds;
 use crate::cli::mutants::mutant_sweep::MutantSweep;
 use crate::cli::mutants::table::Mutant;
@@ -30,7 +30,7 @@ pub(crate) fn verify(
     builds: &Builds,
     mutants: &[Mutant],
     sweeps: &[MutantSweep],
-) -> Result<EmittedTestResults, CommandError> {
+) -> CommandResult<EmittedTestResults> {
     let mut all = Vec::new();
     let mut main = String::new();
     for sweep in sweeps.iter().filter(|sweep| sweep.shrunk.is_some()) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::{ExplainedMutants, MutantsArguments};
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::mutants::builds::{Builds, cores};
 use crate::cli::mutants::first_effect::FirstEffect;
 use crate::cli::mutants::mutant_sweep::{self, SweepCommand};
@@ -64,7 +64,7 @@ pub(crate) fn execute(
     which: ExplainedMutants,
     builds: &Builds,
     mutants: &[Mutant],
-) -> Result<Exit, CommandError> {
+) -> CommandResult {
     let (mut same, mut different) = (0, 0);
     let mut table = EffectTable::default();
     for mutant in mutants.iter().filter(|mutant| mutant.detector == Detector::Simulator) {
@@ -117,7 +117,7 @@ fn explain(
     builds: &Builds,
     mutant: &Mutant,
     path: &Path,
-) -> Result<Result<Explained, String>, CommandError> {
+) -> CommandResult<Result<Explained, String>> {
     let binary = match builds.binary(mutant)? {
         Ok(binary) => binary,
         Err(text) => return Ok(Err(format!("does not compile: {text}"))),
@@ -150,7 +150,7 @@ fn events(
     command: SweepCommand<'_>,
     seed: u64,
     file: &Path,
-) -> Result<Vec<String>, CommandError> {
+) -> CommandResult<Vec<String>> {
     let mut record = binary.command();
     record.args(["record", "--seed", &seed.to_string()]).args(command.seed_arguments());
     let ended = run_with_timeout(record.arg("--to").arg(file))?;

@@ -23,7 +23,7 @@ mod tree;
 
 use crate::cli::args::{MutantSeedsArguments, MutantsArguments};
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::mutants::builds::Builds;
 use crate::cli::mutants::emitted::EmittedTestResults;
 use crate::cli::mutants::mutant_sweep::{SWEEP_STRIDE, Verdict};
@@ -34,15 +34,12 @@ use crate::cli::program::Program;
 use crate::settings::strategy::Strategy;
 
 /// Runs seeds in this process, in which a mutant that was made by rule may be active.
-pub(crate) fn run_seeds(
-    program: &Program,
-    arguments: &MutantSeedsArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn run_seeds(program: &Program, arguments: &MutantSeedsArguments) -> CommandResult {
     auto::run_seeds(program, arguments)
 }
 
 /// Runs the sweeps with each mutant and prints the kill table.
-pub(crate) fn execute(arguments: &MutantsArguments) -> Result<Exit, CommandError> {
+pub(crate) fn execute(arguments: &MutantsArguments) -> CommandResult {
     let (sweeps, seeds) = (arguments.sweeps, arguments.seeds_max());
     let end = sweeps.get().checked_mul(SWEEP_STRIDE).and_then(|end| end.checked_add(seeds));
     if end.is_none() {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::{FailureRecord, SweepRecord};
 use crate::cli::shrunk_record::ShrunkRecord;
@@ -93,7 +93,7 @@ pub(crate) fn run_sweep(
     command: SweepCommand<'_>,
     number: u64,
     seeds_max: u64,
-) -> Result<SweepOutcome, CommandError> {
+) -> CommandResult<SweepOutcome> {
     let first = number * SWEEP_STRIDE;
     let end = first + seeds_max;
     let jobs = command.jobs.to_string();
@@ -131,10 +131,7 @@ enum KillEvidence {
 
 /// Verifies that the bug causes the failure: the seed passes without the bug, and fails with it
 /// again in the same way.
-fn verify_kill(
-    command: SweepCommand<'_>,
-    failure: &FailureRecord,
-) -> Result<KillEvidence, CommandError> {
+fn verify_kill(command: SweepCommand<'_>, failure: &FailureRecord) -> CommandResult<KillEvidence> {
     let rejected = |note: String| Ok(KillEvidence::Conclusive(Verdict::Rejected, note));
     let hung = |note: String| Ok(KillEvidence::Conclusive(Verdict::Hung, note));
     if failure.kind == "nondeterminism" {
@@ -164,7 +161,7 @@ fn run(
     binary: &MutantBinary,
     command: SweepCommand<'_>,
     words: &[&str],
-) -> Result<Option<SweepRecord>, CommandError> {
+) -> CommandResult<Option<SweepRecord>> {
     let mut process = binary.command();
     process.args(words).arg("--json").args(command.seed_arguments());
     let Some((_, text)) = run_with_timeout(&mut process)? else { return Ok(None) };
@@ -180,7 +177,7 @@ fn run(
 pub(crate) fn digests(
     command: SweepCommand<'_>,
     seeds: &str,
-) -> Result<[Option<String>; 2], CommandError> {
+) -> CommandResult<[Option<String>; 2]> {
     let digest = |binary| {
         let sweep = run(binary, command, &["--seeds", seeds])?;
         Ok(sweep.map(|sweep| sweep.digest))

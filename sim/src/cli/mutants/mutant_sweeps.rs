@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cli::args::MutantsArguments;
-use crate::cli::exit::CommandError;
+use crate::cli::exit::CommandResult;
 use crate::cli::mutants::builds::{Builds, cores};
 use crate::cli::mutants::kills;
 use crate::cli::mutants::mutant_sweep::{self, MutantSweep, Verdict};
@@ -36,7 +36,7 @@ pub(crate) fn run_all(
     mutants: &[Mutant],
     strategy: Strategy,
     results: Results,
-) -> Result<Vec<MutantSweep>, CommandError> {
+) -> CommandResult<Vec<MutantSweep>> {
     let threads = arguments.jobs.unwrap_or(cores()).get().min(mutants.len());
     let jobs = NonZeroUsize::new(cores().get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
     let runner = SweepRunner { arguments, builds, strategy, jobs, results: Mutex::new(results) };
@@ -63,7 +63,7 @@ pub(crate) fn run_all(
 impl SweepRunner<'_> {
     /// Runs all sweeps with one mutant, except for those that an earlier invocation finished. If
     /// tests must detect the mutant, runs the tests once instead, because they have no seeds.
-    fn run_mutant(&self, mutant: &Mutant) -> Result<Vec<MutantSweep>, CommandError> {
+    fn run_mutant(&self, mutant: &Mutant) -> CommandResult<Vec<MutantSweep>> {
         // Every strategy gets the same number of runs.
         let seeds_max = self.arguments.seeds_max().div_ceil(self.strategy.runs());
         let edits = format!("{:016x}", edits_hash(mutant));
@@ -120,7 +120,7 @@ impl SweepRunner<'_> {
         mutant: &Mutant,
         planted: &MutantBinary,
         sweep: &mut MutantSweep,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult<()> {
         let command = self.builds.sweep_command(mutant, planted, self.strategy, self.jobs);
         let number = sweep.number;
         (sweep.verdict, sweep.note, sweep.failure) =

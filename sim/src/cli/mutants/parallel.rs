@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 
 /// Calls `work` for each item, on several threads, and `each` with every result as it arrives.
 /// Returns the results in the order of the items; an item without a result is left out. The first
@@ -13,9 +13,9 @@ use crate::cli::exit::CommandError;
 pub(crate) fn for_all<I: Sync, R: Send>(
     items: &[I],
     threads: usize,
-    work: impl Fn(&I) -> Result<Option<R>, CommandError> + Sync,
+    work: impl Fn(&I) -> CommandResult<Option<R>> + Sync,
     mut each: impl FnMut(&R),
-) -> Result<Vec<R>, CommandError> {
+) -> CommandResult<Vec<R>> {
     let next = AtomicUsize::new(0);
     let (send, receive) = mpsc::channel();
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cli::clock::{self, Stopwatch};
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 
 /// The environment variable that names the active bug of a combined build.
 pub(crate) const ACTIVE_BUG_VARIABLE: &str = "PLANTED_BUG";
@@ -44,7 +44,7 @@ pub(crate) fn set_active_bug(command: &mut Command, on: Option<&str>) {
 }
 
 /// Runs cargo without a time limit.
-pub(crate) fn run_cargo(cargo: &mut Command) -> Result<Output, CommandError> {
+pub(crate) fn run_cargo(cargo: &mut Command) -> CommandResult<Output> {
     let output = cargo.stdin(Stdio::null()).output();
     output.map_err(|error| CommandError(format!("mutants: cargo cannot be run: {error}")))
 }
@@ -64,18 +64,14 @@ pub(crate) enum ProcessEnd {
 
 /// Runs a command. Returns whether it succeeded and its standard output, or `None` if it reached
 /// the time limit.
-pub(crate) fn run_with_timeout(
-    command: &mut Command,
-) -> Result<Option<(bool, String)>, CommandError> {
+pub(crate) fn run_with_timeout(command: &mut Command) -> CommandResult<Option<(bool, String)>> {
     let (end, text) = run_until_timeout(command)?;
     let ended = end != ProcessEnd::TimeLimit;
     Ok(ended.then_some((end == ProcessEnd::Succeeded, text)))
 }
 
 /// Runs a command. Returns its end, and its standard output until then.
-pub(crate) fn run_until_timeout(
-    command: &mut Command,
-) -> Result<(ProcessEnd, String), CommandError> {
+pub(crate) fn run_until_timeout(command: &mut Command) -> CommandResult<(ProcessEnd, String)> {
     let program = command.get_program().to_owned();
     let failed = |error| CommandError::file("mutants", Path::new(&program), &error);
     let mut child = command

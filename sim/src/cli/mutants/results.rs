@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::settings::strategy::Strategy;
 
@@ -17,7 +17,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    pub(crate) fn open(folder: &Path, fingerprint: u64) -> Result<Results, CommandError> {
+    pub(crate) fn open(folder: &Path, fingerprint: u64) -> CommandResult<Results> {
         let sources = format!("{fingerprint:016x}");
         let path = folder.join(format!("{sources}.jsonl"));
         let present = fs::read_to_string(&path).unwrap_or_default();
@@ -55,7 +55,7 @@ impl Results {
         })
     }
 
-    pub(crate) fn add(&mut self, mut sweep: MutantSweep) -> Result<MutantSweep, CommandError> {
+    pub(crate) fn add(&mut self, mut sweep: MutantSweep) -> CommandResult<MutantSweep> {
         sweep.sources.clone_from(&self.sources);
         let line = serde_json::to_string(&sweep).expect("a record is always valid JSON");
         let written = writeln!(self.file, "{line}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::mutant_sweep::SweepCommand;
 use crate::cli::mutants::programs::{MutantBinary, run_with_timeout};
 use crate::cli::report::json::FailureRecord;
@@ -17,7 +17,7 @@ pub(crate) fn shrink(
     failure: &FailureRecord,
     folder: &Path,
     name: &str,
-) -> Result<Result<ShrunkRecord, String>, CommandError> {
+) -> CommandResult<Result<ShrunkRecord, String>> {
     let made = fs::create_dir_all(folder);
     made.map_err(|error| CommandError::file("mutants", folder, &error))?;
     let mut process = command.mutant.command();
@@ -47,7 +47,7 @@ pub(crate) fn shrink(
     Ok(Err(error.to_owned()))
 }
 
-fn write(folder: &Path, name: &str, lines: &[String]) -> Result<PathBuf, CommandError> {
+fn write(folder: &Path, name: &str, lines: &[String]) -> CommandResult<PathBuf> {
     let path = folder.join(name);
     let written = fs::write(&path, lines.join("\n"));
     written.map_err(|error| CommandError::file("mutants", &path, &error))?;
@@ -55,7 +55,7 @@ fn write(folder: &Path, name: &str, lines: &[String]) -> Result<PathBuf, Command
 }
 
 /// Runs a scenario and returns whether its expectations hold.
-fn holds(planted: &MutantBinary, scenario: &Path) -> Result<bool, CommandError> {
+fn holds(planted: &MutantBinary, scenario: &Path) -> CommandResult<bool> {
     let ended = run_with_timeout(planted.command().arg("--scenario").arg(scenario))?;
     Ok(ended.is_some_and(|(succeeded, _)| succeeded))
 }

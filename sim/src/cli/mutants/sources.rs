@@ -7,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::table;
 use crate::values::digest::{mix, of_bytes};
 
 /// Returns the root directory of the sources from which this command was built.
-pub(crate) fn root() -> Result<PathBuf, CommandError> {
+pub(crate) fn root() -> CommandResult<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let canonical = root.canonicalize();
     canonical
@@ -30,7 +30,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Reads all files that git tracks, and new ones that it does not ignore.
-    pub(crate) fn read(root: PathBuf) -> Result<Sources, CommandError> {
+    pub(crate) fn read(root: PathBuf) -> CommandResult<Sources> {
         let mut files = BTreeMap::new();
         let mut fingerprint = 0;
         for file in tracked_files(&root)? {
@@ -69,7 +69,7 @@ pub(crate) fn hash(before: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Returns the paths of tracked files, and of new files that git does not ignore.
-fn tracked_files(root: &Path) -> Result<Vec<PathBuf>, CommandError> {
+fn tracked_files(root: &Path) -> CommandResult<Vec<PathBuf>> {
     let output = Command::new("git")
         .arg("-C")
         .arg(root)

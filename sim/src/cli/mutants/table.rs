@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::settings::profile::Profile;
 use crate::values::substitution::substitute;
 
@@ -56,7 +56,7 @@ impl Mutant {
     pub(crate) fn planted(
         &self,
         text: impl Fn(&Path) -> Result<String, String>,
-    ) -> Result<BTreeMap<PathBuf, String>, CommandError> {
+    ) -> CommandResult<BTreeMap<PathBuf, String>> {
         let mut files = BTreeMap::new();
         for Edit { file, inside, find, replace } in &self.edit {
             let before = files.remove(file).map_or_else(|| text(file), Ok);
@@ -107,7 +107,7 @@ pub(crate) struct Edit {
 }
 
 /// Returns the mutants of the sources below `root`, restricted to the ids `only` if not empty.
-pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, CommandError> {
+pub(crate) fn read(root: &Path, only: &[String]) -> CommandResult<Vec<Mutant>> {
     let table = table(root)?;
     let ids: BTreeSet<&str> = table.mutant.iter().map(|mutant| mutant.id.as_str()).collect();
     if let Some(unknown) = only.iter().find(|id| !ids.contains(id.as_str())) {
@@ -124,11 +124,11 @@ pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, CommandE
 }
 
 /// Returns the bugs that cannot be planted in this design.
-pub(crate) fn impossible(root: &Path) -> Result<Vec<Impossible>, CommandError> {
+pub(crate) fn impossible(root: &Path) -> CommandResult<Vec<Impossible>> {
     table(root).map(|table| table.impossible)
 }
 
-fn table(root: &Path) -> Result<Table, CommandError> {
+fn table(root: &Path) -> CommandResult<Table> {
     let path = root.join(PATH);
     let text =
         fs::read_to_string(&path).map_err(|error| CommandError::file("table", &path, &error))?;

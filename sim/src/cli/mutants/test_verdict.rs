@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::CommandResult;
 use crate::cli::mutants::builds::Builds;
 use crate::cli::mutants::mutant_sweep::Verdict;
 use crate::cli::mutants::table::Mutant;
@@ -17,7 +17,7 @@ pub(crate) fn run_tests(
     builds: &Builds,
     mutant: &Mutant,
     test: &str,
-) -> Result<TestOutcome, CommandError> {
+) -> CommandResult<TestOutcome> {
     let (first, again) = builds.test_twice(mutant, test)?;
     outcome(first, again, || builds.test_original(test))
 }
@@ -26,8 +26,8 @@ pub(crate) fn run_tests(
 fn outcome(
     first: TestRun,
     again: TestRun,
-    original: impl FnOnce() -> Result<TestRun, CommandError>,
-) -> Result<TestOutcome, CommandError> {
+    original: impl FnOnce() -> CommandResult<TestRun>,
+) -> CommandResult<TestOutcome> {
     let hung =
         |which: &str| Ok((Verdict::Hung, format!("time limit of the tests {which} reached"), None));
     let rejected = |note: &str| Ok((Verdict::Rejected, note.to_owned(), None));

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::programs::{run_cargo, run_with_timeout, set_active_bug};
 use crate::cli::mutants::sources::Sources;
 use crate::cli::mutants::table::Mutant;
@@ -37,7 +37,7 @@ impl SourceTree {
         sources: &Sources,
         name: &str,
         edited: &BTreeMap<PathBuf, String>,
-    ) -> Result<SourceTree, CommandError> {
+    ) -> CommandResult<SourceTree> {
         let folder = sources.folder();
         let copy = folder.join(name);
         let there = |file: &Path| sources.files.contains_key(file) || edited.contains_key(file);
@@ -58,7 +58,7 @@ impl SourceTree {
     }
 
     /// Writes a file of the copy, unless it already has this content.
-    pub(crate) fn write(&self, file: &Path, content: &[u8]) -> Result<(), CommandError> {
+    pub(crate) fn write(&self, file: &Path, content: &[u8]) -> CommandResult<()> {
         let path = self.copy.join(file);
         let written = write_if_changed(&path, content);
         written.map_err(|error| CommandError::file("mutants", &path, &error))
@@ -69,8 +69,8 @@ impl SourceTree {
         &self,
         sources: &Sources,
         mutant: &Mutant,
-        use_it: impl FnOnce() -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+        use_it: impl FnOnce() -> CommandResult<T>,
+    ) -> CommandResult<T> {
         let planted = mutant.planted(|file| sources.text(file))?;
         planted.iter().try_for_each(|(file, text)| self.write(file, text.as_bytes()))?;
         let used = use_it();
@@ -80,7 +80,7 @@ impl SourceTree {
 
     /// Builds the command from the copy and stores it as `to`; warnings are errors. Returns the
     /// compiler errors if it does not compile.
-    pub(crate) fn build(&self, to: &Path) -> Result<Result<(), String>, CommandError> {
+    pub(crate) fn build(&self, to: &Path) -> CommandResult<Result<(), String>> {
         let mut cargo = self.cargo(&["build", "--release", "--quiet", "--package", "quorate-sim"]);
         cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         cargo.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
@@ -93,7 +93,7 @@ impl SourceTree {
     }
 
     /// Returns the compiler errors of the parts of the copy that the words select.
-    pub(crate) fn check(&self, words: &[&str]) -> Result<Vec<CompileError>, CommandError> {
+    pub(crate) fn check(&self, words: &[&str]) -> CommandResult<Vec<CompileError>> {
         let format = ["--message-format", "json"];
         let output = run_cargo(self.cargo(&["check"]).args(words).args(format))?;
         let errors: Vec<CompileError> = String::from_utf8_lossy(&output.stdout)
@@ -108,7 +108,7 @@ impl SourceTree {
 
     /// Runs the tests of the library that the `cargo test` arguments `words` select, with this bug
     /// active.
-    pub(crate) fn test(&self, words: &str, on: Option<&str>) -> Result<TestRun, CommandError> {
+    pub(crate) fn test(&self, words: &str, on: Option<&str>) -> CommandResult<TestRun> {
         let words: Vec<&str> =
             ["test", "--package", "quorate"].into_iter().chain(words.split_whitespace()).collect();
         let output = run_cargo(self.cargo(&words).arg("--no-run"))?;
@@ -152,7 +152,7 @@ fn compile_error(line: &serde_json::Value) -> Option<CompileError> {
 }
 
 /// Copies a binary to a path where no build replaces it. A running copy at that path continues.
-pub(crate) fn copy_binary(command: &Path, to: &Path) -> Result<(), CommandError> {
+pub(crate) fn copy_binary(command: &Path, to: &Path) -> CommandResult<()> {
     let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
     let beside = to.with_extension("new");
     let copied = folder.and_then(|()| fs::copy(command, &beside));

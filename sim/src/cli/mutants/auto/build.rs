@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::auto::catalog::Catalog;
 use crate::cli::mutants::auto::fold::FoldedFile;
 use crate::cli::mutants::sources::{Sources, hash};
@@ -38,7 +38,7 @@ struct LeftOut {
 
 impl AutoBuild {
     /// Finds the mutants that compile, unless an earlier call did so for the same texts.
-    pub(crate) fn prepare(sources: &Sources, catalog: &Catalog) -> Result<AutoBuild, CommandError> {
+    pub(crate) fn prepare(sources: &Sources, catalog: &Catalog) -> CommandResult<AutoBuild> {
         let folder = sources.folder();
         let path = folder.join("auto-left-out.json");
         let whole = edited(sources, catalog, &catalog.fold(|_| true))?;
@@ -60,7 +60,7 @@ impl AutoBuild {
     }
 
     /// Compiles the mutants that are not left out, and stores the binary at `command`.
-    pub(crate) fn build(&self) -> Result<(), CommandError> {
+    pub(crate) fn build(&self) -> CommandResult<()> {
         let built = self.tree.build(&self.command)?;
         built.map_err(|errors| CommandError(format!("mutants: automatic build: {errors}")))
     }
@@ -71,7 +71,7 @@ fn tree(
     sources: &Sources,
     catalog: &Catalog,
     left_out: &BTreeSet<usize>,
-) -> Result<(SourceTree, BTreeMap<PathBuf, FoldedFile>), CommandError> {
+) -> CommandResult<(SourceTree, BTreeMap<PathBuf, FoldedFile>)> {
     let folded = catalog.fold(|number| !left_out.contains(&number));
     let texts = edited(sources, catalog, &folded)?;
     let tree = SourceTree::copy(sources, "auto-tree", &texts)?;
@@ -79,10 +79,7 @@ fn tree(
 }
 
 /// Leaves out mutants until the rest compiles.
-fn compile(
-    sources: &Sources,
-    catalog: &Catalog,
-) -> Result<(SourceTree, BTreeSet<usize>), CommandError> {
+fn compile(sources: &Sources, catalog: &Catalog) -> CommandResult<(SourceTree, BTreeSet<usize>)> {
     let mut left_out = BTreeSet::new();
     for round in 1..=ROUNDS_MAX {
         let (tree, folded) = tree(sources, catalog, &left_out)?;
@@ -115,7 +112,7 @@ fn edited(
     sources: &Sources,
     catalog: &Catalog,
     folded: &BTreeMap<PathBuf, FoldedFile>,
-) -> Result<BTreeMap<PathBuf, String>, CommandError> {
+) -> CommandResult<BTreeMap<PathBuf, String>> {
     let library = sources.text(Path::new(LIBRARY));
     let library = library.map_err(|error| CommandError(format!("{LIBRARY}: {error}")))?;
     let mut texts: BTreeMap<PathBuf, String> =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::auto::fold::{self, FoldedFile};
 use crate::cli::mutants::auto::sites::{self, Change, FileMutants};
 use crate::cli::mutants::sources::{Sources, hash};
@@ -56,7 +56,7 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Finds the mutants of the sources.
-    pub(crate) fn read(sources: &Sources) -> Result<Catalog, CommandError> {
+    pub(crate) fn read(sources: &Sources) -> CommandResult<Catalog> {
         let mut catalog = Catalog { files: Vec::new(), mutants: Vec::new() };
         for module in MODULES {
             catalog.add_module(sources, module, Path::new("src"), module)?;
@@ -72,7 +72,7 @@ impl Catalog {
         of: &'static str,
         folder: &Path,
         name: &str,
-    ) -> Result<(), CommandError> {
+    ) -> CommandResult<()> {
         let inner = folder.join(name);
         let candidates = [folder.join(format!("{name}.rs")), inner.join("mod.rs")];
         let Some(path) = candidates.into_iter().find(|file| sources.files.contains_key(file))

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cli::args::MutantsArguments;
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::interrupt;
 use crate::cli::mutants::auto::build::AutoBuild;
 use crate::cli::mutants::auto::catalog::AutoMutant;
@@ -37,7 +37,7 @@ pub(crate) fn run_all(
     arguments: &MutantsArguments,
     chosen: &[&AutoMutant],
     records: Records,
-) -> Result<Vec<AutoRecord>, CommandError> {
+) -> CommandResult<Vec<AutoRecord>> {
     if chosen.iter().any(|mutant| records.known(&mutant.id()).is_none()) {
         eprintln!("building them, and running the seeds without a mutant");
         build.build()?;
@@ -79,7 +79,7 @@ impl<'a> Measurement<'a> {
         build: &'a AutoBuild,
         header: &'a Header,
         arguments: &MutantsArguments,
-    ) -> Result<Measurement<'a>, CommandError> {
+    ) -> CommandResult<Measurement<'a>> {
         let original = sources.folder().join(format!("auto-original{}", env::consts::EXE_SUFFIX));
         let this = env::current_exe();
         let this = this.map_err(|error| CommandError::file("mutants", &original, &error))?;
@@ -101,11 +101,7 @@ impl<'a> Measurement<'a> {
     }
 
     /// Measures the mutants, several at a time. Returns the records in their order.
-    fn run_all(
-        &self,
-        chosen: &[&AutoMutant],
-        records: Records,
-    ) -> Result<Vec<AutoRecord>, CommandError> {
+    fn run_all(&self, chosen: &[&AutoMutant], records: Records) -> CommandResult<Vec<AutoRecord>> {
         // The first Ctrl-C stops the measurement after the running mutants.
         interrupt::listen(true);
         let records = Mutex::new(records);
@@ -132,7 +128,7 @@ impl<'a> Measurement<'a> {
         &self,
         mutant: &AutoMutant,
         records: &Mutex<Records>,
-    ) -> Result<Option<AutoRecord>, CommandError> {
+    ) -> CommandResult<Option<AutoRecord>> {
         let locked = || records.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known(mutant, &locked()) {
             return Ok(Some(known));
@@ -164,7 +160,7 @@ impl<'a> Measurement<'a> {
 
     /// Runs the seeds of each profile from the first that the mutant can change: until then, a run
     /// with the mutant is equal to the one without it.
-    fn verdict(&self, number: usize) -> Result<(Verdict, Option<Killer>), CommandError> {
+    fn verdict(&self, number: usize) -> CommandResult<(Verdict, Option<Killer>)> {
         let mut verdict = Verdict::NotReached;
         for profile in &self.profiles {
             let Some(seen) = profile.seen.get(&number) else { continue };
@@ -210,7 +206,7 @@ impl ProbedProfile {
         original: &Path,
         build: &AutoBuild,
         header: &Header,
-    ) -> Result<ProbedProfile, CommandError> {
+    ) -> CommandResult<ProbedProfile> {
         let runner = |command| SeedRunner {
             command,
             profile: name,
@@ -243,7 +239,7 @@ fn all_seeds(
     runner: SeedRunner<'_>,
     active: Option<&str>,
     count: u64,
-) -> Result<SeedResults, CommandError> {
+) -> CommandResult<SeedResults> {
     let mut all = SeedResults::default();
     let mut from = 0;
     while from < count {

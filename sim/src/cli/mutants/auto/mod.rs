@@ -20,7 +20,7 @@ use std::fs;
 
 use crate::cli::args::{MutantSeedsArguments, MutantsArguments};
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::interrupt;
 use crate::cli::mutants::auto::build::AutoBuild;
 use crate::cli::mutants::auto::catalog::{Catalog, MODULES};
@@ -31,18 +31,12 @@ use crate::cli::program::Program;
 use crate::settings::profile::Profile;
 
 /// Runs seeds in this process, in which a mutant may be active.
-pub(crate) fn run_seeds(
-    program: &Program,
-    arguments: &MutantSeedsArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn run_seeds(program: &Program, arguments: &MutantSeedsArguments) -> CommandResult {
     worker::execute(program, arguments)
 }
 
 /// Measures the mutants and prints the table of the modules.
-pub(crate) fn execute(
-    arguments: &MutantsArguments,
-    sources: &Sources,
-) -> Result<Exit, CommandError> {
+pub(crate) fn execute(arguments: &MutantsArguments, sources: &Sources) -> CommandResult {
     let automatic = &arguments.automatic;
     if let Some(unknown) =
         automatic.module.iter().find(|module| !MODULES.contains(&module.as_str()))

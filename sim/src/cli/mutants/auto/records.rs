@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::auto::worker::SeedFailure;
 use crate::cli::mutants::sources::hash;
 
@@ -89,7 +89,7 @@ pub(crate) struct Records {
 
 impl Records {
     /// Opens the file, or creates it.
-    pub(crate) fn open(path: &Path, header: &Header) -> Result<Records, CommandError> {
+    pub(crate) fn open(path: &Path, header: &Header) -> CommandResult<Records> {
         let failed = |error| CommandError::file("mutants", path, &error);
         let present = match fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -124,7 +124,7 @@ impl Records {
         self.known.get(id)
     }
 
-    pub(crate) fn add(&mut self, record: &AutoRecord) -> Result<(), CommandError> {
+    pub(crate) fn add(&mut self, record: &AutoRecord) -> CommandResult<()> {
         let line = serde_json::to_string(record).expect("a record is always valid JSON");
         let written = writeln!(self.file, "{line}");
         written.map_err(|error| CommandError::file("mutants", &self.path, &error))

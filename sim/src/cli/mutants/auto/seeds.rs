@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::exit::CommandError;
+use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::auto::worker::{SeedFailure, SeedRecord};
 use crate::cli::mutants::programs::{MutantBinary, ProcessEnd, run_until_timeout};
 
@@ -42,7 +42,7 @@ impl SeedRunner<'_> {
         &self,
         active: Option<&str>,
         seeds: Range<u64>,
-    ) -> Result<SeedResults, CommandError> {
+    ) -> CommandResult<SeedResults> {
         let active_bug = active.map(str::to_owned);
         let binary = MutantBinary { command: self.command.to_owned(), active_bug };
         let limit = format!("{}ms", self.cpu_max.as_millis());
@@ -62,8 +62,8 @@ impl SeedRunner<'_> {
 fn run_in_processes(
     seeds: Range<u64>,
     cpu_max: Duration,
-    mut process: impl FnMut(Range<u64>) -> Result<(ProcessEnd, String), CommandError>,
-) -> Result<SeedResults, CommandError> {
+    mut process: impl FnMut(Range<u64>) -> CommandResult<(ProcessEnd, String)>,
+) -> CommandResult<SeedResults> {
     let mut results = SeedResults::default();
     let mut next = seeds.start;
     while next < seeds.end {
@@ -114,7 +114,7 @@ impl SeedResults {
     /// Adds the output of a process that began with the seed `first`: for each seed, a line `seen
     /// NUMBER BITS` for each mutant whose place this seed was the first to reach, or to reach with
     /// a different value, and then `seed {…}`.
-    fn read(&mut self, text: &str, first: u64) -> Result<(), CommandError> {
+    fn read(&mut self, text: &str, first: u64) -> CommandResult<()> {
         let mut seed = first;
         for line in text.lines() {
             let invalid = || CommandError(format!("mutants: unexpected output of seeds: {line}"));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::MutantSeedsArguments;
 use crate::cli::clock;
 use crate::cli::console;
-use crate::cli::exit::{CommandError, Exit};
+use crate::cli::exit::{CommandError, CommandResult, Exit};
 use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::text::Finding;
@@ -46,10 +46,7 @@ pub(crate) struct SeedFailure {
 }
 
 /// Runs the seeds up to the first that fails.
-pub(crate) fn execute(
-    program: &Program,
-    arguments: &MutantSeedsArguments,
-) -> Result<Exit, CommandError> {
+pub(crate) fn execute(program: &Program, arguments: &MutantSeedsArguments) -> CommandResult {
     panics::silence_in_seeds();
     limit_memory()?;
     let started = Arc::new(AtomicU64::new(micros()));
@@ -98,7 +95,7 @@ fn micros() -> u64 {
 }
 
 #[cfg(unix)]
-fn limit_memory() -> Result<(), CommandError> {
+fn limit_memory() -> CommandResult<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = Rlimit { current: Some(MEMORY_MAX), ..getrlimit(Resource::As) };
     setrlimit(Resource::As, limit)
@@ -106,6 +103,6 @@ fn limit_memory() -> Result<(), CommandError> {
 }
 
 #[cfg(not(unix))]
-fn limit_memory() -> Result<(), CommandError> {
+fn limit_memory() -> CommandResult<()> {
     Ok(())
 }
