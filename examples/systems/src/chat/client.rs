@@ -5,7 +5,7 @@ use quorate::types::ReadLevel;
 
 use crate::chat::SYSTEM;
 use crate::common::connection::{ConnectionFlags, node_address};
-use crate::common::exit::{CommandError, CommandResult};
+use crate::common::exit::CommandResult;
 use crate::common::messaging::client::UserClient;
 use crate::common::messaging::commands::{self, View};
 
@@ -48,7 +48,7 @@ pub enum ClientCommand {
 ///
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
-pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> Result<UserClient, CommandError> {
+pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> CommandResult<UserClient> {
     Ok(UserClient::new(flags.connect(SYSTEM, |_| {})?, user))
 }
 

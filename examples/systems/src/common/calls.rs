@@ -8,7 +8,7 @@ use quorate::types::ReadLevel;
 use serde::de::DeserializeOwned;
 
 use crate::common::codec;
-use crate::common::exit::CommandError;
+use crate::common::exit::{CommandError, CommandResult};
 
 /// The time limit of one attempt at a node, after which the client tries the next node.
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ impl<'a> Calls<'a> {
     /// # Errors
     /// The request was rejected, or its outcome is unknown, for example because its reply is not
     /// valid.
-    pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
+    pub async fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> CommandResult<R> {
         let reply = self.client.propose(checked(command)?).await?;
         (self.on_reply)();
         proposal_reply(&reply)
@@ -49,7 +49,7 @@ impl<'a> Calls<'a> {
         at: Option<&str>,
         level: ReadLevel,
         query: &[u8],
-    ) -> Result<R, CommandError> {
+    ) -> CommandResult<R> {
         let query = checked(query)?;
         let reply = match at {
             Some(address) => self.client.read_at(address, level, query).await?,
@@ -58,7 +58,7 @@ impl<'a> Calls<'a> {
         self.decode(&reply.answer)
     }
 
-    fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> Result<R, CommandError> {
+    fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> CommandResult<R> {
         (self.on_reply)();
         codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
     }
@@ -69,7 +69,7 @@ impl<'a> Calls<'a> {
 ///
 /// # Errors
 /// The request is too long.
-pub fn checked(request: &[u8]) -> Result<&[u8], CommandError> {
+pub fn checked(request: &[u8]) -> CommandResult<&[u8]> {
     if codec::is_too_long(request) {
         let (length, max) = (request.len(), codec::ENCODED_BYTES_MAX);
         let text = format!(
@@ -81,7 +81,7 @@ pub fn checked(request: &[u8]) -> Result<&[u8], CommandError> {
 }
 
 /// Decodes the reply to a proposal, which was executed.
-fn proposal_reply<R: DeserializeOwned>(reply: &[u8]) -> Result<R, CommandError> {
+fn proposal_reply<R: DeserializeOwned>(reply: &[u8]) -> CommandResult<R> {
     codec::decode(reply).ok_or_else(CommandError::unknown_reply)
 }
 

@@ -71,7 +71,7 @@ pub fn print_members(
 ///
 /// # Errors
 /// No node answers, or the cluster is not bootstrapped yet.
-fn report(connection: &ClusterConnection) -> Result<Report, CommandError> {
+fn report(connection: &ClusterConnection) -> CommandResult<Report> {
     let answer_max = ANSWER_MAX.min(connection.deadline);
     let of_leader = connection.client.with_deadline(answer_max).report_of_leader();
     let report = of_leader.or_else(|_| connection.client.report_of_any())?;

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::common::calls::{ATTEMPT_MAX, Calls};
 use crate::common::codec;
-use crate::common::exit::CommandError;
+use crate::common::exit::{CommandError, CommandResult};
 use crate::common::output::Output;
 use crate::common::system::{System, replace_file};
 use crate::common::time::positive_time;
@@ -95,7 +95,7 @@ impl ConnectionFlags {
         &self,
         system: System,
         adjust: impl FnOnce(&mut ClientConfig),
-    ) -> Result<ClusterConnection, CommandError> {
+    ) -> CommandResult<ClusterConnection> {
         self.connect_as(Role::Client, system, adjust)
     }
 
@@ -103,7 +103,7 @@ impl ConnectionFlags {
     ///
     /// # Errors
     /// A flag is invalid, or a certificate is missing.
-    pub fn connect_as_admin(&self, system: System) -> Result<ClusterConnection, CommandError> {
+    pub fn connect_as_admin(&self, system: System) -> CommandResult<ClusterConnection> {
         self.connect_as(Role::Admin, system, |_| {})
     }
 
@@ -118,7 +118,7 @@ impl ConnectionFlags {
         role: Role,
         system: System,
         adjust: impl FnOnce(&mut ClientConfig),
-    ) -> Result<ClusterConnection, CommandError> {
+    ) -> CommandResult<ClusterConnection> {
         let nodes = match self.nodes.is_empty() {
             false => self.nodes.clone(),
             true => system.default_nodes(),
@@ -141,7 +141,7 @@ impl ConnectionFlags {
     }
 
     /// Returns the directory of certificates, or `None` for plaintext.
-    fn certs(&self, system: &System) -> Result<Option<PathBuf>, CommandError> {
+    fn certs(&self, system: &System) -> CommandResult<Option<PathBuf>> {
         if self.plaintext {
             return Ok(None);
         }
@@ -159,7 +159,7 @@ impl ClusterConnection {
     ///
     /// # Errors
     /// The request was rejected, its outcome is unknown, or the reply is not valid.
-    pub fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> Result<R, CommandError> {
+    pub fn propose<R: DeserializeOwned>(&self, command: &[u8]) -> CommandResult<R> {
         self.run(async |calls| calls.propose(command).await)
     }
 
@@ -173,7 +173,7 @@ impl ClusterConnection {
         at: Option<&str>,
         level: ReadLevel,
         query: &[u8],
-    ) -> Result<R, CommandError> {
+    ) -> CommandResult<R> {
         self.run(async |calls| calls.read(at, level, query).await)
     }
 
@@ -186,7 +186,7 @@ impl ClusterConnection {
     ///
     /// # Errors
     /// The reply is not valid.
-    pub fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> Result<R, CommandError> {
+    pub fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> CommandResult<R> {
         self.remember();
         codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
     }

@@ -64,8 +64,8 @@ pub struct CommandError {
     pub text: String,
 }
 
-/// The result of a command.
-pub type CommandResult = Result<Exit, CommandError>;
+/// The result of a command, or of a part of it.
+pub type CommandResult<T = Exit> = Result<T, CommandError>;
 
 impl CommandError {
     /// Returns an error with this exit code.

@@ -18,7 +18,7 @@ use quorate::runtime::blocking::Client;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
-use crate::common::exit::{CommandError, Exit};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::run_node::signal;
 use crate::common::system::System;
 
@@ -49,7 +49,7 @@ impl LocalCluster {
         count: u64,
         flags: &'static [&'static str],
         scratch: Option<&Path>,
-    ) -> Result<LocalCluster, CommandError> {
+    ) -> CommandResult<LocalCluster> {
         let failed = |error: io::Error| {
             CommandError::usage(format!("cannot start a cluster of {count} nodes: {error}"))
         };
@@ -72,7 +72,7 @@ impl LocalCluster {
     ///
     /// # Errors
     /// The thread of the client cannot be started.
-    pub fn client(&self) -> Result<Client, CommandError> {
+    pub fn client(&self) -> CommandResult<Client> {
         Client::new(self.client_config()).map_err(CommandError::usage)
     }
 
@@ -115,7 +115,7 @@ impl LocalCluster {
         self.root.path().join(format!("{id}.log"))
     }
 
-    fn await_leader(&mut self) -> Result<(), CommandError> {
+    fn await_leader(&mut self) -> CommandResult<()> {
         let client = self.client()?.with_deadline(Duration::from_secs(1));
         let due = Instant::now() + START_MAX;
         loop {
@@ -139,7 +139,7 @@ impl LocalCluster {
     ///
     /// # Errors
     /// A process has exited; the message has the last line of its log output.
-    fn check_alive(&mut self) -> Result<(), CommandError> {
+    fn check_alive(&mut self) -> CommandResult<()> {
         let has_ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         let Some(position) = self.children.iter_mut().position(has_ended) else { return Ok(()) };
         let id = position as u64 + 1;
@@ -177,7 +177,7 @@ pub fn exit_at_stdin_eof() {
 ///
 /// # Errors
 /// The thread that waits for signals cannot be started.
-pub fn stop_flag_on_signal() -> Result<Arc<AtomicBool>, CommandError> {
+pub fn stop_flag_on_signal() -> CommandResult<Arc<AtomicBool>> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| CommandError::usage(format!("cannot start a thread: {error}")))?;

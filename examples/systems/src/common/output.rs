@@ -45,11 +45,7 @@ impl Output {
     /// # Errors
     /// Standard output fails otherwise. The exit code is that of an unknown outcome, because a
     /// script must not repeat the request.
-    pub fn print_result(
-        self,
-        text: impl fmt::Display,
-        object: Value,
-    ) -> Result<bool, CommandError> {
+    pub fn print_result(self, text: impl fmt::Display, object: Value) -> CommandResult<bool> {
         let is_read = print_if_read(&self.line(text, object));
         is_read.map_err(|error| {
             let text = format!("the request was executed, but its result is lost: {}", error.text);
@@ -68,7 +64,7 @@ pub fn print_text(text: &str) -> CommandResult {
 }
 
 /// Prints and flushes a line. Returns false if nothing reads standard output any more.
-fn print_if_read(line: &str) -> Result<bool, CommandError> {
+fn print_if_read(line: &str) -> CommandResult<bool> {
     match print_line(line) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),

@@ -58,7 +58,7 @@ fn start_error(error: &ServerError) -> CommandError {
     CommandError::new(exit, error)
 }
 
-fn page_listener(address: SocketAddr) -> Result<TcpListener, CommandError> {
+fn page_listener(address: SocketAddr) -> CommandResult<TcpListener> {
     TcpListener::bind(address).map_err(|error| {
         let error = start_error(&ServerError::Listen(address, error));
         CommandError { text: format!("--ui: {}", error.text), ..error }
@@ -70,7 +70,7 @@ fn page(
     listener: TcpListener,
     handle: Handle,
     others: Option<Client>,
-) -> Result<JoinSet<Infallible>, CommandError> {
+) -> CommandResult<JoinSet<Infallible>> {
     let failed = |error| CommandError::usage(format!("--ui: cannot listen: {error}"));
     let content = EndpointContent::Page { peer_client: others };
     let endpoint = Endpoint::with_listener(listener, content, handle).map_err(failed)?;

@@ -84,7 +84,7 @@ impl ServeFlags {
     ///
     /// # Errors
     /// A flag is invalid, or a certificate is missing.
-    pub fn config(&self, system: &System) -> Result<ServerConfig, CommandError> {
+    pub fn config(&self, system: &System) -> CommandResult<ServerConfig> {
         let mut config = self.bootstrap_or_join_config(system)?;
         config.plaintext = self.plaintext;
         let certs = system.certs_directory(self.certs.as_deref()).filter(|_| !self.plaintext);
@@ -102,7 +102,7 @@ impl ServeFlags {
         Ok(config)
     }
 
-    fn bootstrap_or_join_config(&self, system: &System) -> Result<ServerConfig, CommandError> {
+    fn bootstrap_or_join_config(&self, system: &System) -> CommandResult<ServerConfig> {
         let (id, cluster) = (NodeId(self.id), system.cluster);
         if let Some(listen) = self.listen.filter(|_| !self.join.is_empty()) {
             let others = self.join.iter().filter(|node| node.id != id);

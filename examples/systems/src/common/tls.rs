@@ -122,11 +122,7 @@ impl System {
     ///
     /// # Errors
     /// A file is missing; the message says how to create it.
-    pub fn tls_config(
-        &self,
-        directory: &Path,
-        principal: &Principal,
-    ) -> Result<TlsConfig, CommandError> {
+    pub fn tls_config(&self, directory: &Path, principal: &Principal) -> CommandResult<TlsConfig> {
         let named = match principal {
             Principal::Node(id) => format!("--for {}", id.0),
             Principal::Client(name) => format!("--for client/{name}"),

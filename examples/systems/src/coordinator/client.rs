@@ -63,7 +63,7 @@ pub struct ReadFlags {
 ///
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
-pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+pub fn connect(flags: &ConnectionFlags) -> CommandResult<ClusterConnection> {
     flags.connect(SYSTEM, keys::configure)
 }
 

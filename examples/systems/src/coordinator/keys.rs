@@ -5,7 +5,7 @@ use quorate::types::{Acknowledge, ReadLevel};
 
 use crate::common::calls::Calls;
 use crate::common::codec;
-use crate::common::exit::CommandError;
+use crate::common::exit::CommandResult;
 use crate::coordinator::message::{Command, Query, Reply};
 
 /// Configures a client whose writes are acknowledged once every live node has them.
@@ -37,7 +37,7 @@ impl<'a> Keys<'a> {
     ///
     /// # Errors
     /// The cluster rejected the command, or its outcome is unknown.
-    pub async fn propose(&self, command: &Command) -> Result<Reply, CommandError> {
+    pub async fn propose(&self, command: &Command) -> CommandResult<Reply> {
         self.calls.propose(&codec::encode(command)).await
     }
 
@@ -45,7 +45,7 @@ impl<'a> Keys<'a> {
     ///
     /// # Errors
     /// The cluster rejected the query, or no node answers.
-    pub async fn read(&self, at: Option<&str>, query: &Query) -> Result<Reply, CommandError> {
+    pub async fn read(&self, at: Option<&str>, query: &Query) -> CommandResult<Reply> {
         self.calls.read(at, self.read_level, &codec::encode(query)).await
     }
 
@@ -57,8 +57,8 @@ impl<'a> Keys<'a> {
     pub async fn pages(
         &self,
         at: Option<&str>,
-        mut each: impl FnMut(Reply) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
+        mut each: impl FnMut(Reply) -> CommandResult<()>,
+    ) -> CommandResult<()> {
         let mut after = None;
         loop {
             let page = self.read(at, &Query::Pairs(after)).await?;

@@ -90,7 +90,7 @@ const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);
 ///
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
-pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> Result<UserClient, CommandError> {
+pub fn connect(flags: &ConnectionFlags, user: Option<String>) -> CommandResult<UserClient> {
     Ok(UserClient::new(flags.connect(SYSTEM, |_| {})?, user))
 }
 
@@ -167,7 +167,7 @@ fn read_of(
     address: &str,
     within: Option<Duration>,
     query: &Query,
-) -> Result<(Reply, Freshness), CommandError> {
+) -> CommandResult<(Reply, Freshness)> {
     match within {
         Some(within) => {
             client.read_of(address, client.connection.deadline, ReadLevel::Bounded(within), query)
@@ -196,7 +196,7 @@ fn age(node: &str, freshness: Freshness) -> String {
 }
 
 /// Returns the address of a node that is given by id or address.
-fn address_of(client: &UserClient, node: &str) -> Result<String, CommandError> {
+fn address_of(client: &UserClient, node: &str) -> CommandResult<String> {
     if node.contains(':') {
         let invalid = |error| CommandError::usage(format!("--at: {error}"));
         return node_address(node).map_err(invalid);
@@ -212,7 +212,7 @@ fn address_of(client: &UserClient, node: &str) -> Result<String, CommandError> {
 }
 
 /// Returns the membership that the first answering node reports, with or without a leader.
-fn membership(client: &UserClient) -> Result<Membership, CommandError> {
+fn membership(client: &UserClient) -> CommandResult<Membership> {
     let connection = &client.connection;
     let client = connection.client.with_deadline(connection.deadline / DEADLINE_PART);
     let mut membership = Err(CommandError::usage("--nodes: no address"));

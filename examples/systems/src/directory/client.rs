@@ -50,7 +50,7 @@ pub enum ClientCommand {
 ///
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
-pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+pub fn connect(flags: &ConnectionFlags) -> CommandResult<ClusterConnection> {
     flags.connect(SYSTEM, |config| config.acknowledge = Acknowledge::AllLive)
 }
 
@@ -88,11 +88,7 @@ pub fn run(connection: &ClusterConnection, origin: &str, command: ClientCommand)
 
 /// Proposes a request and prints its result; a rejection is an error. Returns false if nothing
 /// reads standard output any more.
-fn propose(
-    connection: &ClusterConnection,
-    origin: &str,
-    request: &Request,
-) -> Result<bool, CommandError> {
+fn propose(connection: &ClusterConnection, origin: &str, request: &Request) -> CommandResult<bool> {
     match connection.propose(&request.encode(origin))? {
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
         Reply::Connected => Ok(true),

@@ -90,7 +90,7 @@ const MARK: &str = " (local: may be stale)";
 ///
 /// # Errors
 /// A flag is invalid, or a certificate is missing.
-pub fn connect(flags: &ConnectionFlags) -> Result<ClusterConnection, CommandError> {
+pub fn connect(flags: &ConnectionFlags) -> CommandResult<ClusterConnection> {
     flags.connect(SYSTEM, |_| ())
 }
 
@@ -189,7 +189,7 @@ fn read(
     connection: &ClusterConnection,
     flags: &ReadFlags,
     query: &Query,
-) -> Result<FreshReply, CommandError> {
+) -> CommandResult<FreshReply> {
     let query = codec::encode(query);
     let query = checked(&query)?;
     let request = |client: &Client, level| match &flags.at {

@@ -10,7 +10,7 @@ use quorate::types::{Freshness, ReadLevel};
 use crate::common::calls::checked;
 use crate::common::codec;
 use crate::common::connection::ClusterConnection;
-use crate::common::exit::CommandError;
+use crate::common::exit::{CommandError, CommandResult};
 use crate::common::messaging::message::{Command, Mail, Mode, Query, Reply, Session};
 use crate::common::messaging::user::{Received, User, UserComputer, accepted};
 use crate::common::system::{System, private_file, replace_file};
@@ -88,7 +88,7 @@ impl UserClient {
     ///
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
-    pub fn propose(&self, command: &Command) -> Result<Reply, CommandError> {
+    pub fn propose(&self, command: &Command) -> CommandResult<Reply> {
         self.run(None, async |user| user.propose(command).await)
     }
 
@@ -96,7 +96,7 @@ impl UserClient {
     ///
     /// # Errors
     /// The query was rejected or not answered.
-    pub fn read(&self, query: &Query) -> Result<Reply, CommandError> {
+    pub fn read(&self, query: &Query) -> CommandResult<Reply> {
         self.run(None, async |user| user.read(query).await)
     }
 
@@ -111,7 +111,7 @@ impl UserClient {
         deadline: Duration,
         level: ReadLevel,
         query: &Query,
-    ) -> Result<(Reply, Freshness), CommandError> {
+    ) -> CommandResult<(Reply, Freshness)> {
         let client = self.connection.client.with_deadline(deadline);
         let query = codec::encode(query);
         let reply = client.read_at(address, level, checked(&query)?)?;
@@ -122,7 +122,7 @@ impl UserClient {
     ///
     /// # Errors
     /// No node answers in time.
-    pub fn mode(&self) -> Result<Mode, CommandError> {
+    pub fn mode(&self) -> CommandResult<Mode> {
         let client = self.connection.client.with_deadline(MODE_MAX.min(self.connection.deadline));
         let reply = client.read(ReadLevel::Local, &codec::encode(&Query::Mode))?;
         match accepted(self.connection.decode(&reply.answer)?)? {
@@ -137,7 +137,7 @@ impl UserClient {
     ///
     /// # Errors
     /// No user is logged in on this computer, or the user named with `--as` is not.
-    pub fn session(&self) -> Result<Session, CommandError> {
+    pub fn session(&self) -> CommandResult<Session> {
         self.unacknowledged.wait(ACKNOWLEDGE_MAX);
         self.run(self.active_user().as_deref(), async |user| user.session())
     }
@@ -146,7 +146,7 @@ impl UserClient {
     ///
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
-    pub fn create(&self, user: String) -> Result<Reply, CommandError> {
+    pub fn create(&self, user: String) -> CommandResult<Reply> {
         self.run(None, async |creator| creator.create(user).await)
     }
 
@@ -154,7 +154,7 @@ impl UserClient {
     ///
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
-    pub fn log_in(&self, user: String) -> Result<bool, CommandError> {
+    pub fn log_in(&self, user: String) -> CommandResult<bool> {
         let ended_another = self.run(None, async |account| account.log_in(&user).await)?;
         *self.lock() = Some(user);
         Ok(ended_another)
@@ -174,7 +174,7 @@ impl UserClient {
     ///
     /// # Errors
     /// No user is logged in, the message was rejected, or its outcome is unknown.
-    pub fn send(&self, to: String, text: String) -> Result<u64, CommandError> {
+    pub fn send(&self, to: String, text: String) -> CommandResult<u64> {
         self.run(self.active_user().as_deref(), async |user| user.send(to, text).await)
     }
 
@@ -186,7 +186,7 @@ impl UserClient {
     pub fn receive(
         &self,
         mut show: impl FnMut(&Mail) -> io::Result<()>,
-    ) -> Result<Received, CommandError> {
+    ) -> CommandResult<Received> {
         let mut showing = None;
         let mut show = |mail: &Mail| {
             showing.get_or_insert_with(|| self.unacknowledged.begin());
@@ -220,7 +220,7 @@ impl UserComputer for System {
         fs::read_to_string(self.state_file(file)?).ok()
     }
 
-    fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
+    fn write(&self, file: &str, text: &str) -> CommandResult<()> {
         let file = self.state_file(file).ok_or_else(no_home)?;
         let written = replace_file(&file, text);
         written.map_err(|error| CommandError::usage(format!("{}: {error}", file.display())))
@@ -230,7 +230,7 @@ impl UserComputer for System {
         let _ = self.state_file(file).map(fs::remove_file);
     }
 
-    fn try_lock(&self, name: &str) -> Result<Option<fs::File>, CommandError> {
+    fn try_lock(&self, name: &str) -> CommandResult<Option<fs::File>> {
         let Some(file) = self.state_file(name) else { return Err(no_home()) };
         let failed = |error| CommandError::usage(format!("{}: {error}", file.display()));
         file.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;

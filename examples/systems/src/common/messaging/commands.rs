@@ -174,7 +174,7 @@ pub enum View {
 pub fn print_view(
     client: &UserClient,
     view: View,
-    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+    read: impl Fn(&Query) -> CommandResult<Reply>,
 ) -> CommandResult {
     let output = client.connection.output;
     match view {
@@ -209,7 +209,7 @@ pub fn status(client: &UserClient) -> CommandResult {
 
 fn list(
     output: Output,
-    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+    read: impl Fn(&Query) -> CommandResult<Reply>,
     pattern: &str,
 ) -> CommandResult {
     let mut after = String::new();
@@ -254,7 +254,7 @@ fn log_in(client: &UserClient, user: String) -> CommandResult {
 /// Prints all pages of a message query.
 fn mails(
     output: Output,
-    read: impl Fn(&Query) -> Result<Reply, CommandError>,
+    read: impl Fn(&Query) -> CommandResult<Reply>,
     query: impl Fn(u64) -> Query,
 ) -> CommandResult {
     let mut after = 0;
@@ -272,7 +272,7 @@ fn mails(
     }
 }
 
-fn dump(output: Output, read: impl Fn(&Query) -> Result<Reply, CommandError>) -> CommandResult {
+fn dump(output: Output, read: impl Fn(&Query) -> CommandResult<Reply>) -> CommandResult {
     let mut after = String::new();
     loop {
         let Reply::Accounts(accounts, more) = read(&Query::Dump { after })? else {

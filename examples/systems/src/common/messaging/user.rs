@@ -8,7 +8,7 @@ use quorate::types::ReadLevel;
 
 use crate::common::calls::Calls;
 use crate::common::codec;
-use crate::common::exit::{CommandError, Exit};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::messaging::message::{Command, Mail, Query, RejectReason, Reply, Session};
 
 /// The computer on which a user's client runs: its state files, its locks and its random numbers.
@@ -23,7 +23,7 @@ pub trait UserComputer {
     ///
     /// # Errors
     /// The file cannot be written.
-    fn write(&self, file: &str, text: &str) -> Result<(), CommandError>;
+    fn write(&self, file: &str, text: &str) -> CommandResult<()>;
 
     /// Deletes a state file, if it exists.
     fn remove(&self, file: &str);
@@ -33,7 +33,7 @@ pub trait UserComputer {
     ///
     /// # Errors
     /// The file of the lock cannot be opened.
-    fn try_lock(&self, name: &str) -> Result<Option<Self::Lock>, CommandError>;
+    fn try_lock(&self, name: &str) -> CommandResult<Option<Self::Lock>>;
 
     /// Returns a random number that cannot be guessed.
     fn random(&self) -> u64;
@@ -66,7 +66,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
-    pub async fn propose(&self, command: &Command) -> Result<Reply, CommandError> {
+    pub async fn propose(&self, command: &Command) -> CommandResult<Reply> {
         accepted(self.calls.propose(&codec::encode(command)).await?)
     }
 
@@ -74,7 +74,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// The query was rejected or not answered.
-    pub async fn read(&self, query: &Query) -> Result<Reply, CommandError> {
+    pub async fn read(&self, query: &Query) -> CommandResult<Reply> {
         let level = ReadLevel::Linearizable;
         accepted(self.calls.read(None, level, &codec::encode(query)).await?)
     }
@@ -83,7 +83,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// The command was rejected, or its outcome is unknown.
-    pub async fn create(&self, user: String) -> Result<Reply, CommandError> {
+    pub async fn create(&self, user: String) -> CommandResult<Reply> {
         self.propose(&Command::Create { user, id: self.computer.random() }).await
     }
 
@@ -91,7 +91,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// The command was rejected, its outcome is unknown, or the state file cannot be written.
-    pub async fn log_in(&self, user: &str) -> Result<bool, CommandError> {
+    pub async fn log_in(&self, user: &str) -> CommandResult<bool> {
         let session = Session { user: user.to_owned(), token: self.computer.random() };
         let login = Command::Login(session.clone());
         let Reply::LoggedIn { id, ended_another } = self.propose(&login).await? else {
@@ -112,7 +112,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// No user is logged in, the message was rejected, or its outcome is unknown.
-    pub async fn send(&self, to: String, text: String) -> Result<u64, CommandError> {
+    pub async fn send(&self, to: String, text: String) -> CommandResult<u64> {
         let session = self.session()?;
         match self.propose(&Command::Send { session, to, text }).await? {
             Reply::Sent(number) => Ok(number),
@@ -132,7 +132,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     pub async fn receive(
         &self,
         mut show: impl FnMut(&Mail) -> io::Result<()>,
-    ) -> Result<Received, CommandError> {
+    ) -> CommandResult<Received> {
         let (session, id) = self.login()?;
         let files = [format!("receive-{}", session.user), seen_file(&session.user, id)];
         let mut shown = 0;
@@ -168,7 +168,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     ///
     /// # Errors
     /// No user is logged in on this computer, or the user with this name is not.
-    pub fn session(&self) -> Result<Session, CommandError> {
+    pub fn session(&self) -> CommandResult<Session> {
         Ok(self.login()?.0)
     }
 
@@ -178,7 +178,7 @@ impl<'a, M: UserComputer> User<'a, M> {
     }
 
     /// Returns the session of the user and the random id of its account.
-    fn login(&self) -> Result<(Session, u64), CommandError> {
+    fn login(&self) -> CommandResult<(Session, u64)> {
         let not_logged_in =
             || CommandError::new(Exit::Rejected, "no user is logged in: log in first");
         let user = self.active_name().ok_or_else(not_logged_in)?;
@@ -216,7 +216,7 @@ fn show_unseen<M: UserComputer>(
     [lock, seen_file]: &[String; 2],
     waiting: &[Mail],
     show: &mut impl FnMut(&Mail) -> io::Result<()>,
-) -> Result<Option<u64>, CommandError> {
+) -> CommandResult<Option<u64>> {
     let Some(_held) = computer.try_lock(lock)? else { return Ok(None) };
     let mut shown = 0;
     // Another client may have shown some of the messages since they were read.
@@ -234,7 +234,7 @@ fn show_unseen<M: UserComputer>(
 }
 
 /// Returns the reply, or the error of a rejection.
-pub(super) fn accepted(reply: Reply) -> Result<Reply, CommandError> {
+pub(super) fn accepted(reply: Reply) -> CommandResult<Reply> {
     match reply {
         Reply::Rejected(reason) => Err(CommandError::new(Exit::Rejected, reason)),
         reply => Ok(reply),
@@ -290,7 +290,7 @@ mod tests {
         fn read(&self, file: &str) -> Option<String> {
             self.files.borrow().get(file).cloned()
         }
-        fn write(&self, file: &str, text: &str) -> Result<(), CommandError> {
+        fn write(&self, file: &str, text: &str) -> CommandResult<()> {
             if self.is_full.get() {
                 return Err(CommandError::usage("the disk is full"));
             }
@@ -300,7 +300,7 @@ mod tests {
         fn remove(&self, file: &str) {
             self.files.borrow_mut().remove(file);
         }
-        fn try_lock(&self, name: &str) -> Result<Option<Held>, CommandError> {
+        fn try_lock(&self, name: &str) -> CommandResult<Option<Held>> {
             let is_new = self.held.borrow_mut().insert(name.to_owned());
             Ok(is_new.then(|| Held(Rc::clone(&self.held), name.to_owned())))
         }

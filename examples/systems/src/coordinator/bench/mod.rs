@@ -68,7 +68,7 @@ pub fn run(flags: &Flags) -> CommandResult {
 }
 
 /// Measures one cluster with each load in turn.
-fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<LoadResult>, CommandError> {
+fn measure(flags: &Flags, stop: &AtomicBool) -> CommandResult<Vec<LoadResult>> {
     let nodes = LocalCluster::start(SYSTEM, flags.size, &[], flags.scratch.as_deref())?;
     let readers = Readers::connect(&nodes)?;
     let mut all = Vec::new();

@@ -9,7 +9,7 @@ use quorate::types::ReadLevel;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::common::codec;
-use crate::common::exit::{CommandError, Exit};
+use crate::common::exit::{CommandError, CommandResult, Exit};
 use crate::common::local_cluster::LocalCluster;
 use crate::coordinator::bench::measured::{Load, LoadResult, NodeResult, Request};
 use crate::coordinator::bench::writer::KEY;
@@ -35,7 +35,7 @@ impl Readers {
     ///
     /// # Errors
     /// The operating system provides no event queue, or the configuration of a client is invalid.
-    pub(super) fn connect(nodes: &LocalCluster) -> Result<Readers, CommandError> {
+    pub(super) fn connect(nodes: &LocalCluster) -> CommandResult<Readers> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| CommandError::usage(format!("cannot wait for sockets: {error}")))?;
@@ -44,7 +44,7 @@ impl Readers {
             let client = Client::new(nodes.client_config()).map_err(CommandError::usage)?;
             Ok(Reader { client, address, id })
         };
-        let readers: Result<_, CommandError> = (1..).zip(nodes.addresses()).map(reader).collect();
+        let readers: CommandResult<_> = (1..).zip(nodes.addresses()).map(reader).collect();
         let readers = readers?;
         drop(inside);
         Ok(Readers { runtime, readers })
@@ -60,7 +60,7 @@ impl Readers {
         load: Load,
         rounds: u64,
         stop: impl Fn() -> bool,
-    ) -> Result<LoadResult, CommandError> {
+    ) -> CommandResult<LoadResult> {
         self.runtime.block_on(async {
             let mut nodes = Vec::new();
             for reader in &self.readers {

@@ -10,7 +10,7 @@ use quorate::runtime::blocking::Client;
 use quorate::types::Acknowledge;
 
 use crate::common::codec;
-use crate::common::exit::CommandError;
+use crate::common::exit::{CommandError, CommandResult};
 use crate::common::latencies::Latencies;
 use crate::common::local_cluster::LocalCluster;
 use crate::coordinator::bench::measured::Load;
@@ -24,7 +24,7 @@ const OTHERS: u64 = 100;
 /// The writer thread, which runs until [`Writer::end`].
 pub(super) struct Writer {
     end: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Latencies, CommandError>>>,
+    thread: Option<JoinHandle<CommandResult<Latencies>>>,
 }
 
 impl Writer {
@@ -32,7 +32,7 @@ impl Writer {
     ///
     /// # Errors
     /// The key cannot be written.
-    pub(super) fn start(load: Load, nodes: &LocalCluster) -> Result<Writer, CommandError> {
+    pub(super) fn start(load: Load, nodes: &LocalCluster) -> CommandResult<Writer> {
         let mut config = nodes.client_config();
         config.acknowledge = Acknowledge::AllLive;
         let client = Client::new(config).map_err(CommandError::usage)?;
@@ -59,7 +59,7 @@ impl Writer {
     ///
     /// # Errors
     /// A write was not acknowledged.
-    pub(super) fn end(self) -> Result<Option<Latencies>, CommandError> {
+    pub(super) fn end(self) -> CommandResult<Option<Latencies>> {
         self.end.store(true, Ordering::Relaxed);
         self.thread.map(|thread| thread.join().expect("no panic")).transpose()
     }
@@ -75,7 +75,7 @@ impl Load {
     }
 }
 
-fn put(client: &Client, key: String) -> Result<(), CommandError> {
+fn put(client: &Client, key: String) -> CommandResult<()> {
     let command = Command::Put { key, value: "a value".to_owned() };
     let reply = client.propose(&codec::encode(&command))?;
     match codec::decode(&reply) {

@@ -12,7 +12,7 @@ use quorate::runtime::blocking::Client;
 use quorate::types::ReadLevel;
 
 use crate::common::codec;
-use crate::common::exit::{CommandError, Exit, print_to_stderr};
+use crate::common::exit::{CommandError, CommandResult, Exit, print_to_stderr};
 use crate::common::latencies::Latencies;
 use crate::common::local_cluster::{LocalCluster, POLL_INTERVAL};
 use crate::orders::bench::cpu;
@@ -40,11 +40,7 @@ impl Load<'_> {
     ///
     /// # Errors
     /// An order was not placed, a map differs, or the run was stopped.
-    pub(super) fn run(
-        &self,
-        nodes: &LocalCluster,
-        all: &mut Latencies,
-    ) -> Result<Run, CommandError> {
+    pub(super) fn run(&self, nodes: &LocalCluster, all: &mut Latencies) -> CommandResult<Run> {
         let own = || cpu::of(std::process::id());
         let of_nodes = || nodes.processes().map(cpu::of).collect::<Option<Vec<Duration>>>();
         let (nodes_before, own_before) = (of_nodes(), own());
@@ -60,8 +56,8 @@ impl Load<'_> {
         Ok(Run { orders: self.orders, took, nodes: each, clients })
     }
 
-    fn place_all(&self, nodes: &LocalCluster) -> Result<Vec<Latencies>, CommandError> {
-        let clients: Result<Vec<Client>, CommandError> =
+    fn place_all(&self, nodes: &LocalCluster) -> CommandResult<Vec<Latencies>> {
+        let clients: CommandResult<Vec<Client>> =
             (0..self.threads).map(|_| nodes.client()).collect();
         let placed = AtomicU64::new(0);
         // The first error stops all customers.
@@ -93,7 +89,7 @@ impl Load<'_> {
         client: &Client,
         placed: &AtomicU64,
         failed: &AtomicBool,
-    ) -> Result<Latencies, CommandError> {
+    ) -> CommandResult<Latencies> {
         let mut latencies = Latencies::default();
         for number in 1..=self.share(customer) {
             if failed.load(Ordering::Relaxed) {
@@ -142,7 +138,7 @@ impl Load<'_> {
         }
     }
 
-    fn await_equal_maps(&self, nodes: &LocalCluster) -> Result<(), CommandError> {
+    fn await_equal_maps(&self, nodes: &LocalCluster) -> CommandResult<()> {
         let client = nodes.client()?;
         let shares = (0..self.threads).map(|customer| (name(customer), self.share(customer)));
         let mut expected: Vec<(String, u64)> = shares.filter(|(_, share)| *share > 0).collect();

@@ -80,7 +80,7 @@ pub fn run(flags: &Flags) -> CommandResult {
 }
 
 /// Measures all setups in turn, repeatedly, so that other load on the machine affects all of them.
-fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<SetupResult>, CommandError> {
+fn measure(flags: &Flags, stop: &AtomicBool) -> CommandResult<Vec<SetupResult>> {
     let setups = flags
         .sizes
         .iter()
