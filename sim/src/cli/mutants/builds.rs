@@ -65,7 +65,7 @@ impl Builds {
         let plain = Mutex::new(SourceTree::copy(&sources, "tree", &BTreeMap::new())?);
         let (combined, separate) = combine(&sources, all)?;
         let builds = Builds { sources, original, combined, command, separate, plain, _lock: lock };
-        let runs_seeds = |mutant: &Mutant| mutant.detector == Detector::Simulator;
+        let runs_seeds = |mutant: &Mutant| mutant.detector() == Detector::Simulator;
         if wanted.iter().any(|mutant| runs_seeds(mutant) && builds.is_combined(mutant)) {
             let built = builds.combined.build(&builds.command)?;
             built.map_err(|errors| CommandError(format!("mutants: combined build: {errors}")))?;
@@ -353,9 +353,7 @@ mod tests {
             format!("[[edit]]\nfile = {file:?}\nfind = {find:?}\nreplace = {replace:?}\n")
         };
         let edits: String = edits.iter().map(edit).collect();
-        let text = format!(
-            "id = {id:?}\nwrong = \"x\"\nkind = \"safety\"\ndetector = \"simulator\"\n{edits}"
-        );
+        let text = format!("id = {id:?}\nwrong = \"x\"\n{edits}");
         toml::from_str(&text).expect("the mutant is valid TOML")
     }
 

@@ -67,7 +67,7 @@ pub(crate) fn execute(
 ) -> CommandResult {
     let (mut same, mut different) = (0, 0);
     let mut table = EffectTable::default();
-    for mutant in mutants.iter().filter(|mutant| mutant.detector == Detector::Simulator) {
+    for mutant in mutants.iter().filter(|mutant| mutant.detector() == Detector::Simulator) {
         let path = path(&builds.sources.root, &mutant.id);
         let is_named = arguments.only.contains(&mutant.id);
         let has_file = path.exists() || is_named;

@@ -64,7 +64,7 @@ fn row(mutant: &Mutant, sweeps: &[MutantSweep]) -> Row {
         id: mutant.id.clone(),
         wrong: mutant.wrong.clone(),
         kind: mutant.kind,
-        detector: mutant.detector,
+        detector: mutant.detector(),
         sweeps: all.len(),
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),

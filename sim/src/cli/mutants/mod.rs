@@ -67,7 +67,7 @@ pub(crate) fn execute(arguments: &MutantsArguments) -> CommandResult {
     };
     if arguments.strategies {
         let (swept, tested): (Vec<Mutant>, Vec<Mutant>) =
-            mutants.into_iter().partition(|mutant| mutant.detector == Detector::Simulator);
+            mutants.into_iter().partition(|mutant| mutant.detector() == Detector::Simulator);
         let mut strategies = Vec::new();
         for strategy in Strategy::ALL {
             strategies.push((strategy, kills::rows(&swept, &run_sweeps(strategy, &swept)?)));

@@ -67,7 +67,7 @@ impl SweepRunner<'_> {
         // Every strategy gets the same number of runs.
         let seeds_max = self.arguments.seeds_max().div_ceil(self.strategy.runs());
         let edits = format!("{:016x}", edits_hash(mutant));
-        let numbers = match mutant.detector {
+        let numbers = match mutant.detector() {
             Detector::Simulator => 0..self.arguments.sweeps.get(),
             Detector::Test => 0..1,
         };

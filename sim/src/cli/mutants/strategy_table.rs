@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn each_strategy_has_its_medians_and_its_missed_bugs() {
         let mutant = |id: &str| -> Mutant {
-            let text = "wrong = 'x'\nkind = 'safety'\ndetector = 'simulator'\nedit = []";
+            let text = "wrong = 'x'\nedit = []";
             toml::from_str(&format!("id = '{id}'\n{text}")).expect("it is well formed")
         };
         let mutants = [mutant("A1"), mutant("B2")];

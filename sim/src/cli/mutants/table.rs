@@ -40,18 +40,22 @@ pub(crate) struct Mutant {
     /// The wrong behaviour in one clause.
     pub(crate) wrong: String,
     /// The kind of property that the bug violates.
+    #[serde(default)]
     pub(crate) kind: Kind,
-    /// The test method that must detect the bug.
-    pub(crate) detector: Detector,
     /// The profile of the sweeps; `None` for the default profile.
     pub(crate) profile: Option<String>,
-    /// The arguments of `cargo test --package quorate`, if the detector is a test.
+    /// The arguments of `cargo test --package quorate`, if a test must detect the bug.
     pub(crate) test: Option<String>,
     /// The edits that plant the bug.
     pub(crate) edit: Vec<Edit>,
 }
 
 impl Mutant {
+    /// The test method that must detect the bug.
+    pub(crate) fn detector(&self) -> Detector {
+        if self.test.is_some() { Detector::Test } else { Detector::Simulator }
+    }
+
     /// Returns the edited files, with the edits applied to the contents that `text` returns.
     pub(crate) fn planted(
         &self,
@@ -72,10 +76,11 @@ impl Mutant {
 }
 
 /// The kind of property that a bug violates.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// A forbidden state is reached.
+    #[default]
     Safety,
     /// A required state, such as a commit, is never reached.
     Liveness,
@@ -144,20 +149,14 @@ fn table(root: &Path) -> CommandResult<Table> {
     }
 }
 
-/// Returns the error in the detector, profile and test of a mutant, if there is one.
+/// Returns the error in the profile and the test of a mutant, if there is one.
 fn configuration_error(mutant: &Mutant) -> Option<String> {
     let id = &mutant.id;
-    match (mutant.detector, &mutant.profile, &mutant.test) {
-        (Detector::Simulator, Some(profile), None) => {
-            let unknown = Profile::by_name(profile).err()?;
+    match mutant.detector() {
+        Detector::Test if mutant.profile.is_some() => Some(format!("{id}: a test has no profile")),
+        _ => {
+            let unknown = Profile::by_name(mutant.profile.as_ref()?).err()?;
             Some(format!("{id}: {unknown}"))
-        }
-        (Detector::Simulator, None, None) | (Detector::Test, None, Some(_)) => None,
-        (Detector::Simulator, _, Some(_)) => {
-            Some(format!("{id}: `test` requires detector = \"test\""))
-        }
-        (Detector::Test, ..) => {
-            Some(format!("{id}: detector = \"test\" requires `test` and no `profile`"))
         }
     }
 }
@@ -225,19 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_detector_is_rejected() {
+    fn an_invalid_profile_is_rejected() {
         let mut mutant = read(&root(), &["CM01".to_owned()]).expect("it is there").remove(0);
         assert_eq!(configuration_error(&mutant), None);
         mutant.profile = Some("disk".to_owned());
         assert_eq!(configuration_error(&mutant), None);
         mutant.profile = Some("nowhere".to_owned());
         assert!(configuration_error(&mutant).is_some_and(|text| text.contains("unknown profile")));
-        mutant.detector = Detector::Test;
-        assert!(configuration_error(&mutant).is_some(), "a test has no profile");
         (mutant.profile, mutant.test) = (None, Some("--test storage".to_owned()));
         assert_eq!(configuration_error(&mutant), None);
-        mutant.detector = Detector::Simulator;
-        assert!(configuration_error(&mutant).is_some(), "the simulator does not run tests");
+        mutant.profile = Some("disk".to_owned());
+        assert!(configuration_error(&mutant).is_some(), "a test has no profile");
     }
 
     #[test]
