@@ -307,14 +307,14 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_no_leader_accepts_is_rejected_before_those_that_wait() {
         let (handle, _requests) = Handle::for_test();
-        let longest = vec![7; 1 << 20];
         // The first takes all the room that the program has, and the second waits for it.
-        let mut first = pin!(handle.propose(&longest));
+        let long = vec![7; (1 << 20) - 64];
+        let mut first = pin!(handle.propose(&long));
         let mut second = pin!(handle.propose(b"short"));
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
-        let too_long = vec![7; (1 << 20) + 1];
+        let too_long = vec![7; 1 << 20];
         let mut rejected = pin!(handle.propose(&too_long));
         let Poll::Ready(result) = rejected.as_mut().poll(&mut context) else {
             panic!("it waits for the others")

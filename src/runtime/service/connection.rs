@@ -37,8 +37,8 @@ use crate::wire::{
 /// connection has a buffer of this size in any case.
 const SHORT_REQUEST_BYTES: usize = 64 << 10;
 
-/// The places of a connection beyond its window, in which requests are read while the window is full
-/// of requests without an outcome: orders and reports are executed, and all others are rejected.
+/// The places of a connection beyond its window, in which requests are read while the window is
+/// full of requests without an outcome: orders and reports are executed, and all others rejected.
 const RESERVED_PLACES: u32 = 16;
 
 /// The time for which a window must be full of requests without an outcome before the places beyond
@@ -176,6 +176,8 @@ impl Connection {
                         .is_some()
             });
             let frame = frame.await?;
+            // A request may have had its outcome while this frame arrived.
+            is_stalled &= self.places.available_permits() < RESERVED_PLACES as usize;
             let is_overloaded = matches!(incomplete, Some(None));
             drop(incomplete);
             match frame {
