@@ -5,11 +5,11 @@ use crate::storage::config_error::StorageConfigError;
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::snapshots::SnapshotConfig;
 
-/// The highest `segment_bytes`.
+/// The maximum of `segment_bytes`, 4 GiB.
 const SEGMENT_BYTES_MAX: u64 = 1 << 32;
-/// The highest `flush_bytes_max`, for which a segment has room with its padding.
+/// The maximum of `flush_bytes_max`: the largest segment has room for it and its padding.
 const FLUSH_BYTES_MAX: u64 = 1 << 31;
-/// The highest `spare_segments`.
+/// The maximum of `spare_segments`, which a start creates one after the other.
 const SPARE_SEGMENTS_MAX: u64 = 1 << 16;
 
 /// The limits of a [`Storage`](crate::storage::Storage). The defaults suit a real disk; a

@@ -21,7 +21,12 @@ pub(crate) struct SubjectArguments {
     )]
     pub(crate) recordings: Vec<PathBuf>,
     /// Seed of the run
-    #[arg(long, value_name = "N", value_parser = values::seed, required_unless_present_any = ["scenario", "recordings"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::seed,
+        required_unless_present_any = ["scenario", "recordings"]
+    )]
     pub(crate) seed: Option<u64>,
     /// Scenario file to run instead of a seed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]

@@ -140,3 +140,58 @@ fn reject_flags_as_variables() -> CommandResult<()> {
 fn variable_of(flag: &str) -> String {
     format!("QUORATE_{}", flag.to_uppercase().replace('-', "_"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::with_negative_numbers;
+
+    /// Words of the standard library and of clap, which name neither form nor bounds of a number.
+    const TERSE: [&str; 6] = [
+        "invalid digit",
+        "number too large",
+        "number would be zero",
+        "cannot parse integer",
+        "is not in",
+        "out of range",
+    ];
+
+    /// Returns the flags of the command and its subcommands that take a value, with the words
+    /// before them.
+    fn flags_with_values(command: &clap::Command, path: &[String]) -> Vec<Vec<String>> {
+        let flag = |argument: &clap::Arg| {
+            let flag = argument.get_long().filter(|_| argument.get_action().takes_values())?;
+            Some([path, &[format!("--{flag}")]].concat())
+        };
+        let mut flags: Vec<_> = command.get_arguments().filter_map(flag).collect();
+        for subcommand in command.get_subcommands() {
+            let path = [path, &[subcommand.get_name().to_owned()]].concat();
+            flags.extend(flags_with_values(subcommand, &path));
+        }
+        flags
+    }
+
+    #[test]
+    fn an_invalid_number_is_named_with_its_flag_and_the_form_that_is_expected() {
+        let command = with_negative_numbers(Arguments::command());
+        let flags = flags_with_values(&command, &[]);
+        assert!(flags.len() > 20, "{flags:?}");
+        let mut rejected = 0;
+        for flag in flags {
+            for value in ["x", "-1", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"] {
+                let words = ["program".to_owned()].into_iter().chain(flag.clone());
+                let words = words.chain([value.to_owned()]);
+                let Err(error) = command.clone().try_get_matches_from(words) else { continue };
+                if error.kind() != clap::error::ErrorKind::ValueValidation {
+                    continue;
+                }
+                rejected += 1;
+                let text = error.to_string();
+                let name = flag.last().expect("a flag");
+                assert!(text.contains(name) && text.contains(value), "{text}");
+                assert!(!TERSE.iter().any(|terse| text.contains(terse)), "{text}");
+            }
+        }
+        assert!(rejected > 50, "{rejected}");
+    }
+}

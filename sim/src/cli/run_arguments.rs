@@ -12,7 +12,12 @@ use crate::settings::strategy::Strategy;
 #[derive(Args, Debug)]
 pub(crate) struct RunArguments {
     /// Seed of the run
-    #[arg(long, value_name = "N", value_parser = values::seed, required_unless_present = "scenario")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::seed,
+        required_unless_present = "scenario"
+    )]
     pub(crate) seed: Option<u64>,
     /// Scenario file to run instead of a seed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]

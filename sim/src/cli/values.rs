@@ -145,7 +145,7 @@ pub(crate) fn number<T: TryFrom<u64>>(
     }
 }
 
-/// Parses a seed.
+/// Parses a seed, which is any number of 64 bits.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     parse_number(text, 0..=u64::MAX)
 }

@@ -160,7 +160,7 @@ pub(crate) enum CliCommand {
 mod tests {
     use super::*;
 
-    /// What the standard library and clap say of a number, without its form and its bounds.
+    /// Words of the standard library and of clap, which name neither form nor bounds of a number.
     const TERSE: [&str; 6] = [
         "invalid digit",
         "number too large",

@@ -41,7 +41,8 @@ pub(crate) struct CertsFlags {
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = parse_admin)]
     admins: Vec<Principal>,
     /// Validity of the certificates, in days
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = number::<u32>(0..=u32::MAX.into()))]
+    #[arg(long, value_name = "N", default_value_t = 365,
+        value_parser = number::<u32>(0..=u32::MAX.into()))]
     days: u32,
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: the cluster of the
     /// directory; its first run draws a random id]. A directory keeps the cluster of its first run

@@ -241,8 +241,8 @@ impl ClusterStatus {
         format!("cluster {cluster}\n{table}{memory}{}", warnings.collect::<String>())
     }
 
-    /// Returns true if no obstacle to writes is known, and every member answers this command and its
-    /// leader.
+    /// Returns true if no obstacle to writes is known, and every member answers this command and
+    /// its leader.
     fn is_healthy(&self) -> bool {
         let answers = |row: &MemberStatus| row.report.is_ok() && !self.is_silent(row.member.id);
         self.write_obstacles().is_empty() && self.rows.iter().all(answers)

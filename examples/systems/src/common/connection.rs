@@ -36,7 +36,13 @@ pub struct ConnectionFlags {
     )]
     nodes: Vec<String>,
     /// Time limit for an answer
-    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = positive_time
+    )]
     timeout: Duration,
     /// Use TLS with the certificates in this directory. Remembered once a node has answered
     ///
