@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::cli::exit::{CommandError, CommandResult};
+use crate::cli::exit::CommandResult;
 
 /// Calls `work` for each item, on several threads, and `each` with every result as it arrives.
 /// Returns the results in the order of the items; an item without a result is left out. The first
