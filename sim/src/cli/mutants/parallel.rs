@@ -47,6 +47,7 @@ pub(crate) fn for_all<I: Sync, R: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::exit::CommandError;
 
     #[test]
     fn results_are_in_the_order_of_the_items_and_an_error_ends_the_work() {
