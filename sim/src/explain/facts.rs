@@ -330,3 +330,14 @@ pub(super) fn node_faults(history: &History<'_>, draft: &mut Draft, node: NodeId
         draft.fact(id, history.at(id), sentence);
     }
 }
+
+/// Adds the last inputs before a failure that has no explainer of its own, such as a panic, and the
+/// last faults of its node.
+pub(super) fn last_steps(history: &History<'_>, draft: &mut Draft) {
+    causal_steps(history, draft, history.failing, 5);
+    let Some(node) = history.node() else { return };
+    let before = history
+        .step_of(history.failing)
+        .map_or(EventId(1), |id| EventId(id.0.saturating_sub(200).max(1)));
+    node_faults(history, draft, node, before);
+}

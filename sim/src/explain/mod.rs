@@ -18,6 +18,7 @@ mod panics;
 mod phrases;
 mod progress;
 mod silence;
+mod stuck_leader;
 mod terms;
 mod unrecorded;
 mod votes;
@@ -69,7 +70,7 @@ pub fn explain(record: &Record) -> Option<Explanation> {
     match failure.as_ref() {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
             let explainer = explainer_of(violation);
-            explainer.unwrap_or(progress::explain_last_steps)(&history, &mut draft);
+            explainer.unwrap_or(facts::last_steps)(&history, &mut draft);
             if let Failure::Safety(_) = failure.as_ref() {
                 facts::last_taken_message(&history, &mut draft);
             }
@@ -108,7 +109,7 @@ fn explain_unrecorded_step(
     let node = NodeId(name.strip_prefix('n')?.parse().ok()?);
     let (step, _) = record.through(last).rev().find(|(_, event)| event.node == Some(node))?;
     let mut draft = Draft::default();
-    progress::explain_last_steps(&History::new(record, step), &mut draft);
+    facts::last_steps(&History::new(record, step), &mut draft);
     draft.fact(record.last()?, violation.at, phrases::without_states(&violation.finding));
     draft.cause(with_invariant(violation));
     Some(draft.finish(phrases::without_states(&failure.to_string())))
@@ -145,7 +146,7 @@ pub fn last_steps(
     let (id, _) = record.through(last).rev().find(of_node)?;
     let history = History::new(record, id);
     let mut draft = Draft::default();
-    progress::explain_last_steps(&history, &mut draft);
+    facts::last_steps(&history, &mut draft);
     draft.cause(cause);
     Some(draft.finish(finding.to_owned()))
 }

@@ -5,13 +5,12 @@ use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::machines;
 use crate::explain::phrases;
-use crate::explain::progress;
 use crate::record::EventKind;
 
 /// Adds the steps before the failure. If a node or its state machine panicked, explains the panic,
 /// whose message is `words`: names the node, its role, and the input or the entry.
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
-    progress::explain_last_steps(history, draft);
+    facts::last_steps(history, draft);
     let event = history.event(history.failing);
     // A node that takes an input or applies an entry has a status afterwards, unless it panics.
     let before = history.state_before(history.failing);

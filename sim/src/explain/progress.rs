@@ -1,19 +1,15 @@
-//! Explanations of missing progress (L1, L2, L5), and of failures without an explainer of their
-//! own.
+//! Explanations of missing progress: L1, L2 and L5.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use quorate::raft::{MessageRejectReason, RoleName, Status};
-use quorate::types::{Body, Membership, NodeId, Payload};
+use quorate::types::{Membership, NodeId, Payload};
 
 use crate::explain::explanation::Draft;
-use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases;
-use crate::explain::votes;
-use crate::record::{Event, EventId, EventKind};
-use crate::values::time::SimTime;
+use crate::explain::stuck_leader::{self, StuckLeader};
+use crate::record::{EventId, EventKind};
 
 /// The most frequent rejection of a node's messages by another node.
 struct Rejections {
@@ -46,7 +42,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         .collect();
     let stuck = StuckLeader::of(history, &nodes);
     if let Some(stuck) = &stuck {
-        uncommitted(history, draft, &nodes, stuck);
+        stuck_leader::uncommitted(history, draft, &nodes, stuck);
     }
     for (node, _) in &nodes {
         unanswered(history, draft, *node);
@@ -64,141 +60,15 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         missing_snapshots(history, draft, *node, since);
     }
     if let Some(stuck) = &stuck {
-        unsent(history, draft, &nodes, stuck, &rejected);
+        let of_leader = rejected.iter().filter(|it| it.from == stuck.now.id);
+        let rejecting: Vec<NodeId> = of_leader.map(|it| it.by).collect();
+        stuck_leader::unsent(history, draft, &nodes, stuck, &rejecting);
     }
     if draft.has_cause() {
         return;
     }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
     draft.cause(missing_progress(&nodes, finding, &rejected));
-}
-
-/// The time after which a leader has certainly learned that an entry is durable on a node that it
-/// can reach.
-const LEARNED_AFTER: Duration = Duration::from_secs(1);
-
-/// A leader that has committed nothing for a while.
-struct StuckLeader<'a> {
-    now: &'a Status,
-    /// The last event before that while, and the time at which it begins.
-    then: EventId,
-    since: SimTime,
-}
-
-impl<'a> StuckLeader<'a> {
-    fn of(
-        history: &History<'_>,
-        nodes: &[(NodeId, Option<&'a Status>)],
-    ) -> Option<StuckLeader<'a>> {
-        let leads = |now: &&Status| now.role == RoleName::Leader;
-        let up = nodes.iter().filter_map(|(_, now)| *now);
-        let now = up.filter(leads).max_by_key(|now| now.term)?;
-        let since = history.at(history.failing).before(LEARNED_AFTER);
-        let (then, _) = history.all().rfind(|(_, event)| event.at <= since)?;
-        let led = history.record().state_of(now.id, then).filter(leads)?;
-        let is_stuck = (led.term, led.committed) == (now.term, now.committed);
-        is_stuck.then_some(StuckLeader { now, then, since })
-    }
-}
-
-/// Explains an entry of its own term that the leader does not commit, although it has been durable
-/// on a quorum of the core nodes for a while. With last-survivor takeover a quorum is not enough:
-/// such leaders allow takeovers.
-fn uncommitted(
-    history: &History<'_>,
-    draft: &mut Draft,
-    nodes: &[(NodeId, Option<&Status>)],
-    stuck: &StuckLeader<'_>,
-) {
-    let allows_takeover = |(_, event): (EventId, &Event)| match &event.kind {
-        EventKind::Sent(sent) => {
-            sent.message.as_ref().is_some_and(|it| matches!(it.body, Body::TakeoverAllowed))
-        }
-        _ => false,
-    };
-    if history.all().any(allows_takeover) {
-        return;
-    }
-    let StuckLeader { now, then, since } = *stuck;
-    let (leader, term) = (now.id, now.term);
-    let membership = history.membership(leader, history.failing);
-    let up = nodes.iter().filter_map(|(_, now)| *now);
-    let voters = up.filter(|now| membership.is_voter(now.id) && !now.is_uncertain);
-    let disks: Vec<_> = voters.map(|now| (now.id, history.logs(now.id, then).disk)).collect();
-    let own = history.logs(leader, then);
-    let later = own.memory.values().rev().take_while(|entry| entry.index > now.committed);
-    for entry in later.filter(|entry| entry.term == term) {
-        let has = disks.iter().filter(|(_, disk)| disk.get(&entry.index) == Some(entry));
-        let holders: BTreeSet<NodeId> = has.map(|(node, _)| *node).collect();
-        if votes::is_majority(membership, &holders) {
-            facts::entry(history, draft, leader, *entry);
-            let holders = phrases::listed(holders);
-            return draft.cause(format!(
-                "{leader} leads term {term} and does not commit entry {entry} of its own term, \
-                 although it was durable on {holders}, a quorum of {membership}, at {since} s: its \
-                 commit index stays {}",
-                now.committed
-            ));
-        }
-    }
-}
-
-/// Explains that the leader has for a while sent neither entries nor a snapshot to nodes that lack
-/// entries. A node that rejects its messages gets only empty ones.
-fn unsent(
-    history: &History<'_>,
-    draft: &mut Draft,
-    nodes: &[(NodeId, Option<&Status>)],
-    stuck: &StuckLeader<'_>,
-    rejected: &[Rejections],
-) {
-    let (leader, last) = (stuck.now, history.logs(stuck.now.id, stuck.then).last().index);
-    let membership = history.membership(leader.id, history.failing);
-    let rejects = |peer: NodeId| rejected.iter().any(|it| (it.by, it.from) == (peer, leader.id));
-    let up = nodes.iter().filter_map(|(_, now)| *now);
-    let lacks = |peer: &&Status| membership.member(peer.id).is_some() && peer.last.index < last;
-    for peer in up.filter(lacks).filter(|peer| !rejects(peer.id)) {
-        unsent_to(history, draft, leader, peer, stuck.since);
-    }
-}
-
-/// Explains that a leader has sent neither entries nor a snapshot since before `since` to a node
-/// that lacks entries. A node that fetches a snapshot, from any node, gets no entries meanwhile.
-fn unsent_to(
-    history: &History<'_>,
-    draft: &mut Draft,
-    leader: &Status,
-    peer: &Status,
-    since: SimTime,
-) {
-    let to_peer = |event: &Event| match &event.kind {
-        EventKind::Sent(sent) if sent.to == peer.id => match &sent.message {
-            None => true,
-            Some(message) => match &message.body {
-                Body::AppendEntries { entries, .. } => !entries.is_empty(),
-                Body::InstallSnapshot { .. } => true,
-                _ => false,
-            },
-        },
-        _ => false,
-    };
-    let fetches = |(_, event): (EventId, &Event)| {
-        let packet = matches!(&event.kind, EventKind::Sent(sent) if sent.message.is_none());
-        packet && event.at >= since
-    };
-    let mut sent = history.events_of(leader.id).rev();
-    let last = sent.find(|(_, event)| to_peer(event));
-    let Some((id, event)) = last.filter(|(_, event)| event.at < since) else { return };
-    if history.events_of(peer.id).any(fetches) {
-        return;
-    }
-    let (node, to, term) = (leader.id, peer.id, leader.term);
-    draft.fact(id, event.at, format!("{node} sends {to} the last entries or snapshot"));
-    draft.cause(format!(
-        "{node} leads term {term} and has sent {to} neither entries nor a snapshot since {} s, \
-         although {to}'s log ends with {} and {node}'s log with {}",
-        event.at, peer.last, leader.last
-    ));
 }
 
 /// Explains the request that the node should have answered by now, if the finding is about one. A
@@ -460,15 +330,4 @@ fn split_votes(up: &[&Status], rejected: &[Rejections]) -> Option<String> {
             ", because {nodes} split the votes: each rejects the requests of others, because {why}"
         )
     })
-}
-
-/// Adds the last inputs before a failure that has no explainer of its own, such as a panic, and the
-/// last faults of its node.
-pub(super) fn explain_last_steps(history: &History<'_>, draft: &mut Draft) {
-    facts::causal_steps(history, draft, history.failing, 5);
-    let Some(node) = history.node() else { return };
-    let before = history
-        .step_of(history.failing)
-        .map_or(EventId(1), |id| EventId(id.0.saturating_sub(200).max(1)));
-    facts::node_faults(history, draft, node, before);
 }
