@@ -101,7 +101,7 @@ fn operation_facts(history: &History<'_>, draft: &mut Draft, op: OpId) -> Option
     for (id, event) in history.all() {
         let number = op.0;
         let sentence = match &event.kind {
-            EventKind::Invoked { op: one, level } if *one == op => {
+            EventKind::Invoked { op: one, level, .. } if *one == op => {
                 begun = begun.or(Some(id));
                 match level {
                     None => format!("a client invokes operation {number}, a command"),
@@ -216,7 +216,7 @@ fn serves_stale_read(
 fn read_phrase(history: &History<'_>, draft: &mut Draft, node: NodeId, op: OpId) -> String {
     let number = op.0;
     let level = history.all().find_map(|(_, event)| match event.kind {
-        EventKind::Invoked { op: one, level } if one == op => level,
+        EventKind::Invoked { op: one, level, .. } if one == op => level,
         _ => None,
     });
     if level == Some(ReadLevel::Replica) {

@@ -54,11 +54,14 @@ impl<'a> Operations<'a> {
     pub(crate) fn take(&mut self, place: u32, event: &Event) {
         let now = event.at.0;
         match &event.kind {
-            EventKind::Invoked { op, level } => {
+            EventKind::Invoked { op, level, command } => {
                 // An operation that no node received has no lane.
                 let Some(client) = self.clients.get(op) else { return };
                 self.places.insert(*op, self.operations.len());
-                let call = level.map_or("command".to_owned(), |level| format!("read, {level}"));
+                let call = match level {
+                    None => text::shortened(&(self.format)(command)),
+                    Some(level) => format!("read, {level}"),
+                };
                 self.operations.push(Operation {
                     client: *client,
                     call,
@@ -70,15 +73,6 @@ impl<'a> Operations<'a> {
                     relevance: Relevance::Context,
                     place: None,
                 });
-            }
-            EventKind::Submitted(write) => {
-                let commands = write.entries.iter();
-                let commands = commands.filter_map(|entry| text::command_of(entry, self.format));
-                for (op, command) in commands {
-                    if let Some(place) = self.places.get(&op) {
-                        self.operations[*place].call = command;
-                    }
-                }
             }
             EventKind::Replied { op, id, outcome } => {
                 let result = match &**outcome {

@@ -5,7 +5,7 @@ use quorate::raft::Status;
 use quorate::types::{Entry, Payload, Write};
 use quorate_page::text::printable;
 
-use crate::workload::request::{OpId, unmark};
+use crate::workload::request::unmark;
 
 /// Formats the bytes of a user's command, without the simulator's mark.
 pub type CommandText<'a> = &'a dyn Fn(&[u8]) -> String;
@@ -73,17 +73,6 @@ pub(crate) fn entry(entry: &Entry, format: CommandText<'_>) -> String {
     }
 }
 
-/// The operation of an entry, with the text of its command.
-pub(crate) fn command_of(entry: &Entry, format: CommandText<'_>) -> Option<(OpId, String)> {
-    let Payload::Command(bytes) = &entry.payload else { return None };
-    let (_, request) = Request::in_log(bytes)?;
-    let (Request::Plain(command) | Request::InSession { command, .. }) = request else {
-        return None;
-    };
-    let (command, op) = unmark(command)?;
-    Some((op, shortened(&format(command))))
-}
-
 fn command_text(command: &[u8], format: CommandText<'_>) -> String {
     match unmark(command) {
         Some((command, _)) => shortened(&format(command)),
@@ -91,7 +80,8 @@ fn command_text(command: &[u8], format: CommandText<'_>) -> String {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// Cuts a long description of a command.
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(COMMAND_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -147,6 +147,8 @@ pub enum EventKind {
         op: OpId,
         /// The required freshness of a read; `None` for a command.
         level: Option<ReadLevel>,
+        /// The user's bytes of the command, without the simulator's mark; empty for a read.
+        command: Box<[u8]>,
     },
     /// A client's request reaches the node, for the first time or as a retry.
     RequestReceived {

@@ -15,6 +15,7 @@ use crate::record::event::{Delivery, Event, EventId, EventKind, InputKind, LossR
 use crate::record::recorded_run::{Record, RecordOrigin};
 use crate::values::digest::{mix, of_bytes};
 use crate::values::time::SimTime;
+use crate::workload::request::unmark;
 
 /// The end of a recording. The run ends there too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -525,11 +526,13 @@ impl Recorder {
     /// Records an observation of a client; other observations are not recorded.
     fn observe_client(&mut self, now: SimTime, observation: &Observation<'_>) {
         let (op, node, kind) = match *observation {
-            Observation::ProposeInvoked { op, .. } => {
-                (op, None, EventKind::Invoked { op, level: None })
+            Observation::ProposeInvoked { op, command, .. } => {
+                let command = unmark(command).map_or(command, |(command, _)| command).into();
+                (op, None, EventKind::Invoked { op, level: None, command })
             }
             Observation::ReadInvoked { op, level, .. } => {
-                (op, None, EventKind::Invoked { op, level: Some(level) })
+                let command = Box::default();
+                (op, None, EventKind::Invoked { op, level: Some(level), command })
             }
             Observation::Replied { op, node, id, outcome } => {
                 let outcome: Box<Outcome> = Box::new(outcome.clone());

@@ -113,10 +113,10 @@ fn recorded(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// Formats an event of a client.
 fn client(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
-        EventKind::Invoked { op, level: None } => {
+        EventKind::Invoked { op, level: None, .. } => {
             write!(f, "operation {} is invoked: a command", op.0)
         }
-        EventKind::Invoked { op, level: Some(level) } => {
+        EventKind::Invoked { op, level: Some(level), .. } => {
             write!(f, "operation {} is invoked: a read, {level}", op.0)
         }
         EventKind::RequestReceived { client, op: Some(op), tag } => {

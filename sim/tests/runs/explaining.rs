@@ -360,7 +360,8 @@ impl Stage {
         let (op, read) = (OpId(1), OpId(2));
         let outcome = Box::new(Outcome::Reply(Vec::new().into()));
         self.push(1, None, EventKind::Replied { op, id: reply, outcome });
-        self.push(2, None, EventKind::Invoked { op: read, level: Some(level) });
+        let command = Box::default();
+        self.push(2, None, EventKind::Invoked { op: read, level: Some(level), command });
         let (index, answer) = (Index::ZERO, 0);
         self.push(2, None, EventKind::Served { op: read, freshness, index, applied, answer });
     }
@@ -439,7 +440,7 @@ fn a_panic_outside_of_a_step_is_no_nodes() {
 fn a_rejection_of_a_committed_command_names_the_node_and_its_step() {
     let mut stage = Stage::new();
     let op = OpId(1);
-    stage.push(1, None, EventKind::Invoked { op, level: None });
+    stage.push(1, None, EventKind::Invoked { op, level: None, command: Box::default() });
     let tag = Tag(4);
     let received = EventKind::RequestReceived { client: 1, op: Some(op), tag };
     let request = stage.push(1, None, received);

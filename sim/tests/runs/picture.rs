@@ -1,6 +1,6 @@
 //! The data of a page is the data of the recorded run.
 
-use quorate_page::document::{Condition, Delivery, Document, Kind, Lane, WriteOutcome};
+use quorate_page::document::{Condition, Delivery, Document, Kind, Lane, Outcome, WriteOutcome};
 use quorate_sim::picture::document;
 use quorate_sim::record::{EventKind, InputKind, RecordUntil, Recording};
 use quorate_sim::run::{RunOptions, record};
@@ -42,6 +42,16 @@ fn every_event_is_on_the_page_and_every_packet_is_delivered_or_lost() {
     assert!(lost, "no packet was lost");
     assert!(document.operations.iter().any(|one| one.call.starts_with("put ")));
     assert!(!document.faults.is_empty());
+}
+
+/// No log has a rejected command.
+#[test]
+fn a_rejected_command_is_described_like_any_other() {
+    let (_, document) = drawn("default", 3);
+    let failed = document.operations.iter().filter(|one| one.outcome == Outcome::Failed);
+    let calls: Vec<&str> = failed.map(|one| one.call.as_str()).collect();
+    let is_command = |call: &&str| call.starts_with("put ") || call.starts_with("cas ");
+    assert!(calls.iter().any(is_command) && !calls.contains(&"command"), "{calls:?}");
 }
 
 /// The last index of a log on the page is the last index in the node's status.
