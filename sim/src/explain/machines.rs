@@ -45,6 +45,7 @@ pub(super) fn last_steps(history: &History<'_>, draft: &mut Draft, node: NodeId)
                     "a simulated fault makes {node}'s state machine process a command \
                      wrongly"
                 ),
+                EventKind::Panicked(sentence) => sentence.clone(),
                 EventKind::StateCompared(words) => {
                     format!("{node} compares its state with other nodes: {words}")
                 }

@@ -82,11 +82,12 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 draft.cause(with_invariant(violation));
             }
         }
-        Failure::Panic(words)
-        | Failure::Simulator(words)
-        | Failure::Nondeterminism(words)
-        | Failure::Stalled(words) => {
+        Failure::Panic(words) | Failure::Simulator(words) => {
             panics::explain(&history, &mut draft, words);
+            draft.cause(words.clone());
+        }
+        Failure::Nondeterminism(words) | Failure::Stalled(words) => {
+            facts::last_steps(&history, &mut draft);
             draft.cause(words.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! Explanations of panics, and of other failures that no check found.
+//! Explanations of panics.
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -12,23 +12,26 @@ use crate::record::EventKind;
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
     facts::last_steps(history, draft);
     let event = history.event(history.failing);
-    // A node that takes an input or applies an entry has a status afterwards, unless it panics.
+    let Some(node) = event.node else { return };
+    let step = phrases::step(history, history.failing);
+    // A node that takes an input has a status afterwards, unless it panics.
     let before = history.state_before(history.failing);
     let before = before.filter(|_| history.state_after(history.failing).is_none());
-    let (Some(node), Some(before)) = (event.node, before) else { return };
-    match &event.kind {
-        EventKind::TookInput(_) => {
+    match (&event.kind, before) {
+        (EventKind::TookInput(_), Some(before)) => {
             facts::role_since(history, draft, node, history.failing);
             facts::pending_writes(history, draft, node, 2);
-            let (role, step) = (phrases::role(before), phrases::step(history, history.failing));
+            let role = phrases::role(before);
             draft.cause(format!("{node}, {role}, panics in the step in which it {step}: {words}"));
         }
-        EventKind::Applied { first, last, .. } => {
-            let entries = phrases::entries(*first, *last);
+        (EventKind::Panicked(sentence), _) => {
             machines::last_steps(history, draft, node);
-            draft.cause(format!(
-                "{node}'s state machine panics while it applies {entries}: {words}"
-            ));
+            draft.cause(format!("{sentence}: {words}"));
+        }
+        (EventKind::Applied { .. } | EventKind::TookInput(_), _) => {
+            draft.fact(history.failing, event.own_at, format!("{node} {step}"));
+            let after = format!("right after {node} {step}");
+            draft.cause(format!("the workload or the simulator panics {after}: {words}"));
         }
         _ => {}
     }

@@ -154,6 +154,7 @@ pub(super) fn step(history: &History<'_>, id: EventId) -> String {
         }
         EventKind::TookInput(InputKind::Core(words)) => format!("takes the input `{words}`"),
         EventKind::Started { .. } => "starts".to_owned(),
+        EventKind::Applied { first, last, .. } => format!("applies {}", entries(*first, *last)),
         other => other.to_string(),
     }
 }

@@ -4,7 +4,7 @@
 use quorate::raft::{MessageRejectReason, Status};
 use quorate::replica::Input;
 use quorate::storage::{DiskError, FileAction};
-use quorate::types::{EntryId, Instant, NodeId, Packet, Tag};
+use quorate::types::{Instant, NodeId, Packet, Tag};
 
 use crate::observe::outcome::Failure;
 use crate::observe::{OpId, Violation};
@@ -41,17 +41,18 @@ impl Observer {
         }
     }
 
-    /// Notes the entry that a node's state machine applies now.
-    pub(crate) fn apply_begins(&mut self, node: NodeId, entry: EntryId) {
+    /// Notes the work that a node, or its state machine, does now outside of the node's steps, by
+    /// the sentence about its panic.
+    pub(crate) fn work_begins(&mut self, node: NodeId, panic: impl FnOnce() -> String) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.apply_begins(node, entry);
+            recorder.work_begins(node, panic());
         }
     }
 
-    /// Notes that the entry is applied.
-    pub(crate) fn apply_ends(&mut self) {
+    /// Notes that the work is done.
+    pub(crate) fn work_ends(&mut self) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.apply_ends();
+            recorder.work_ends();
         }
     }
 

@@ -320,6 +320,7 @@ fn page_kind(kind: &EventKind) -> Kind {
         | EventKind::SnapshotTaken(_)
         | EventKind::Restored(_)
         | EventKind::MachineFault
+        | EventKind::Panicked(_)
         | EventKind::StateCompared(_) => Kind::Machine,
         EventKind::Invoked { .. }
         | EventKind::RequestReceived { .. }

@@ -137,6 +137,9 @@ pub enum EventKind {
     /// A simulated fault makes the node's state machine process a command of its next batch
     /// wrongly.
     MachineFault,
+    /// The node or its state machine panics outside of a step, as the sentence describes; the node
+    /// has no status afterwards.
+    Panicked(String),
     /// The node compares its state with other nodes, with the described result.
     StateCompared(String),
     /// The node reports a membership change as complete with this entry.

@@ -57,8 +57,8 @@ pub(crate) struct Recorder {
 enum Computation {
     /// The node takes this input.
     Step(InputKind),
-    /// The node's state machine applies this entry.
-    Apply(EntryId),
+    /// The node starts or its state machine works; the sentence says so about a panic.
+    Work(String),
 }
 
 /// The recording state of one node.
@@ -171,14 +171,14 @@ impl Recorder {
         self.current = Some((node, Computation::Step(taken)));
     }
 
-    /// Sets the entry that a node's state machine applies now. If it panics, [`Recorder::failed`]
-    /// records it.
-    pub(crate) fn apply_begins(&mut self, node: NodeId, entry: EntryId) {
-        self.current = Some((node, Computation::Apply(entry)));
+    /// Sets the work of a node, or of its state machine, outside of the node's steps. If it panics,
+    /// [`Recorder::failed`] records this sentence.
+    pub(crate) fn work_begins(&mut self, node: NodeId, panic: String) {
+        self.current = Some((node, Computation::Work(panic)));
     }
 
-    /// Notes that the entry of [`Recorder::apply_begins`] is applied.
-    pub(crate) fn apply_ends(&mut self) {
+    /// Notes that the work of [`Recorder::work_begins`] is done.
+    pub(crate) fn work_ends(&mut self) {
         self.current = None;
     }
 
@@ -323,8 +323,8 @@ impl Recorder {
         self.requests.insert(tag, id);
     }
 
-    /// Records the failure of the run as the last event. If a node panicked, the event before it is
-    /// the input that it took, or the entry that its state machine applied, and has no status.
+    /// Records the failure of the run as the last event. If a node or its state machine panicked,
+    /// the event before it is the input or the work, and has no status.
     pub(crate) fn failed(&mut self, now: SimTime, failure: &Failure) {
         if self.is_over {
             return;
@@ -333,9 +333,8 @@ impl Recorder {
             self.track(node).state = None;
             match computation {
                 Computation::Step(taken) => _ = self.record_input(now, node, taken),
-                Computation::Apply(id) => {
-                    let (first, last, executed) = (id, id, Vec::new());
-                    self.node_event(now, node, EventKind::Applied { first, last, executed });
+                Computation::Work(panic) => {
+                    self.node_event(now, node, EventKind::Panicked(panic));
                 }
             }
         }

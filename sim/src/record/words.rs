@@ -65,6 +65,7 @@ impl fmt::Display for EventKind {
             EventKind::SnapshotTaken(last) => write!(f, "takes a snapshot up to {last}"),
             EventKind::Restored(index) => write!(f, "restores a snapshot up to index {index}"),
             EventKind::MachineFault => f.write_str("processes a command wrongly"),
+            EventKind::Panicked(sentence) => f.write_str(sentence),
             EventKind::StateCompared(result) => write!(f, "compared its state: {result}"),
             EventKind::MembershipChangeCommitted(id) => {
                 write!(f, "completes a membership change with entry {id}")

@@ -11,39 +11,46 @@ use quorate_sim::values::choice::Draw;
 use quorate_sim::workload::Workload;
 
 /// A counter whose snapshot forgets its last bit.
-#[derive(Clone, Default)]
-struct Counter(u64);
+#[derive(Clone)]
+struct Counter {
+    value: u64,
+    limit: u64,
+}
 
 impl StateMachine for Counter {
     fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
-        self.0 += 1;
-        self.0.to_le_bytes().to_vec()
+        assert!(self.value < self.limit, "the counter is full");
+        self.value += 1;
+        self.value.to_le_bytes().to_vec()
     }
 
     fn query(&self, _: &[u8]) -> Vec<u8> {
-        self.0.to_le_bytes().to_vec()
+        self.value.to_le_bytes().to_vec()
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(io::Cursor::new((self.0 & !1).to_le_bytes()))
+        Box::new(io::Cursor::new((self.value & !1).to_le_bytes()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         let mut bytes = [0; 8];
         snapshot.read_exact(&mut bytes)?;
-        self.0 = u64::from_le_bytes(bytes);
+        self.value = u64::from_le_bytes(bytes);
         Ok(())
     }
 }
 
+/// Clients that count up to `limit`.
 #[derive(Clone)]
-struct Counting;
+struct Counting {
+    limit: u64,
+}
 
 impl Workload for Counting {
     type Machine = Counter;
 
     fn machine(&self) -> Counter {
-        Counter::default()
+        Counter { value: 0, limit: self.limit }
     }
 
     fn command(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
@@ -62,7 +69,8 @@ impl Workload for Counting {
 #[test]
 #[cfg(feature = "cli")]
 fn the_error_of_a_failed_run_says_what_the_command_would() {
-    let failure = chaos::run(Counting, 0..100).expect_err("snapshots lose increments");
+    let failure =
+        chaos::run(Counting { limit: u64::MAX }, 0..100).expect_err("snapshots lose increments");
     let text = failure.to_string();
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -77,4 +85,14 @@ fn the_error_of_a_failed_run_says_what_the_command_would() {
     assert!(fs::read_to_string(page).is_ok_and(|page| page.contains("<html")));
     assert!(failure.scenario.len() < 15, "it is shrunk: {text}");
     assert_eq!(failure.trace, Vec::<String>::new());
+}
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_panic_of_a_machine_names_its_node_its_command_and_its_message() {
+    let failure = chaos::run(Counting { limit: 3 }, 0..1).expect_err("the counter overflows");
+    let parts =
+        ["'s state machine panics while it applies entry ", ", `add +1`: the counter is full"];
+    assert!(parts.iter().all(|part| failure.cause.contains(part)), "{failure}");
+    assert!(failure.to_string().contains(&failure.cause), "{failure}");
 }

@@ -408,13 +408,11 @@ fn a_wrong_state_is_explained_by_the_snapshot_that_it_comes_from() {
 fn a_panic_of_a_state_machine_is_explained_by_its_entry() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Disk, |now| now.committed = Index(1));
-    let (first, last, executed) = (entry(1, 1), entry(1, 1), Vec::new());
-    let applied = stage.push(2, None, EventKind::Applied { first, last, executed });
-    let explanation = stage.panics(Some(applied), "the balance is negative");
-    assert_eq!(
-        explanation.cause,
-        "n2's state machine panics while it applies entry 1@t1: the balance is negative"
-    );
+    let panic = "n2's state machine panics while it applies entry 1@t1, `pay 7`".to_owned();
+    let panicked = stage.push(2, None, EventKind::Panicked(panic.clone()));
+    let explanation = stage.panics(Some(panicked), "the balance is negative");
+    assert_eq!(explanation.cause, format!("{panic}: the balance is negative"));
+    assert!(explanation.facts.iter().any(|fact| fact.sentence == panic), "{explanation}");
 }
 
 #[test]
@@ -433,7 +431,8 @@ fn a_panic_outside_of_a_step_is_no_nodes() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
     let explanation = stage.panics(None, "the simulator is wrong");
-    assert_eq!(explanation.cause, "the simulator is wrong");
+    let cause = "the workload or the simulator panics right after n2 handles a timer: ";
+    assert_eq!(explanation.cause, format!("{cause}the simulator is wrong"));
 }
 
 #[test]

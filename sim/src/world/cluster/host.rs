@@ -7,14 +7,17 @@ use std::time::Duration;
 use quorate::replica::{Input, Output, Work, WorkResult};
 use quorate::storage::{Completion, DiskError, FileAction, FileName, Lane, Operation};
 use quorate::types::{Acknowledge, Entries, NodeId, Proposal};
+use quorate_page::text::printable;
 
 use crate::disk;
 use crate::faults::Fault;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
+use crate::picture::text;
 use crate::plan::Trigger;
 use crate::values::choice::{Key, Kind};
+use crate::workload::Workload;
 use crate::world::cluster::node::Node;
 use crate::world::cluster::queues::CompletionReport;
 use crate::world::cluster::queues::ViewRequest;
@@ -212,8 +215,11 @@ impl Node {
         let result = match self.life.running_mut()?.work.submitted.pop_front()? {
             Work::Apply(entries) => self.apply(entries, run),
             work => {
+                run.observer.work_begins(node, || panic_sentence(node, &work, &run.setup));
                 let running = self.life.running_mut()?;
-                running.worker.execute(work, &mut self.disk.device)
+                let result = running.worker.execute(work, &mut self.disk.device);
+                run.observer.work_ends();
+                result
             }
         };
         let running = self.life.running_mut()?;
@@ -234,14 +240,15 @@ impl Node {
     /// Applies a batch entry by entry, to record the state after each entry. Returns the entries
     /// after one whose index is a multiple of [`REST_AFTER`], as a worker does after long replies.
     fn apply(&mut self, entries: Entries, run: &mut Run) -> WorkResult {
+        let node = self.place.id();
         let worker = &mut self.life.running_mut().expect("the node runs").worker;
         let (mut states, mut requires) = (Vec::new(), None);
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(entry.clone().into());
-            run.observer.apply_begins(self.place.id(), entry.id);
+            run.observer.work_begins(node, || panic_sentence(node, &work, &run.setup));
             let applied = worker.execute(work, &mut self.disk.device);
-            run.observer.apply_ends();
+            run.observer.work_ends();
             if let WorkResult::Applied {
                 outcomes: more,
                 state_digests: shown,
@@ -270,7 +277,6 @@ impl Node {
         let user = worker.machine().user();
         let (executed, has_failed) = (user.take_executed(), user.take_failed());
         let (entries, executed, states) = (&entries[..applied], &executed[..], &states[..]);
-        let node = self.place.id();
         if has_failed {
             run.observe(Observation::MachineFault { node });
         }
@@ -293,18 +299,21 @@ impl Node {
         let (now, node) = (run.scheduler.now(), self.place.id());
         let running = self.life.running_mut()?;
         Some(match running.work.view_requests.pop_front()? {
-            ViewRequest::Freeze => match running.worker.freeze() {
-                Some(mut frozen) => {
-                    let mut bytes = Vec::new();
+            ViewRequest::Freeze => {
+                let panic = || format!("{node}'s state machine panics while it takes a snapshot");
+                run.observer.work_begins(node, panic);
+                let mut bytes = Vec::new();
+                let frozen = running.worker.freeze().map(|mut frozen| {
                     frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
-                    let last = frozen.last();
-                    run.observe(Observation::SnapshotFrozen { node, last, bytes: &bytes });
-                    running.show_machine(now, &mut run.observer);
-                    running.work.view = bytes.into();
-                    Input::ViewFrozen(last)
-                }
-                None => Input::ViewFailed,
-            },
+                    frozen.last()
+                });
+                run.observer.work_ends();
+                let Some(last) = frozen else { return Some(Input::ViewFailed) };
+                run.observe(Observation::SnapshotFrozen { node, last, bytes: &bytes });
+                running.show_machine(now, &mut run.observer);
+                running.work.view = bytes.into();
+                Input::ViewFrozen(last)
+            }
             ViewRequest::Read(count) => {
                 let count = count.min(running.work.view.len());
                 Input::ViewRead(running.work.view.drain(..count).collect())
@@ -383,6 +392,21 @@ impl Node {
         }
         Some(output)
     }
+}
+
+/// Returns the sentence about a panic of a node's state machine in this work.
+fn panic_sentence(node: NodeId, work: &Work, setup: &Setup) -> String {
+    let describe = |command: &[u8]| setup.workload.describe_command(command);
+    let does = match work {
+        Work::Apply(entries) => entries.first().map_or_else(String::new, |entry| {
+            format!("applies entry {}, `{}`", entry.id, text::entry(entry, &describe))
+        }),
+        Work::Query { query, .. } => format!("answers the query `{}`", printable(query)),
+        Work::Restore(meta) | Work::Rebuild(meta) => {
+            format!("restores the snapshot up to {}", meta.last)
+        }
+    };
+    format!("{node}'s state machine panics while it {does}")
 }
 
 /// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock,

@@ -67,7 +67,11 @@ impl Cluster {
         }
         let disk = &node.disk;
         let damaged = disk.is_damaged() || disk.device.has_damaged_sectors() || disk.lost_end;
-        let mut replica = match node.open(&run.setup, now) {
+        let id = place.id();
+        run.observer.work_begins(id, || format!("{id} panics while it starts from its disk"));
+        let opened = node.open(&run.setup, now);
+        run.observer.work_ends();
+        let mut replica = match opened {
             Ok(replica) => replica,
             Err(error) => {
                 node.fail_to_start(&error, exit, run);
