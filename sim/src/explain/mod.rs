@@ -14,6 +14,7 @@ mod leader_changes;
 mod logs;
 mod machines;
 mod membership;
+mod named;
 mod panics;
 mod phrases;
 mod progress;
@@ -62,17 +63,18 @@ pub fn explain(record: &Record) -> Option<Explanation> {
     let last = record.last()?;
     let EventKind::Failed(failure) = &record.event(last).kind else { return None };
     let failing = EventId(last.0.checked_sub(1).filter(|id| *id > 0)?);
-    if let Some(explanation) = explain_unrecorded_step(record, failing, failure) {
-        return Some(explanation);
-    }
     let history = History::new(record, failing);
     let mut draft = Draft::default();
     match failure.as_ref() {
         Failure::Safety(violation) | Failure::Liveness(violation) => {
-            let explainer = explainer_of(violation);
-            explainer.unwrap_or(facts::last_steps)(&history, &mut draft);
-            if let Failure::Safety(_) = failure.as_ref() {
-                facts::last_taken_message(&history, &mut draft);
+            match explainer_of(violation) {
+                None => named::explain(&history, &mut draft, violation),
+                Some(explainer) => {
+                    explainer(&history, &mut draft);
+                    if let Failure::Safety(_) = failure.as_ref() {
+                        facts::last_taken_message(&history, &mut draft);
+                    }
+                }
             }
             if let Some(undecided) = unrecorded::undecided(&history) {
                 // The explainers conclude from what a node did not do.
@@ -91,28 +93,6 @@ pub fn explain(record: &Record) -> Option<Explanation> {
             draft.cause(words.clone());
         }
     }
-    Some(draft.finish(phrases::without_states(&failure.to_string())))
-}
-
-/// Explains a violation in a step that the record lacks, because it is later than the last event,
-/// which may be another node's: the last steps of the node that the finding names first.
-fn explain_unrecorded_step(
-    record: &Record,
-    last: EventId,
-    failure: &Failure,
-) -> Option<Explanation> {
-    let Failure::Safety(violation) = failure else { return None };
-    let is_recorded = record.is_partial() || violation.at <= record.event(last).at;
-    if is_recorded || explainer_of(violation).is_some() {
-        return None;
-    }
-    let name = violation.finding.split([' ', '\'']).next()?;
-    let node = NodeId(name.strip_prefix('n')?.parse().ok()?);
-    let (step, _) = record.through(last).rev().find(|(_, event)| event.node == Some(node))?;
-    let mut draft = Draft::default();
-    facts::last_steps(&History::new(record, step), &mut draft);
-    draft.fact(record.last()?, violation.at, phrases::without_states(&violation.finding));
-    draft.cause(with_invariant(violation));
     Some(draft.finish(phrases::without_states(&failure.to_string())))
 }
 

@@ -543,3 +543,18 @@ fn a_violation_in_a_step_that_is_not_recorded_is_explained_by_the_node_of_its_fi
     assert_eq!((last.at, last.sentence.as_str()), (at, "n2 takes a wrong snapshot"));
     assert!(!text(&explanation).contains("n3"), "{}", text(&explanation));
 }
+
+#[test]
+fn the_step_at_a_time_that_the_finding_names_is_a_fact() {
+    let mut stage = Stage::new();
+    let step = stage.takes(2, None, InputKind::Disk, |_| {});
+    for _ in 0..9 {
+        stage.takes(2, None, InputKind::Timeout, |_| {});
+    }
+    stage.takes(3, None, InputKind::Timeout, |_| {});
+    let at = stage.record.event(step).at;
+    let finding = format!("n2 waits for a round that it began at {at} s");
+    let explanation = stage.explained_as("S55", &finding);
+    assert!(explanation.facts.iter().any(|fact| fact.id == step), "{}", text(&explanation));
+    assert!(!text(&explanation).contains("n3"), "{}", text(&explanation));
+}
