@@ -5,8 +5,8 @@ use quorate::types::{EntryId, Index, NodeId};
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
-use crate::explain::phrases::entries;
-use crate::record::EventKind;
+use crate::explain::phrases::{self, entries};
+use crate::record::{EventId, EventKind};
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
@@ -54,6 +54,21 @@ pub(super) fn last_steps(history: &History<'_>, draft: &mut Draft, node: NodeId)
         ))
     });
     for (id, sentence) in machine.take(6) {
+        draft.fact(id, history.at(id), sentence);
+    }
+    applied_again(history, draft, node);
+}
+
+/// Adds the last step of a node in which its applied index fell.
+fn applied_again(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+    let falls = |id: EventId| {
+        let (before, after) = (history.state_before(id)?.applied, history.state_after(id)?.applied);
+        (after < before).then_some((id, before, after))
+    };
+    if let Some((id, before, after)) = history.events_of(node).rev().find_map(|(id, _)| falls(id)) {
+        let step = phrases::step(history, id);
+        let sentence =
+            format!("{node} {step}, and its applied index falls from {before} to {after}");
         draft.fact(id, history.at(id), sentence);
     }
 }

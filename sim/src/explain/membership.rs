@@ -1,11 +1,13 @@
 //! Explanations of wrong memberships, S22, of wrong and failed starts, S16 and S27, and of stops,
 //! S34.
 
+use quorate::types::NodeId;
+
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::History;
 use crate::explain::phrases;
-use crate::record::EventKind;
+use crate::record::{Event, EventId, EventKind};
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
@@ -36,12 +38,33 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     facts::causal_steps(history, draft, history.failing, 3);
     // For the other events the finding itself is the cause.
     match &history.event(history.failing).kind {
-        EventKind::NotStarted(why) => draft.cause(format!(
-            "{node} cannot start from its disk although no fault damaged it: {why}"
-        )),
+        EventKind::NotStarted(why) => {
+            let removed = removal(history, draft, node, why);
+            draft.cause(format!(
+                "{node} cannot start from its disk although no fault damaged it: {why}{removed}"
+            ));
+        }
         EventKind::Stopped(why) => {
-            draft.cause(format!("{node} stops although no disk fault justifies it: {why}"));
+            let removed = removal(history, draft, node, why);
+            let cause = "stops although no disk fault justifies it";
+            draft.cause(format!("{node} {cause}: {why}{removed}"));
         }
         _ => {}
     }
+}
+
+/// Describes in a clause the removal of the file that an error names first, by the node itself, and
+/// adds its step to the facts.
+fn removal(history: &History<'_>, draft: &mut Draft, node: NodeId, error: &str) -> String {
+    let Some((file, _)) = error.split_once(' ') else { return String::new() };
+    let removes = |(_, event): &(EventId, &Event)| match &event.kind {
+        EventKind::DiskOperation(words) => words.strip_prefix("remove ") == Some(file),
+        _ => false,
+    };
+    let Some((id, event)) = history.events_of(node).rev().find(removes) else {
+        return String::new();
+    };
+    draft.fact(id, event.own_at, format!("{node} removes {file}"));
+    facts::causal_steps(history, draft, id, 1);
+    format!("; {node} itself removed {file} at {} s", event.own_at)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, NodeId};
+use quorate::types::{Body, EntryId, Membership, NodeId};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
@@ -70,21 +70,53 @@ pub(super) fn uncommitted(
     let voters = up.filter(|now| membership.is_voter(now.id) && !now.is_uncertain);
     let disks: Vec<_> = voters.map(|now| (now.id, history.logs(now.id, then).disk)).collect();
     let own = history.logs(leader, then);
-    let later = own.memory.values().rev().take_while(|entry| entry.index > now.committed);
+    let later = own.memory.range(now.committed.next()..).map(|(_, entry)| entry);
     for entry in later.filter(|entry| entry.term == term) {
         let has = disks.iter().filter(|(_, disk)| disk.get(&entry.index) == Some(entry));
         let holders: BTreeSet<NodeId> = has.map(|(node, _)| *node).collect();
         if votes::is_majority(membership, &holders) {
             facts::entry(history, draft, leader, *entry);
             let holders = phrases::listed(holders);
+            let known = quorum_known(history, membership, leader, *entry);
+            let known = known.map_or_else(String::new, |id| {
+                facts::step(history, draft, id);
+                format!(", as {leader} knows from {} s on", history.at(id))
+            });
             return draft.cause(format!(
                 "{leader} leads term {term} and does not commit entry {entry} of its own term, \
-                 although it was durable on {holders}, a quorum of {membership}, at {since} s: its \
-                 commit index stays {}",
+                 although it was durable on {holders}, a quorum of {membership}, at {since} s\
+                 {known}: its commit index stays {}",
                 now.committed
             ));
         }
     }
+}
+
+/// The step in which a leader learned that a quorum of its members has an entry of its term on
+/// disk.
+fn quorum_known(
+    history: &History<'_>,
+    members: &Membership,
+    leader: NodeId,
+    entry: EntryId,
+) -> Option<EventId> {
+    let mut holders = BTreeSet::new();
+    let learned = |(id, _): &(EventId, &Event)| {
+        let Some(now) = history.state_after(*id).filter(|now| now.term == entry.term) else {
+            return false;
+        };
+        if now.durable >= entry.index {
+            holders.insert(leader);
+        }
+        if let Some((_, message)) = history.message_of(*id)
+            && message.term == entry.term
+            && message.body.acknowledged() >= entry.index
+        {
+            holders.insert(message.from);
+        }
+        votes::is_majority(members, &holders)
+    };
+    history.events_of(leader).find(learned).map(|(id, _)| id)
 }
 
 /// Explains that the leader has for a while sent neither entries nor a snapshot to nodes that lack
