@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::{MessageRejectReason, RoleName, Status};
-use quorate::types::{Membership, NodeId, Payload};
+use quorate::types::{AppendOutcome, Body, Index, Membership, Message, NodeId, Payload, Term};
 
 use crate::explain::explanation::Draft;
 use crate::explain::history::History;
@@ -18,6 +18,8 @@ struct Rejections {
     message: &'static str,
     why: &'static str,
     count: u64,
+    /// The first time that a leader of the run sent the same again, as a sentence.
+    again: Option<String>,
 }
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
@@ -44,6 +46,12 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     if let Some(stuck) = &stuck {
         stuck_leader::uncommitted(history, draft, &nodes, stuck);
     }
+    let mut rejected = Vec::new();
+    // An entry that no node gets explains why a request is not answered.
+    let is_request = history.check() == Some("L2");
+    if is_request {
+        rejected = replication(history, draft, &nodes, stuck.as_ref(), since);
+    }
     for (node, _) in &nodes {
         unanswered(history, draft, *node);
     }
@@ -53,22 +61,34 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     if draft.has_cause() {
         return;
     }
-    let mut rejected = Vec::new();
     for (node, now) in &nodes {
         stalled_node(history, draft, *node, *now);
-        rejected.extend(rejections(history, draft, *node, since));
         missing_snapshots(history, draft, *node, since);
     }
-    if let Some(stuck) = &stuck {
-        let of_leader = rejected.iter().filter(|it| it.from == stuck.now.id);
-        let rejecting: Vec<NodeId> = of_leader.map(|it| it.by).collect();
-        stuck_leader::unsent(history, draft, &nodes, stuck, &rejecting);
-    }
-    if draft.has_cause() {
-        return;
+    if !is_request {
+        rejected = replication(history, draft, &nodes, stuck.as_ref(), since);
     }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
     draft.cause(missing_progress(&nodes, finding, &rejected));
+}
+
+/// Adds the rejections of the nodes since event `since`, and explains entries that a stuck leader
+/// does not send. Returns the most frequent rejection of each node.
+fn replication(
+    history: &History<'_>,
+    draft: &mut Draft,
+    nodes: &[(NodeId, Option<&Status>)],
+    stuck: Option<&StuckLeader<'_>>,
+    since: EventId,
+) -> Vec<Rejections> {
+    let rejected = nodes.iter().filter_map(|(node, _)| rejections(history, draft, *node, since));
+    let rejected: Vec<Rejections> = rejected.collect();
+    if let Some(stuck) = stuck {
+        let of_leader = rejected.iter().filter(|it| it.from == stuck.now.id);
+        let rejecting: Vec<NodeId> = of_leader.map(|it| it.by).collect();
+        stuck_leader::unsent(history, draft, nodes, stuck, &rejecting);
+    }
+    rejected
 }
 
 /// Explains the request that the node should have answered by now, if the finding is about one. A
@@ -218,16 +238,47 @@ fn rejections(
     }
     let most = counts.into_iter().max_by_key(|(_, (count, _))| *count);
     let ((from, message, why), (count, id)) = most.filter(|(_, (count, _))| *count > 2)?;
-    let rejections = Rejections { by: node, from, message, why, count };
+    let lacks_prev = why == phrases::reject_reason(MessageRejectReason::PrevMismatch);
+    let again = lacks_prev.then(|| first_repetition(history, draft)).flatten();
+    let rejections = Rejections { by: node, from, message, why, count, again };
     draft.fact(id, history.at(id), rejections.words());
     Some(rejections)
 }
 
 impl Rejections {
     fn words(&self) -> String {
-        let Rejections { by, from, message, why, count } = self;
-        format!("{by} rejects {from}'s {message}, {count} times so far, because {why}")
+        let Rejections { by, from, message, why, count, again } = self;
+        let again = again.as_ref().map_or_else(String::new, |again| format!("; {again}"));
+        format!("{by} rejects {from}'s {message}, {count} times so far, because {why}{again}")
     }
+}
+
+/// Finds the first entries that a leader sent after an index at which the receiver had just
+/// rejected its entries, and adds them to the facts: a leader has to go back in its log.
+fn first_repetition(history: &History<'_>, draft: &mut Draft) -> Option<String> {
+    let mut rejected: BTreeMap<(NodeId, NodeId), (Term, Index)> = BTreeMap::new();
+    for (id, event) in history.all() {
+        if let Some((_, reply)) = history.message_of(id) {
+            let link = (reply.to, reply.from);
+            match &reply.body {
+                Body::AppendEntriesReply(AppendOutcome::Rejected { prev, .. }) => {
+                    rejected.insert(link, (reply.term, *prev));
+                }
+                Body::AppendEntriesReply(_) => _ = rejected.remove(&link),
+                _ => {}
+            }
+        }
+        let EventKind::Sent(sent) = &event.kind else { continue };
+        let Some(Message { from, to, term, body, .. }) = &sent.message else { continue };
+        let Body::AppendEntries { prev, .. } = body else { continue };
+        if rejected.get(&(*from, *to)) == Some(&(*term, prev.index)) {
+            let index = prev.index;
+            let sentence = format!("{from} sends {to} again entries after index {index}");
+            draft.fact(id, history.at(id), sentence.clone());
+            return Some(format!("at {} s, {sentence}, which {to} had rejected", history.at(id)));
+        }
+    }
+    None
 }
 
 /// Adds the last reply since event `since` in which a source of the node's snapshot said that it

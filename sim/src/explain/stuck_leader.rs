@@ -76,12 +76,14 @@ pub(super) fn uncommitted(
         let holders: BTreeSet<NodeId> = has.map(|(node, _)| *node).collect();
         if votes::is_majority(membership, &holders) {
             facts::entry(history, draft, leader, *entry);
+            let known = match quorum_known(history, membership, leader, *entry) {
+                None => not_learned(history, draft, leader, &holders),
+                Some(id) => {
+                    facts::step(history, draft, id);
+                    format!(", as {leader} knows from {} s on", history.at(id))
+                }
+            };
             let holders = phrases::listed(holders);
-            let known = quorum_known(history, membership, leader, *entry);
-            let known = known.map_or_else(String::new, |id| {
-                facts::step(history, draft, id);
-                format!(", as {leader} knows from {} s on", history.at(id))
-            });
             return draft.cause(format!(
                 "{leader} leads term {term} and does not commit entry {entry} of its own term, \
                  although it was durable on {holders}, a quorum of {membership}, at {since} s\
@@ -117,6 +119,31 @@ fn quorum_known(
         votes::is_majority(members, &holders)
     };
     history.events_of(leader).find(learned).map(|(id, _)| id)
+}
+
+/// Describes in a clause that the leader has not learned of the durable entry: the node with the
+/// entry to which it sent its last append the longest ago. Adds that append to the facts.
+fn not_learned(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    holders: &BTreeSet<NodeId>,
+) -> String {
+    let last = |peer: NodeId| {
+        let is_append = |event: &Event| match event.message() {
+            Some(message) => {
+                message.to == peer && matches!(message.body, Body::AppendEntries { .. })
+            }
+            None => false,
+        };
+        let (id, _) = history.events_of(leader).rev().find(|(_, event)| is_append(event))?;
+        Some((id, peer))
+    };
+    let peers = holders.iter().copied().filter(|peer| *peer != leader);
+    let Some((id, peer)) = peers.filter_map(last).min() else { return String::new() };
+    let at = history.at(id);
+    draft.fact(id, at, format!("{leader} sends {peer} its last AppendEntries"));
+    format!(", which {leader} has not learned: it sent {peer} its last AppendEntries at {at} s")
 }
 
 /// Explains that the leader has for a while sent neither entries nor a snapshot to nodes that lack

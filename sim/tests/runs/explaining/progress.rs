@@ -1,7 +1,7 @@
 //! Explanations of missing progress, and of what did not happen.
 
 use quorate::raft::{MessageRejectReason, RoleName};
-use quorate::types::Index;
+use quorate::types::{AppendOutcome, Body, EntryId, Index};
 use quorate_sim::explain::why_not_leader;
 use quorate_sim::record::{EventKind, InputKind, Sent};
 use quorate_sim::values::time::SimTime;
@@ -27,12 +27,44 @@ fn a_leader_that_does_not_commit_an_entry_on_a_quorum_is_explained() {
         stage.durable(id, submission, 1);
     }
     stage.takes(2, None, InputKind::Disk, |now| now.last = entry(1, 1));
+    let (prev, entries, committed) = (EntryId::ZERO, Vec::new().into(), Index::ZERO);
+    stage.sends(2, 3, 1, Body::AppendEntries { prev, entries, committed });
     // An event takes a millisecond, and the leader learns of the write within a second.
     (0..1_100).for_each(|_| _ = stage.takes(2, None, InputKind::Timeout, |_| {}));
     let explanation = stage.explained("L1");
     let cause = "n2 leads term t1 and does not commit entry 1@t1 of its own term, although it was \
                  durable on n2 and n3, a quorum of {n1 n2 n3}, at ";
     assert!(explanation.cause.starts_with(cause), "{}", text(&explanation));
+    let unlearned = ", which n2 has not learned: it sent n3 its last AppendEntries at ";
+    assert!(explanation.cause.contains(unlearned), "{}", text(&explanation));
+}
+
+#[test]
+fn entries_after_a_rejected_index_are_named() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    let append = |stage: &mut Stage| {
+        let (prev, entries, committed) = (entry(1, 4), Vec::new().into(), Index::ZERO);
+        stage.sends(2, 3, 1, Body::AppendEntries { prev, entries, committed })
+    };
+    let mut sent = append(&mut stage);
+    let mut again = None;
+    for _ in 0..3 {
+        stage.receives(3, sent, |_| {});
+        let reason = MessageRejectReason::PrevMismatch;
+        let message = "AppendEntries";
+        stage.push(3, None, EventKind::MessageRejected { from: node(2), message, reason });
+        let rejected = AppendOutcome::Rejected { prev: Index(4), hint: EntryId::ZERO };
+        let reply = stage.sends(3, 2, 1, Body::AppendEntriesReply(rejected));
+        stage.receives(2, reply, |now| (now.last, now.committed) = (entry(1, 4), Index(4)));
+        sent = append(&mut stage);
+        again = again.or(Some(sent));
+    }
+    let explanation = stage.explained_as("L5", "n3 has not applied index 4 within 9s");
+    let named = "n2 sends n3 again entries after index 4, which n3 had rejected";
+    assert!(explanation.cause.ends_with(named), "{}", text(&explanation));
+    assert!(explanation.facts.iter().any(|fact| Some(fact.id) == again), "{}", text(&explanation));
 }
 
 #[test]
