@@ -139,6 +139,8 @@ impl Attempts<'_> {
         mut body: impl FnMut() -> Option<RequestBody>,
     ) -> Result<Option<ReplyBody>, ClientError> {
         loop {
+            let is_repeated = self.retry_policy == RetryPolicy::Never && self.may_have_executed;
+            assert!(!is_repeated, "a request that may have been executed is not sent again");
             let Some(body) = body() else { return Ok(None) };
             let address = self.address(route);
             let connection = self.pool.connection(&address);
@@ -199,7 +201,7 @@ impl Attempts<'_> {
                 if is_over { self.last_error.take().unwrap_or(unreachable) } else { unreachable }
             }
         };
-        if is_over {
+        if is_over || (was_sent && self.retry_policy == RetryPolicy::Never) {
             return Err(self.final_error(error));
         }
         self.record(error);
@@ -486,6 +488,68 @@ mod tests {
         assert_eq!(error(RejectReason::TransferAborted), Some(unknown));
         let no_target = RejectCause::Node(RejectReason::NoTransferTarget);
         assert_eq!(error(RejectReason::NoTransferTarget), Some(ClientError::Rejected(no_target)));
+    }
+
+    #[test]
+    fn an_attempt_without_a_reply_may_have_been_executed_unless_it_was_not_sent() {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let pool = ConnectionPool::new(config, Links::for_test());
+        let address = || "127.0.0.1:1".to_owned();
+        let text = || "end of file".to_owned();
+        let not_sent = [
+            ConnectionError::Unreachable(text()),
+            ConnectionError::Mismatch(Mismatch::Certificate, text()),
+            ConnectionError::TooLarge,
+        ];
+        let failures = not_sent.map(|error| (error, false));
+        for policy in [RetryPolicy::ReadOnly, RetryPolicy::Idempotent, RetryPolicy::Never] {
+            let attempts = || pool.attempts(Instant::now() + Duration::from_secs(60), policy);
+            let lost = (ConnectionError::Lost(text()), true);
+            for (error, was_sent) in failures.iter().cloned().chain([lost]) {
+                let mut attempts = attempts();
+                let ends = attempts.classify_failure(address(), error.clone()).is_err();
+                assert_eq!(attempts.may_have_executed(), was_sent, "{error:?}");
+                let is_final = policy == RetryPolicy::Never && was_sent;
+                let is_too_large = matches!(error, ConnectionError::TooLarge);
+                assert_eq!(ends, is_final || is_too_large, "{policy:?} after {error:?}");
+            }
+            for was_sent in [false, true] {
+                let mut attempts = attempts();
+                let ends = attempts.timed_out(address(), was_sent).is_err();
+                assert_eq!(ends, was_sent && policy == RetryPolicy::Never, "{policy:?}");
+                assert_eq!(attempts.may_have_executed(), was_sent);
+                let mut late = pool.attempts(Instant::now(), policy);
+                let error = late.timed_out(address(), was_sent).err().expect("no time is left");
+                let is_unknown = matches!(error, ClientError::Unknown(_));
+                assert_eq!(is_unknown, was_sent && policy != RetryPolicy::ReadOnly, "{error:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_grow_up_to_their_bound_and_each_is_followed_by_a_whole_round() {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let (retry_min, retry_max) = (config.retry_min, config.retry_max);
+        let pool = ConnectionPool::new(config, Links::for_test());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut attempts = pool.attempts(deadline, RetryPolicy::Idempotent);
+        let (mut longest, mut waited) = (retry_min, 0);
+        while Instant::now() + retry_max < deadline {
+            let error = "refused".to_owned();
+            let (address, outdated) = ("127.0.0.1:1".to_owned(), attempts.is_outdated);
+            attempts.record(AttemptError::Unreachable { address, error });
+            assert_eq!((outdated, attempts.is_outdated), (waited > 0, false));
+            attempts.attempts = 2;
+            let since = Instant::now();
+            attempts.wait().await.expect("time is left");
+            // The timers of the runtime have whole milliseconds.
+            let (wait, rounding) = (since.elapsed(), Duration::from_millis(1));
+            assert!(longest / 2 <= wait && wait <= longest + rounding, "{wait:?} of {longest:?}");
+            assert_eq!(attempts.attempts, 0, "each node is tried again without a wait");
+            longest = (longest * 2).min(retry_max);
+            waited += 1;
+        }
+        assert!(longest == retry_max && waited > 60, "{waited} waits");
     }
 
     #[test]
