@@ -68,6 +68,18 @@ impl ClientSession {
         ClientSession { nonce, limits, state, next: Sequence::FIRST, pending: BTreeMap::new() }
     }
 
+    /// Returns a session in place of this one, which has ended.
+    ///
+    /// # Panics
+    /// If this session has not ended, or if `nonce` is its own: late outcomes of this session would
+    /// then be taken for those of the new one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn successor(&self, nonce: Nonce) -> ClientSession {
+        assert!(self.is_ended(), "a session has a successor once it has ended");
+        assert_ne!(nonce, self.nonce, "a nonce is used for one session");
+        ClientSession::new(nonce, self.limits)
+    }
+
     /// Adds a command with the next sequence number. Returns `None` while the window is full, and
     /// after the session has ended. Commands may be added before the session is registered;
     /// [`ClientSession::calls`] returns them once it is.

@@ -18,7 +18,6 @@ use crate::wire::{ReplyBody, RequestBody};
 /// window; the window limits the proposals in flight, and further ones wait in order.
 #[derive(Debug)]
 pub(super) struct Session {
-    limits: SessionLimits,
     acknowledge: Acknowledge,
     /// Held by the proposal that acquires the next slot, and opens the session if necessary.
     turn: Gate<()>,
@@ -37,7 +36,7 @@ impl Session {
     pub(super) fn new(nonce: Nonce, limits: SessionLimits, acknowledge: Acknowledge) -> Session {
         let state = ClientSession::new(nonce, limits);
         let (turn, state) = (Gate::new(()), Mutex::new(state));
-        Session { limits, acknowledge, turn, state, slot_freed: Notify::new() }
+        Session { acknowledge, turn, state, slot_freed: Notify::new() }
     }
 
     /// Proposes the command, to be applied once, and returns the reply.
@@ -111,7 +110,7 @@ impl Session {
                 let mut state = lock(&self.state);
                 if state.is_ended() {
                     let nonce = Nonce(pool.links().environment.entropy());
-                    *state = ClientSession::new(nonce, self.limits);
+                    *state = state.successor(nonce);
                 }
                 match state.calls().next() {
                     Some(register @ Call::Register(_)) => register,
@@ -190,4 +189,76 @@ impl Drop for WindowSlot<'_> {
 
 fn time_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::client::config::ClientConfig;
+    use crate::runtime::transport::link::Links;
+    use crate::storage::ClusterId;
+    use crate::types::Index;
+
+    const NONCE: Nonce = Nonce(7);
+
+    fn pool() -> ConnectionPool {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        ConnectionPool::new(config, Links::for_test())
+    }
+
+    /// Returns an open session with a window of two requests.
+    fn open() -> Session {
+        let limits = SessionLimits { window: 2, replies_bytes_max: 0 };
+        let session = Session::new(NONCE, limits, Acknowledge::Default);
+        let registered = Outcome::Registered(SessionId(Index(3)));
+        lock(&session.state).on_outcome(Call::Register(NONCE), &registered);
+        session
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proposal_that_waits_for_the_window_begins_once_the_first_slot_is_free() {
+        let (session, pool) = (open(), pool());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let acquire = || session.acquire_slot(&pool, deadline, b"a");
+        let first = acquire().await.expect("the window has room");
+        let second = acquire().await.expect("the window has room");
+        let waiting = async { acquire().await.map(|slot| slot.call) };
+        let free = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (third, ()) = tokio::join!(waiting, free);
+        assert!(third.is_ok() && Instant::now() < deadline, "{third:?}");
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_session_ends_the_wait_for_its_window() {
+        let (session, pool) = (open(), pool());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let acquire = || session.acquire_slot(&pool, deadline, b"a");
+        let (first, _second) = (acquire().await.unwrap(), acquire().await.unwrap());
+        let waiting = async { acquire().await.map(|slot| slot.call) };
+        let end = async {
+            tokio::task::yield_now().await;
+            first.answer(&Outcome::SessionExpired);
+            tokio::task::yield_now().await;
+            assert!(!lock(&session.state).is_ended(), "another session takes its place");
+            assert_eq!(first.command(), None, "its requests are not sent again");
+        };
+        tokio::select! {
+            biased;
+            waited = waiting => panic!("no node registers the next session: {waited:?}"),
+            () = end => {}
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a nonce is used for one session")]
+    fn a_session_with_the_nonce_of_the_one_before_panics() {
+        let session = open();
+        let call = lock(&session.state).submit(b"a").expect("the window has room");
+        lock(&session.state).on_outcome(call, &Outcome::SessionExpired);
+        let _ = lock(&session.state).successor(NONCE);
+    }
 }
