@@ -379,7 +379,8 @@ mod tests {
             tokio::spawn(async move {
                 let pending = Mutex::new(PendingReplies::default());
                 let served = dialer.serve(Box::new(near), frames, &mut queue, &pending);
-                let error = served.await.expect_err("the connection fails").to_string();
+                let ended = served.await.err();
+                let error = ended.map_or_else(|| "idle".to_owned(), |error| error.to_string());
                 for caller in std::mem::take(&mut lock(&pending).callers).into_values() {
                     drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
                 }
@@ -465,6 +466,39 @@ mod tests {
         let number = connection.next_request_number().await;
         connection.stream.write_all(&answer(number, 1)).await.expect("the connection is open");
         assert!(matches!(result.await, Ok(Ok(ReplyBody::Answered { .. }))));
+    }
+
+    /// Sends keepalives of the node for this time.
+    async fn keep_alive(stream: &mut DuplexStream, time: Duration) {
+        let mut keepalive = Vec::new();
+        encode_keepalive(&mut keepalive);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            sleep(Duration::from_millis(500)).await;
+            stream.write_all(&keepalive).await.expect("the connection is open");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_once_no_request_was_pending_or_sent_for_the_whole_time() {
+        let mut connection = TestConnection::open().await;
+        let idle_max = ClientConfig::new(ClusterId(7), ["x:1"]).idle_max;
+        let (number, result) = connection.send_read(Vec::new()).await;
+        keep_alive(&mut connection.stream, idle_max * 2).await;
+        connection.stream.write_all(&answer(number, 1)).await.expect("the connection is open");
+        assert!(matches!(result.await, Ok(Ok(_))), "a request is pending");
+        for _ in 0..3 {
+            let (number, result) = connection.send_read(Vec::new()).await;
+            connection.stream.write_all(&answer(number, 1)).await.expect("the connection is open");
+            assert!(matches!(result.await, Ok(Ok(_))), "a request was sent");
+            keep_alive(&mut connection.stream, idle_max / 4 * 3).await;
+        }
+        let TestConnection { connection, mut stream, .. } = connection;
+        let mut unread = Vec::new();
+        let closed = stream.read_to_end(&mut unread);
+        let closed = tokio::time::timeout(idle_max, closed).await;
+        closed.expect("the client closes the connection").expect("without an error");
+        assert!(connection.is_closed());
     }
 
     #[test]

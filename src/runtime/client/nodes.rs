@@ -85,3 +85,83 @@ fn addresses(membership: &Membership) -> impl Iterator<Item = &str> {
     let addresses = membership.members().iter().map(|member| member.address.as_str());
     addresses.filter(|address| !address.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Address, NodeId};
+
+    const NODES: usize = 4;
+
+    fn address(node: usize) -> String {
+        format!("n{node}:1")
+    }
+
+    fn hint(node: usize) -> LeaderHint {
+        let address = Address::new(&address(node)).expect("it is short");
+        LeaderHint { id: NodeId(node as u64), address }
+    }
+
+    /// A cluster of [`NODES`] nodes; those that are reachable know the leader.
+    #[derive(Clone, Copy, Debug)]
+    struct Cluster {
+        leader: usize,
+        /// The bits of the nodes that do not answer.
+        down: u32,
+    }
+
+    impl Cluster {
+        /// Makes one attempt to reach the leader, and returns whether it did.
+        fn attempt(self, nodes: &mut Nodes) -> bool {
+            let tried = nodes.leader();
+            let node = (0..NODES).find(|node| address(*node) == tried).expect("a known node");
+            let is_leader = node == self.leader;
+            match () {
+                () if self.down >> node & 1 == 1 => nodes.mark_failed(&tried),
+                () if is_leader => nodes.set_leader(&tried),
+                () => nodes.follow_hint(&tried, Some(&hint(self.leader))),
+            }
+            is_leader
+        }
+    }
+
+    #[test]
+    fn a_client_finds_the_leader_once_it_has_tried_each_node_and_the_one_that_they_name() {
+        let clusters = (0..NODES).flat_map(|leader| {
+            let reachable = (0..1 << NODES).filter(move |down| down >> leader & 1 == 0);
+            reachable.map(move |down| Cluster { leader, down })
+        });
+        let clusters: Vec<Cluster> = clusters.collect();
+        for (before, after) in
+            clusters.iter().flat_map(|it| clusters.iter().map(move |to| (it, to)))
+        {
+            for start in 0..NODES {
+                let mut nodes = Nodes::new((0..NODES).map(address).collect(), start);
+                for cluster in [before, after] {
+                    // An earlier leader may be tried first.
+                    let attempts = (0..=NODES + 1).position(|_| cluster.attempt(&mut nodes));
+                    assert!(attempts.is_some(), "from {start}, {before:?}, then {after:?}");
+                    assert!(cluster.attempt(&mut nodes), "the client stays with the leader");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_for_any_request_stays_in_use_until_it_fails_and_then_each_other_is_tried() {
+        for start in 0..NODES {
+            let mut nodes = Nodes::new((0..NODES).map(address).collect(), start);
+            let mut tried: Vec<String> = Vec::new();
+            for _ in 0..NODES {
+                let current = nodes.any();
+                let other = if current == address(0) { 1 } else { 0 };
+                nodes.mark_failed(&address(other));
+                assert_eq!(nodes.any(), current, "it has not failed");
+                nodes.mark_failed(&current);
+                tried.push(current);
+            }
+            tried.sort();
+            assert_eq!(tried, (0..NODES).map(address).collect::<Vec<_>>());
+        }
+    }
+}
