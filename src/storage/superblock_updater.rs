@@ -292,29 +292,59 @@ mod tests {
     use crate::storage::identity::{ClusterId, Identity};
     use crate::types::{Incarnation, Index, Membership, NodeId};
 
-    #[test]
-    fn a_request_during_an_update_waits_for_the_next_update() {
+    fn updater() -> SuperblockUpdater {
         let (cluster, node, incarnation) = (ClusterId(1), NodeId(1), Incarnation(1));
         let identity = Identity { cluster, node, incarnation };
-        let durable = Superblock::new(identity, &Membership::new([node]));
-        let (mut updater, mut operations) =
-            (SuperblockUpdater::new(durable, &[]), Operations::default());
-        let first = updater.request(|superblock| superblock.clean = true);
-        updater.advance(FlushSeq(0), &mut operations);
-        let second = updater.request(|superblock| superblock.committed = Index(7));
-        updater.advance(FlushSeq(0), &mut operations);
-        let mut written = Vec::new();
+        SuperblockUpdater::new(Superblock::new(identity, &Membership::new([node])), &[])
+    }
+
+    /// Completes the update under way. With `damages`, one copy is not read back as it was written.
+    fn complete(updater: &mut SuperblockUpdater, operations: &mut Operations, damages: bool) {
+        let (mut written, mut read) = (Vec::new(), 0);
         let mut requested: VecDeque<Operation> = operations.take().collect();
         while let Some(operation) = requested.pop_front() {
-            let read = match operation.action {
+            let reads = matches!(operation.action, FileAction::Read { .. });
+            let bytes = match operation.action {
+                FileAction::Read { .. } if damages && read == 0 => Vec::new(),
                 FileAction::Read { .. } => written.clone(),
                 FileAction::Write { bytes, .. } => std::mem::replace(&mut written, bytes),
                 _ => Vec::new(),
             };
-            let done = updater.completed(operation.id, &read, &mut operations);
-            done.expect("the copies are intact");
+            read += u32::from(reads);
+            let done = updater.completed(operation.id, &bytes, operations);
+            done.expect("three copies are intact");
             requested.extend(operations.take());
         }
+    }
+
+    #[test]
+    fn each_copy_that_an_update_damages_is_written_again_once() {
+        // The bits are the updates that damage a copy.
+        for damages in 0..1_u32 << 6 {
+            let (mut updater, mut operations) = (updater(), Operations::default());
+            let mut rewrites = false;
+            for update in 0..6 {
+                if !rewrites {
+                    updater.request(|_| {});
+                }
+                updater.advance(FlushSeq(0), &mut operations);
+                assert!(updater.update.is_some(), "a request begins an update");
+                let is_damaged = damages >> update & 1 == 1;
+                complete(&mut updater, &mut operations, is_damaged);
+                rewrites = is_damaged && !rewrites;
+                assert_eq!(updater.is_stuck(), rewrites, "update {update} of {damages:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_during_an_update_waits_for_the_next_update() {
+        let (mut updater, mut operations) = (updater(), Operations::default());
+        let first = updater.request(|superblock| superblock.clean = true);
+        updater.advance(FlushSeq(0), &mut operations);
+        let second = updater.request(|superblock| superblock.committed = Index(7));
+        updater.advance(FlushSeq(0), &mut operations);
+        complete(&mut updater, &mut operations, false);
         assert!(updater.is_durable(first));
         assert!(!updater.is_durable(second), "the update was under way at the request");
         updater.advance(FlushSeq(0), &mut operations);
