@@ -160,7 +160,7 @@ impl Driver {
         self.lanes.submit();
         self.record();
         loop {
-            self.pending.release_applied(&self.node);
+            self.pending.release_applied(&self.node.status());
             self.counts.observe(&self.node);
             self.log_damage();
             self.conditions.log_changes(self.clock.now(), &self.node);

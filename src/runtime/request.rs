@@ -13,7 +13,7 @@ use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::origin::OriginNumber;
 use crate::runtime::request_limits::{KibPermits, LimitPermits, Share};
 use crate::types::{
-    EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Tag,
+    EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Status, Tag,
 };
 use crate::wire::{LeaderHint, ReplyBody, RequestBody};
 
@@ -378,11 +378,7 @@ impl PendingRequests {
     /// Releases the permits of commands that were acknowledged before they were applied, once they
     /// are applied and durable, or the node has stopped leading: until then the leader holds them
     /// in memory, and a client must not fill that memory alone.
-    pub(super) fn release_applied(&mut self, node: &Node) {
-        if self.unapplied.is_empty() {
-            return;
-        }
-        let status = node.status();
+    pub(super) fn release_applied(&mut self, status: &Status) {
         let (leads, reached) =
             (status.role == RoleName::Leader, status.applied.min(status.durable));
         let is_released = |(id, _): &mut (EntryId, KibPermits)| {
@@ -485,6 +481,39 @@ impl ProposalOutcome {
         match self {
             ProposalOutcome::Done { outcome: Outcome::Reply(reply), .. } => Some(reply),
             ProposalOutcome::Done { .. } | ProposalOutcome::MayBeLost { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::{Config, Raft};
+    use crate::runtime::request_limits::ClientLimits;
+    use crate::types::{Instant, Restored, Term};
+
+    #[test]
+    fn a_command_counts_until_it_is_applied_and_durable_or_the_term_of_its_leader_is_over() {
+        let restored = Restored::fresh(Membership::new([NodeId(1)]));
+        let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
+        let status = raft.expect("a valid start").status();
+        let limits = ClientLimits::of_program(9, 9);
+        let held = |role, term, applied, durable| {
+            let permits = |index| {
+                let mut permits = limits.acquire(Share::Proposals, 0).expect("there is room");
+                (EntryId::new(Term(2), Index(index)), permits.split_off_kib())
+            };
+            let unapplied = (1..=4).map(permits).collect();
+            let mut pending = PendingRequests { unapplied, ..PendingRequests::default() };
+            let (applied, durable) = (Index(applied), Index(durable));
+            pending.release_applied(&Status { role, term: Term(term), applied, durable, ..status });
+            pending.unapplied.len() as u64
+        };
+        for (applied, durable) in (0..=5).flat_map(|applied| (0..=5).map(move |it| (applied, it))) {
+            let left = 4 - applied.min(durable).min(4);
+            assert_eq!(held(RoleName::Leader, 2, applied, durable), left);
+            assert_eq!(held(RoleName::Leader, 3, applied, durable), 0, "a later term");
+            assert_eq!(held(RoleName::Follower, 2, applied, durable), 0, "it leads no longer");
         }
     }
 }
