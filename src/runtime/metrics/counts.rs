@@ -16,7 +16,7 @@ use crate::runtime::write_obstacle::{CommitProgress, UnknownDisk, WriteObstacle}
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
 use crate::types::{
     Index, MachineUsage, Membership, NodeId, PeerStatus, QuotaUsage, ReadLevel, RejectReason,
-    RoleCause, RoleName,
+    RoleCause, RoleName, Status,
 };
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
@@ -142,6 +142,32 @@ pub(in crate::runtime) struct DiskCounts {
     pub(in crate::runtime) recording_dropped: Counter,
 }
 
+impl StateGauges {
+    fn set(&self, status: &Status) {
+        self.role.set(status.role.number() as u64);
+        self.term.set(status.term.0);
+        self.leader.set(status.leader.map_or(0, |leader| leader.0));
+        let points = [
+            status.base,
+            status.snapshot,
+            status.applied,
+            status.committed,
+            status.durable,
+            status.last.index,
+        ];
+        for (gauge, index) in self.log.iter().zip(points) {
+            gauge.set(index.0);
+        }
+        self.tail_bytes.set(status.tail_bytes as u64);
+        self.unapplied_bytes.set(status.unapplied_bytes as u64);
+        self.outbox.set(status.outbox_messages as u64);
+        self.reads_waiting.set(status.reads_waiting as u64);
+        self.disk_full.set(status.disk_full.into());
+        self.damaged_entries.set(status.damaged_entries as u64);
+        self.log_uncertain.set(status.is_uncertain.into());
+    }
+}
+
 impl UsageGauges {
     fn set(&self, usage: &MachineUsage) {
         self.sessions.set(usage.sessions);
@@ -192,28 +218,8 @@ impl Counts {
             return;
         }
         let (status, state) = (node.status(), &self.state);
-        state.role.set(status.role.number() as u64);
-        state.term.set(status.term.0);
-        state.leader.set(status.leader.map_or(0, |leader| leader.0));
-        let points = [
-            status.base,
-            status.snapshot,
-            status.applied,
-            status.committed,
-            status.durable,
-            status.last.index,
-        ];
-        for (gauge, index) in state.log.iter().zip(points) {
-            gauge.set(index.0);
-        }
-        state.tail_bytes.set(status.tail_bytes as u64);
-        state.unapplied_bytes.set(status.unapplied_bytes as u64);
-        state.outbox.set(status.outbox_messages as u64);
-        state.reads_waiting.set(status.reads_waiting as u64);
+        state.set(&status);
         state.requests_pending.set(node.requests_pending() as u64);
-        state.disk_full.set(status.disk_full.into());
-        state.damaged_entries.set(status.damaged_entries as u64);
-        state.log_uncertain.set(status.is_uncertain.into());
         state.verification.set(node.verification().number() as u64);
         let versions = [
             (&state.version, node.usage().version),
@@ -358,6 +364,59 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::{Config, Raft};
+    use crate::types::{EntryId, Instant, Restored, Term};
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn each_gauge_has_the_value_of_its_name() {
+        let restored = Restored::fresh(Membership::new([NodeId(1)]));
+        let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
+        let status = Status {
+            term: Term(1),
+            leader: Some(NodeId(2)),
+            base: Index(3),
+            snapshot: Index(4),
+            applied: Index(5),
+            committed: Index(6),
+            durable: Index(7),
+            last: EntryId::new(Term(1), Index(8)),
+            tail_bytes: 9,
+            unapplied_bytes: 10,
+            outbox_messages: 11,
+            reads_waiting: 12,
+            damaged_entries: 13,
+            ..raft.expect("a valid start").status()
+        };
+        let state = StateGauges::default();
+        state.set(&status);
+        let points =
+            std::iter::zip(LOG_POINTS, &state.log).map(|(name, gauge)| (name, gauge.get()));
+        let expected = [
+            ("base", 3),
+            ("snapshot", 4),
+            ("applied", 5),
+            ("committed", 6),
+            ("durable", 7),
+            ("last", 8),
+        ];
+        assert!(points.eq(expected));
+        let gauges = [
+            &state.term,
+            &state.leader,
+            &state.tail_bytes,
+            &state.unapplied_bytes,
+            &state.outbox,
+            &state.reads_waiting,
+            &state.damaged_entries,
+        ];
+        assert_eq!(gauges.map(Gauge::get), [1, 2, 9, 10, 11, 12, 13]);
+        let flags = [(true, false), (false, true)].map(|(disk_full, is_uncertain)| {
+            state.set(&Status { disk_full, is_uncertain, ..status });
+            (state.disk_full.get(), state.log_uncertain.get())
+        });
+        assert_eq!(flags, [(1, 0), (0, 1)]);
+    }
 
     #[test]
     fn the_view_of_a_leader_is_removed_with_its_leadership() {
