@@ -7,7 +7,7 @@ use crate::runs::{replay, run};
 const FRAME_BYTES: usize = 16;
 
 /// Returns the offset, the kind and the length of each block, its frame included.
-fn blocks(recording: &[u8]) -> Vec<(usize, u8, usize)> {
+pub(crate) fn blocks(recording: &[u8]) -> Vec<(usize, u8, usize)> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < recording.len() {
         let length = recording[at + 8..at + 12].try_into().map(u32::from_le_bytes);
@@ -53,11 +53,22 @@ fn every_flipped_bit_is_noticed_and_what_is_before_it_is_replayed() {
     let (whole, error) = replay(&recording);
     assert!(error.is_none());
     let blocks = blocks(&recording);
-    for at in (0..recording.len()).step_by(37).chain(0..64) {
+    let frames =
+        blocks.iter().take(8).flat_map(|(start, ..)| *start * 8..(start + FRAME_BYTES) * 8);
+    let places = (0..recording.len()).step_by(37).map(|at| at * 8 + at % 8);
+    for bit in places.chain(frames) {
+        let at = bit / 8;
         let mut damaged = recording.clone();
-        damaged[at] ^= 1 << (at % 8);
+        damaged[at] ^= 1 << (bit % 8);
         let (parts, error) = replay(&damaged);
         let error = error.unwrap_or_else(|| panic!("a flipped bit at {at} is not noticed"));
+        let is_named = matches!(
+            error.reason,
+            RecordingErrorReason::NotABlock
+                | RecordingErrorReason::Cut { .. }
+                | RecordingErrorReason::Damaged
+        );
+        assert!(is_named, "a flipped bit at {at} is taken for something else: {error}");
         let (block, ..) = blocks.iter().rfind(|(start, ..)| *start <= at).expect("a block");
         assert_eq!(error.offset, *block as u64, "{at}: {error}");
         assert_eq!(parts[..], whole[..parts.len()], "{at}");

@@ -6,6 +6,7 @@ use quorate::raft::Input;
 use quorate::recording::{Contents, RecordingError, RecordingErrorReason, Replay, Replayed, Step};
 use quorate::types::{Acknowledge, Change, Command, NodeId, Restored, Tag};
 
+use crate::damage::blocks;
 use crate::harness::{Cluster, voters};
 
 /// A seeded generator: SplitMix64.
@@ -140,6 +141,78 @@ fn a_replay_takes_the_recorded_steps_of_every_node() {
     assert!(taken > 20_000, "{taken} steps");
     assert!(continued > 100, "{continued} checkpoints were compared");
     assert!(breaks > 200, "{breaks} starts and lost blocks");
+}
+
+/// Returns the files of a recording whose every segment is a file.
+fn files(recording: &[u8]) -> Vec<&[u8]> {
+    let starts = blocks(recording).into_iter().filter(|(_, kind, _)| *kind == 1);
+    let starts: Vec<usize> = starts.map(|(at, ..)| at).collect();
+    let ends = starts[1..].iter().copied().chain([recording.len()]);
+    std::iter::zip(&starts, ends).map(|(start, end)| &recording[*start..end]).collect()
+}
+
+#[test]
+fn the_files_of_a_recording_are_replayed_like_the_whole() {
+    let mut random = Random(7);
+    let mut stopped = 0;
+    for seed in 0..4 {
+        let mut cluster = run(seed, Contents::Hashed);
+        for id in cluster.ids() {
+            let recording = cluster.node_mut(id).finish_recording().to_vec();
+            let (whole, _) = replay(&recording);
+            let is_segment = |part: &Replayed| matches!(part, Replayed::Segment { .. });
+            let mut segments = whole.chunk_by(|_, part| !is_segment(part));
+            let mut replay = Replay::new(&[][..]);
+            let mut is_whole = false;
+            for file in files(&recording) {
+                replay.continue_with(file);
+                let expected = segments.next().expect("each file is a segment");
+                let count = match random.below(3) {
+                    0 => 1 + random.below(expected.len() as u64) as usize,
+                    _ => expected.len() + 1,
+                };
+                let mut parts = Vec::new();
+                for part in replay.by_ref().take(count) {
+                    parts.push(part.unwrap_or_else(|error| panic!("seed {seed}, {id}: {error}")));
+                }
+                if let Some(Replayed::Segment { continues, .. }) = parts.first_mut() {
+                    let Replayed::Segment { continues: expected, .. } = &expected[0] else {
+                        panic!("a file begins a segment")
+                    };
+                    assert_eq!(*continues, *expected && is_whole, "seed {seed}, {id}");
+                    *continues = *expected;
+                }
+                is_whole = parts.len() == expected.len();
+                stopped += u32::from(!is_whole);
+                assert_eq!(parts[..], expected[..parts.len()], "seed {seed}, {id}");
+            }
+            assert!(segments.next().is_none(), "no segment is left");
+        }
+    }
+    assert!(stopped > 20, "{stopped} files were left before their end");
+}
+
+#[test]
+fn a_start_without_a_step_does_not_continue_the_one_before() {
+    let mut cluster = Cluster::new(3);
+    let id = NodeId(1);
+    for _ in 0..2 {
+        cluster.crash(id);
+        cluster.restart(id);
+        cluster.node_mut(id).finish_recording();
+    }
+    let (parts, error) = replay(cluster.node_mut(id).finish_recording());
+    assert!(error.is_none());
+    let segments = parts.iter().filter_map(|part| match part {
+        Replayed::Segment { header, continues } => Some((header.start, *continues)),
+        Replayed::Step(_) => None,
+    });
+    let segments: Vec<_> = segments.collect();
+    for pair in segments.windows(2) {
+        let [(before, _), (start, continues)] = pair else { unreachable!("a pair") };
+        assert!(!continues || before == start, "{segments:?}");
+    }
+    assert!(segments.len() >= 3, "{segments:?}");
 }
 
 #[test]
