@@ -93,18 +93,31 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use std::io::{self, Read};
+
     use super::*;
-    use crate::machine::Proposer;
-    use crate::types::{EntryId, HardState, Membership, NodeId, Restored, SnapshotMeta, Term};
+    use crate::machine::{
+        Machine, Nonce, Proposer, Sequence, SessionId, SessionLimits, StateMachine,
+    };
+    use crate::types::{
+        EntryId, HardState, MachineVersion, Membership, NodeId, Restored, SessionBounds,
+        SnapshotMeta, Term,
+    };
 
     /// Returns a log in which each of the commands is an unapplied entry.
     fn log(commands: impl IntoIterator<Item = Vec<u8>>) -> Log {
-        let entry = |(index, command): (u64, Vec<u8>)| {
-            let command = Request::Plain(&command).encode_for(Proposer::Unnamed);
+        let commands: Vec<_> = commands.into_iter().collect();
+        log_of(&commands.iter().map(|command| Request::Plain(command)).collect::<Vec<_>>())
+    }
+
+    /// Returns a log in which each of the requests is an unapplied entry.
+    fn log_of(requests: &[Request<'_>]) -> Log {
+        let entry = |(index, request): (u64, &Request<'_>)| {
+            let command = request.encode_for(Proposer::Unnamed);
             let id = EntryId::new(Term(1), Index(index));
             Entry { id, payload: Payload::Command(command) }
         };
-        let entries = (1..).zip(commands).map(entry).collect();
+        let entries = (1..).zip(requests).map(entry).collect();
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::new([NodeId(1)]));
         let state = HardState::new(Term(1), None);
         let restored = Restored::with_log(state, Index::ZERO, snapshot, entries);
@@ -132,6 +145,66 @@ mod tests {
         fn take(&self) -> [usize; 2] {
             [0, 1].map(|place| self.0[place].swap(0, Ordering::Relaxed))
         }
+    }
+
+    /// A state machine whose state is the number of calls that change it.
+    struct Changes(u8);
+
+    impl StateMachine for Changes {
+        fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+            self.0 += 1;
+            Vec::new()
+        }
+
+        fn administer(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+            self.apply(index, command)
+        }
+
+        fn query(&self, _: &[u8]) -> Vec<u8> {
+            vec![self.0]
+        }
+
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            Box::new(io::empty())
+        }
+
+        fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn version_max(&self) -> u32 {
+            1
+        }
+
+        fn set_version(&mut self, index: Index, _: u32) {
+            self.apply(index, b"");
+        }
+    }
+
+    #[test]
+    fn a_read_waits_for_each_request_that_changes_the_state() {
+        let (session, sequence) = (SessionId(Index(1)), Sequence::FIRST);
+        let requests = [
+            Request::Register { nonce: Nonce(7), limits: SessionLimits::default() },
+            Request::Plain(b"a"),
+            Request::InSession { session, sequence, acknowledged: sequence, command: b"b" },
+            Request::SetBounds(SessionBounds::default()),
+            Request::Admin(b"c"),
+            Request::RaiseVersion(MachineVersion { user: 1, ..MachineVersion::FIRST }),
+        ];
+        let mut machine = Machine::new(Changes(0));
+        let mut changed = 0;
+        for (through, log) in (1..).map(|count| (count, log_of(&requests[..count]))).take(6) {
+            let before = machine.query(b"");
+            let entry = log.in_memory_after(Index(through as u64 - 1)).next().expect("it is there");
+            machine.apply_entry(entry);
+            let changes = machine.query(b"") != before;
+            changed += u32::from(changes);
+            let found = ReadConflicts::new(ConflictTest::default()).last(Instant::ZERO, &log, b"");
+            let waits = found == Index(through as u64);
+            assert_eq!(waits, changes, "{:?}", requests[through - 1]);
+        }
+        assert_eq!(changed, 4, "a command in each of its forms, and a new version");
     }
 
     #[test]

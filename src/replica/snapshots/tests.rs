@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::raft::Config;
 use crate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
-use crate::types::{Incarnation, Membership, Term};
+use crate::types::{HardState, Incarnation, Membership, Payload, Restored, Term};
 
 const CHUNK_BYTES: u32 = 512;
 
@@ -111,6 +111,43 @@ fn a_snapshot_above_the_limits_of_this_node_is_reported_and_tried_again_later() 
     let counts = failed.each_ref().map(|(_, _, counts)| counts.receive_failed);
     assert_eq!(counts, [1, 2, 2, 3, 3, 4]);
     assert!(failed.iter().all(|(reported, receives, _)| reported.is_none() && !receives));
+}
+
+#[test]
+fn a_snapshot_that_is_not_received_is_reported_once_for_each_reason_since_one_was() {
+    const STEPS: usize = 3;
+    let too_large = AbandonReason::TooLarge { manifest_bytes: 9, manifest_bytes_max: 8 };
+    let steps = [None, Some(AbandonReason::Full), Some(too_large)];
+    let config = config(4096);
+    // Each digit of a number selects a step: a received snapshot, or the reason for a failure.
+    for number in 0..STEPS.pow(4) {
+        let mut store = Store::open(NodeId(2), &config);
+        let (mut snapshots, mut last_reason) = (Snapshots::new(&config, Index::ZERO), None);
+        for step in 0..4_u32 {
+            let failure = &steps[number / STEPS.pow(step) % STEPS];
+            let now = Instant::ZERO.after(Duration::from_secs(10_000) * (step + 1));
+            let last = EntryId::new(Term(1), Index(u64::from(step) + 1));
+            let (root, members) = (Root([step as u8 + 1; 32]), Membership::new([1, 2].map(NodeId)));
+            let meta = SnapshotMeta { root, ..SnapshotMeta::empty(last, members) };
+            store.act(|storage, events| {
+                snapshots.on_offer(now, NodeId(1), &meta, true, storage, events);
+            });
+            assert_eq!(snapshots.receiver.root(), Some(root), "step {step} of {number}");
+            let event = match failure.clone() {
+                None => SnapshotEvent::Received(meta),
+                Some(reason) => SnapshotEvent::Abandoned { last, reason },
+            };
+            let reported = match snapshots.on_event(now, event, 512) {
+                Some(SnapshotProgress::NotReceived(_, reason)) => Some(reason),
+                None | Some(SnapshotProgress::Received(_)) => None,
+                other => panic!("{other:?}"),
+            };
+            store.act(Storage::abandon_snapshot);
+            let is_new = failure.as_ref().filter(|reason| last_reason != Some(*reason)).cloned();
+            assert_eq!(reported, is_new, "step {step} of {number}");
+            last_reason = failure.as_ref();
+        }
+    }
 }
 
 /// Begins to take a snapshot of the node's own state, up to the first bytes of its view.
@@ -247,5 +284,58 @@ fn a_part_that_cannot_be_read_does_not_block_the_next() {
     for by in [1, 3].map(NodeId) {
         assert_eq!(snapshots.sender.start(now), Some(PartRequest { by, root, part }));
         assert!(snapshots.on_event(now, unreadable.clone(), 512).is_none(), "the peer asks again");
+    }
+}
+
+/// Returns a log that has these durable entries in memory.
+fn log(entries: u64) -> Log {
+    let entry = |index| Entry { id: EntryId::new(Term(1), Index(index)), payload: Payload::Noop };
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::new([1, 2].map(NodeId)));
+    let state = HardState::new(Term(1), None);
+    let entries = (1..=entries).map(entry).collect();
+    let restored = Restored::with_log(state, Index::ZERO, snapshot, entries);
+    Log::new(&restored).expect("it is consistent")
+}
+
+#[test]
+fn an_own_snapshot_that_replaces_a_received_one_is_not_replaced_by_the_next_offer() {
+    let config = config(4096);
+    let mut store = Store::open(NodeId(2), &config);
+    let mut snapshots = Snapshots::new(&config, Index::ZERO);
+    let (now, log, members) = (Instant::ZERO, log(9), Membership::new([1, 2].map(NodeId)));
+    let meta = |index| {
+        let last = EntryId::new(Term(1), Index(index));
+        SnapshotMeta { root: Root([index as u8; 32]), ..SnapshotMeta::empty(last, members.clone()) }
+    };
+    snapshots.demand();
+    assert!(snapshots.taker.start(false));
+    snapshots.on_frozen(EntryId::new(Term(1), Index(9)));
+    let offer = |snapshots: &mut Snapshots, store: &mut Store, meta: &SnapshotMeta| {
+        store.act(|storage, events| {
+            snapshots.on_offer(now, NodeId(1), meta, true, storage, events);
+        });
+        snapshots.receiver.last()
+    };
+    assert_eq!(offer(&mut snapshots, &mut store, &meta(9)), Some(meta(9).last));
+    store.act(|storage, events| snapshots.write_frozen(now, &log, storage, events));
+    assert!(snapshots.taker.is_writing(), "the own snapshot does not end earlier");
+    assert_eq!(offer(&mut snapshots, &mut store, &meta(20)), None);
+    assert!(snapshots.taker.is_writing(), "it is still written");
+}
+
+#[test]
+fn an_installed_snapshot_takes_the_place_of_a_damaged_one() {
+    let mut snapshots = Snapshots::new(&config(4096), Index::ZERO);
+    let (log, members) = (log(1), Membership::new([1, 2].map(NodeId)));
+    let entries: Vec<Entry> = log.in_memory_after(Index::ZERO).cloned().collect();
+    for is_installed in [false, true] {
+        snapshots.must_replace = true;
+        if is_installed {
+            let last = EntryId::new(Term(1), Index(9));
+            snapshots.on_installed(&SnapshotMeta::empty(last, members.clone()));
+        }
+        snapshots.count(&entries);
+        assert_eq!(snapshots.taker.start(false), !is_installed, "another one is taken");
+        snapshots.taker.end();
     }
 }
