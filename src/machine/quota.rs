@@ -168,6 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn only_a_command_to_clear_it_ends_an_alarm_and_only_within_the_quota() {
+        let commands = [1, 5, 20].map(QuotaCommand::SetBytes).into_iter();
+        for command in commands.chain([QuotaCommand::ClearAlarm]) {
+            for (used, bytes_max, alarm) in [(0, 3, true), (3, 3, false), (3, 3, true)] {
+                let mut quota = Quota { usage: QuotaUsage { used_bytes: used, bytes_max, alarm } };
+                let is_done = quota.execute(command);
+                let after = quota.usage();
+                let exceeds = used > after.bytes_max;
+                assert_eq!(is_done, command != QuotaCommand::ClearAlarm || !exceeds);
+                let keeps_alarm = alarm && command != QuotaCommand::ClearAlarm;
+                assert_eq!(after.alarm, exceeds || keeps_alarm, "{command:?} {used} {bytes_max}");
+                assert_eq!(after.used_bytes, used, "a command changes no other state");
+            }
+        }
+    }
+
+    #[test]
     fn encoded_quotas_and_commands_decode_to_themselves() {
         let mut quota = quota(10);
         assert!(quota.admit(0, 8) && !quota.admit(0, 3));

@@ -199,6 +199,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_read_is_answered_exactly_while_a_read_lease_could_be_granted() {
+        let mut config = Config::new(NodeId(1));
+        config.lease = Some(Lease { drift_ppm: 1_000, read_leases: true });
+        let mut lease = LeaderLease::default();
+        lease.begin_round(3, Instant(10), 0);
+        let end = lease.end_of(&config, 3).expect("the round is recorded");
+        for now in [10, end.0 - 1, end.0, end.0 + 1].map(Instant) {
+            let is_valid = now < end;
+            for level in [ReadLevel::Lease, ReadLevel::Replica] {
+                let fresh = lease.freshness(level, &config, 3, now);
+                assert_eq!(fresh.is_some(), is_valid, "{level:?} at {now:?}");
+            }
+            assert_eq!(lease.grantable(&config, 3, false, now).is_some(), is_valid);
+            assert_eq!(lease.grantable(&config, 3, true, now), None, "a transfer is under way");
+        }
+        let age = ReadLevel::Bounded(Duration::from_nanos(5));
+        let fresh = |now| lease.freshness(age, &config, 3, Instant(now));
+        assert_eq!(fresh(15), Some(Freshness::Within(Duration::from_nanos(5))));
+        assert_eq!(fresh(16), None, "the bound is exceeded");
+    }
+
+    #[test]
     fn rounds_before_the_last_confirmed_one_are_forgotten() {
         let mut lease = LeaderLease::default();
         for round in 1..=200 {
