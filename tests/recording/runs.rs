@@ -193,29 +193,6 @@ fn the_files_of_a_recording_are_replayed_like_the_whole() {
 }
 
 #[test]
-fn a_start_without_a_step_does_not_continue_the_one_before() {
-    let mut cluster = Cluster::new(3);
-    let id = NodeId(1);
-    for _ in 0..2 {
-        cluster.crash(id);
-        cluster.restart(id);
-        cluster.node_mut(id).finish_recording();
-    }
-    let (parts, error) = replay(cluster.node_mut(id).finish_recording());
-    assert!(error.is_none());
-    let segments = parts.iter().filter_map(|part| match part {
-        Replayed::Segment { header, continues } => Some((header.start, *continues)),
-        Replayed::Step(_) => None,
-    });
-    let segments: Vec<_> = segments.collect();
-    for pair in segments.windows(2) {
-        let [(before, _), (start, continues)] = pair else { unreachable!("a pair") };
-        assert!(!continues || before == start, "{segments:?}");
-    }
-    assert!(segments.len() >= 3, "{segments:?}");
-}
-
-#[test]
 fn commands_are_recorded_only_if_they_are_kept() {
     let secret = "the content of a long command";
     for (contents, is_kept) in [(Contents::Hashed, false), (Contents::Kept, true)] {
