@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_its_value_and_its_bound() {
-        let cases: [(fn(&mut ClientConfig), &str); 7] = [
+        type Change = fn(&mut ClientConfig);
+        let cases: [(Change, &str); 7] = [
             (|config| config.addresses.clear(), "no node addresses are configured"),
             (|config| config.addresses = vec!["a".into()], "\"a\" is not an address: write host"),
             (|config| config.requests_max = 0, "requests_max is zero: it must be positive"),
