@@ -137,10 +137,10 @@ pub struct NetworkConfig {
 pub struct ServiceConfig {
     /// The maximum number of requests of one connection whose replies are not written yet. At the
     /// limit, the node reads no further request from the connection until a reply is written. If
-    /// no pending request of the connection has an outcome for a second, the node reads up to 16
-    /// more: it executes orders and reports, so that an administrator can end a pending request,
-    /// and rejects the others as overload. A connection on which a node forwards proposals may have
-    /// `requests_per_origin_max` more.
+    /// no pending request of an administrator's connection has an outcome for a second, the node
+    /// reads up to 16 more: it executes orders and reports, so that the administrator can end a
+    /// pending request, and rejects the others as overload. A connection on which a node forwards
+    /// proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
     /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least

@@ -72,7 +72,10 @@ impl StorageConfig {
     /// A [`StorageConfigError`] that names the field that is out of its bounds.
     pub fn check(&self) -> Result<(), StorageConfigError> {
         let check = StorageConfigError::check;
-        let record = self.command_bytes_max.saturating_add(Self::ENTRY_BYTES);
+        let commands = 0..=FLUSH_BYTES_MAX - Self::ENTRY_BYTES as u64;
+        let reason = "to fit in a flush with its headers";
+        check("command_bytes_max", self.command_bytes_max as u64, commands, reason)?;
+        let record = self.command_bytes_max + Self::ENTRY_BYTES;
         let flush = record as u64..=FLUSH_BYTES_MAX;
         let reason = "to hold a command of command_bytes_max bytes and its headers";
         check("flush_bytes_max", self.flush_bytes_max as u64, flush, reason)?;
@@ -148,7 +151,7 @@ mod tests {
             assert!(error.to_string().starts_with(&format!("{field} is {value}: ")), "{error}");
         }
         let config = StorageConfig { command_bytes_max: usize::MAX, ..StorageConfig::default() };
-        assert_eq!(config.check().expect_err("no flush holds it").field, "flush_bytes_max");
+        assert_eq!(config.check().expect_err("no flush holds it").field, "command_bytes_max");
         let config = StorageConfig { spare_segments: 0, ..StorageConfig::default() };
         let error = config.check().expect_err("none is spare").to_string();
         assert_eq!(error, "spare_segments is 0: it must be from 1 to 65536");

@@ -217,8 +217,8 @@ impl FileAction {
     }
 }
 
-// The name of the file in the directory.
 texts! {
+    /// Writes the name of the file in the directory.
     FileName:
     Self::Superblock => "superblock";
     Self::Segment(number) => "log-{number:016x}";

@@ -252,7 +252,7 @@ pub(crate) struct ShrinkArguments {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
     /// Number of repetitions of each measurement; the fastest run of each seed counts
-    #[arg(long, value_name = "N", default_value = "3", value_parser = values::threads)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::items)]
     pub(crate) repetitions: NonZeroUsize,
     /// Print the measurements as JSON
     #[arg(long)]

@@ -24,7 +24,7 @@ pub(crate) struct AutoArguments {
     #[arg(long, value_name = "MODULE,..", value_delimiter = ',', requires = "auto")]
     pub(crate) module: Vec<String>,
     /// Measure only this many mutants of each module, drawn at random
-    #[arg(long, value_name = "N", value_parser = values::threads, requires = "auto")]
+    #[arg(long, value_name = "N", value_parser = values::items, requires = "auto")]
     pub(crate) sample: Option<NonZeroUsize>,
     /// Seed of the random choice of --sample
     #[arg(

@@ -155,10 +155,16 @@ pub(crate) fn count(text: &str) -> Result<NonZeroU64, String> {
     number(1..=u64::MAX)(text)
 }
 
-/// Parses a number of threads, or of repetitions.
+/// Parses a number of threads.
 pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     let threads = number::<usize>(1..=4096)(text)?;
     Ok(NonZeroUsize::new(threads).expect("it is at least 1"))
+}
+
+/// Parses the number of things that a command does, at least one.
+pub(crate) fn items(text: &str) -> Result<NonZeroUsize, String> {
+    let items = number::<usize>(1..=u32::MAX.into())(text)?;
+    Ok(NonZeroUsize::new(items).expect("it is at least 1"))
 }
 
 /// Parses the name of a node: `n3`.

@@ -18,8 +18,7 @@ pub enum ClientError {
     NotExecuted(AttemptError),
     /// No node accepts the client as it is configured: every address that is reachable is not that
     /// of a node, or its node belongs to another cluster, encrypts differently, or does not trust
-    /// the certificate. A retry fails
-    /// again unless the configuration changes.
+    /// the certificate. A retry fails again unless the configuration changes.
     #[error("no node accepts this client: {address}: {error}")]
     Mismatch {
         /// The address of the node.

@@ -18,8 +18,8 @@ use crate::runtime::transport::other_protocol::SIGN_BYTES;
 /// stream has no more.
 const TURN_BYTES: usize = 64 << 10;
 
-/// The bytes that the first read of a stream returned, at most as many as show which protocol the
-/// remote speaks.
+/// The first bytes of a stream, as many as show which protocol the remote speaks; unset until they
+/// have arrived.
 pub(super) type FirstBytes = Arc<OnceLock<Vec<u8>>>;
 
 /// A stream, and the count of the bytes that were read from it.
@@ -28,6 +28,8 @@ pub(super) struct CountedStream<S> {
     stream: S,
     received: Arc<AtomicU64>,
     first: FirstBytes,
+    /// The bytes of `first` that have arrived.
+    arrived: Vec<u8>,
     /// The number of bytes since other tasks could run.
     in_turn: usize,
 }
@@ -36,8 +38,14 @@ impl<S> CountedStream<S> {
     /// Returns the stream, and its count, which begins at zero.
     pub(super) fn new(stream: S) -> (CountedStream<S>, Arc<AtomicU64>) {
         let received = Arc::<AtomicU64>::default();
-        let (first, in_turn) = (FirstBytes::default(), 0);
-        (CountedStream { stream, received: Arc::clone(&received), first, in_turn }, received)
+        let counted = CountedStream {
+            stream,
+            received: Arc::clone(&received),
+            first: FirstBytes::default(),
+            arrived: Vec::new(),
+            in_turn: 0,
+        };
+        (counted, received)
     }
 
     /// Returns a handle to the first bytes, which stays valid when the stream is dropped.
@@ -64,9 +72,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         };
         let count = buffer.filled().len() - before;
         self.in_turn += count;
-        if count > 0 {
-            let new = &buffer.filled()[before..];
-            self.first.get_or_init(|| new.iter().copied().take(SIGN_BYTES).collect());
+        // The first bytes may arrive one at a time.
+        let missing = SIGN_BYTES - self.arrived.len();
+        if missing > 0 {
+            self.arrived.extend(buffer.filled()[before..].iter().take(missing));
+            if self.arrived.len() == SIGN_BYTES {
+                self.first.get_or_init(|| self.arrived.clone());
+            }
         }
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(read)
@@ -110,6 +122,16 @@ mod tests {
     use tokio::io::{AsyncReadExt, repeat};
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_first_bytes_may_arrive_in_parts() {
+        let (mut stream, _) = CountedStream::new(b"H".chain(&b"TTP/1.1"[..]));
+        let first = stream.first_bytes();
+        stream.read_u8().await.expect("the stream has a byte");
+        assert_eq!(first.get(), None);
+        stream.read_exact(&mut [0; 7]).await.expect("the stream has seven more");
+        assert_eq!(first.get().map(Vec::as_slice), Some(&b"HTTP"[..]));
+    }
 
     #[tokio::test]
     async fn other_tasks_run_although_the_stream_has_more() {

@@ -280,7 +280,7 @@ impl SnapshotConfig {
         let chunk_max = CHUNK_BYTES_MAX.into();
         check("snapshots.chunk_bytes", self.chunk_bytes, CHUNK_BYTES_MIN, chunk_max, "")?;
         let (bytes, min) = (self.manifest_bytes_max, self.chunk_bytes.max(MANIFEST_BYTES_MIN));
-        let reason = "the size of one chunk";
+        let reason = "and at least the size of one chunk";
         check("snapshots.manifest_bytes_max", bytes, min, u64::MAX, reason)?;
         for (field, value) in [
             ("snapshots.window", self.window),

@@ -23,7 +23,7 @@ pub(crate) struct InspectFlags {
     directory: PathBuf,
     /// Also list log entries, from this index on
     #[arg(long, value_name = "INDEX", num_args = 0..=1, default_missing_value = "1",
-        value_parser = number::<u64>(1..=u64::MAX))]
+        value_parser = number::<u64>(0..=u64::MAX))]
     entries: Option<u64>,
     /// Maximum number of entries to list
     #[arg(long, value_name = "N", default_value_t = 100, requires = "entries",
