@@ -157,7 +157,7 @@ fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
     let of = |flags: &[&str]| nodes.quorate(&[&serve[..], flags].concat());
     let text = "--segment-size: it is 4194304 bytes: it must be a multiple of 4KiB from 4140KiB";
     of(&["--segment-size", "4MiB"]).fails_with(2, text);
-    let text = "--spare-segments: it is 0: it must be from 1 to 65536";
+    let text = "'--spare-segments <N>': `0` is not a whole number from 1 to 65536";
     of(&["--spare-segments", "0"]).fails_with(2, text);
     let text = "--recording-size: it is 1 bytes: it must be 0, for no recording, or at least \
                 1024KiB";

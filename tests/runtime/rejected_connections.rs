@@ -127,6 +127,7 @@ async fn bytes_that_are_no_frames_are_rejected() {
     client.write(b"SSH-2.0-client\r\n").await;
     assert_eq!(client.read_frame().await, None);
     node.wait_rejected(ConnectionRejectReason::OtherProtocol).await;
+    let node = Node::start(|_| ()).await;
     let mut peer = Raw::connect(node.server.address()).await;
     let mut bytes = Vec::new();
     encode(&request(2, 1), &mut bytes).expect("the packet is short");
