@@ -8,8 +8,8 @@ use crate::types::{Membership, NodeId, Voters};
 /// number.
 ///
 /// With acknowledged indices this is the commit index (Raft §5.3), with heartbeat rounds the last
-/// confirmed round (thesis §6.4), and with contact times the last contact to a quorum (thesis
-/// §6.2). `u64::MAX` if the membership has no voter.
+/// confirmed round (thesis §6.4), and with contact times the last contact with a quorum
+/// (thesis §6.2). `u64::MAX` if the membership has no voter.
 ///
 /// # Panics
 /// If a voter set has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a

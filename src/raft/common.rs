@@ -393,8 +393,8 @@ impl Common {
         journal.evict(config.tail_bytes_max);
     }
 
-    /// Panics if a read waits for an index that this node does not know to be committed. Only for a
-    /// node that knows no leader.
+    /// Panics if a read waits for an index that this node does not know to be committed. Not for a
+    /// follower, whose reads may rely on what its leader has committed.
     pub(crate) fn assert_reads_are_committed(&self) {
         let last = self.reads.last_index();
         let committed = self.log().committed();

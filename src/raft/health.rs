@@ -1,4 +1,5 @@
-//! The faults of the node's own disk and state machine that its driver has reported.
+//! The faults that the node's driver has reported, and the node's recoveries from damage and
+//! uncertainty.
 
 use crate::raft::repair::state::Repair;
 use crate::raft::uncertain::state::LogEndRequest;

@@ -1,4 +1,4 @@
-//! The invariants of a node that hold between any two steps.
+//! The invariants of a node that hold between any two steps, and what the node waits for.
 
 use crate::raft::{Raft, Role};
 

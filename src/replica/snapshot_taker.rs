@@ -119,8 +119,8 @@ impl SnapshotTaker {
         was_reading
     }
 
-    /// Returns true if the driver's answer, which has just arrived, is to a request for a snapshot
-    /// that has ended. The driver answers in the order of the requests.
+    /// Counts the driver's answer, which has just arrived. Returns true if it is to a request for a
+    /// snapshot that has ended. The driver answers in the order of the requests.
     fn is_stale_answer(&mut self) -> bool {
         let is_stale = self.stale_answers > 0;
         self.stale_answers -= u32::from(is_stale);

@@ -103,7 +103,7 @@ pub enum Event {
     /// The superblock durably names this snapshot as the current one; the entries that it covers
     /// may be compacted.
     SnapshotRecorded(SnapshotMeta),
-    /// An event of a snapshot that is taken, received, served or kept.
+    /// An event of a snapshot that is being taken, received or served, or of a kept one.
     Snapshot(SnapshotEvent),
     /// The file system has no room for spare segments (true), or has room again (false). Writes
     /// continue until the last spare segment is full.

@@ -100,7 +100,7 @@ pub enum HelloError {
     Address {
         /// The id of this node.
         expected: NodeId,
-        /// The node that the other one expected.
+        /// The node to which the other node expected to connect.
         found: NodeId,
     },
     /// The other node has this node's own id.

@@ -83,7 +83,7 @@ fn flip(directory: &Path, flushes: impl Iterator<Item = u64>) {
 fn killed_nodes_with_damaged_entries_repair_one_another() {
     let mut nodes = started(40);
     (1..=3).for_each(|id| nodes.kill(id));
-    // Each node loses other entries, among them the last of a flush.
+    // Each node loses different entries. Each of them is the last one of its flush.
     for id in 1..=3 {
         flip(&nodes.directory(id), (3 + 10 * (id - 1)..).take(8));
         let found = nodes.quorate(&["inspect", &format!("d{id}")]);

@@ -61,7 +61,7 @@ impl Fixtures {
 
     /// Adds a value that is text, which is kept as it is. `read` is as in [`Fixtures::value`].
     pub(crate) fn text(&mut self, name: &str, written: &str, read: impl FnOnce(&str)) {
-        assert!(!written.contains(NEWLINE), "{name}: a sign of its own stands for a new line");
+        assert!(!written.contains(NEWLINE), "{name}: `{NEWLINE}` stands for a new line");
         let line = written.replace('\n', NEWLINE);
         self.add(name, format!("{name} : {line}"));
         match line_of(&self.text, name, " : ") {
@@ -109,7 +109,8 @@ impl Fixtures {
         };
         assert!(
             changed.is_empty(),
-            "{file}: the bytes changed of {}.\n{what_to_do} (docs/FORMAT.md, Versions):\n{COMMAND}",
+            "{file}: the bytes of these values changed: {}.\n{what_to_do} (docs/FORMAT.md, \
+             Versions):\n{COMMAND}",
             changed.join(", ")
         );
         let new = new.join(", ");

@@ -127,7 +127,7 @@ impl Cluster {
         self.safety.check_logs(&self.nodes);
     }
 
-    /// Delivers messages until there are none, held or not.
+    /// Delivers messages until there are none, even while the network is held.
     pub(crate) fn run(&mut self) {
         while self.deliver_next() {}
     }
@@ -279,7 +279,7 @@ impl Cluster {
         }
     }
 
-    /// Advances every node's clock by `span`, with every message delivered at each tick.
+    /// Advances every node's clock by `span`, rounded up to whole ticks, as [`Cluster::tick_all`].
     pub(crate) fn pass(&mut self, span: Duration) {
         self.tick_all(span.as_millis().div_ceil(TICK.as_millis()) as u32);
     }

@@ -1,5 +1,5 @@
-//! Requests and replies of clients: a sample of every kind, and arbitrary ones, which round-trip
-//! through their encoding.
+//! Requests of clients and the replies to them: a sample of every kind, and arbitrary ones, which
+//! round-trip through their encoding.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -434,7 +434,7 @@ fn a_request_at_its_bound_round_trips_and_a_longer_one_is_rejected() {
 }
 
 #[test]
-fn a_duration_longer_than_the_wire_has_is_shortened() {
+fn a_duration_that_is_too_long_for_the_wire_is_shortened() {
     let read = |age| RequestBody::Read { level: ReadLevel::Bounded(age), query: b"x".to_vec() };
     let frame = request_frame(&ClientRequest { number: 1, body: read(Duration::MAX) });
     let longest = Duration::from_nanos(u64::MAX);
@@ -508,7 +508,7 @@ fn any_request() -> impl Strategy<Value = ClientRequest> {
     (any::<u64>(), body).prop_map(|(number, body)| ClientRequest { number, body })
 }
 
-/// Every kind of request is drawn, so that the properties below hold for all of them.
+/// Every kind of request is drawn, so that the properties below are tested with all of them.
 #[test]
 fn every_kind_of_request_is_drawn() {
     let mut runner = TestRunner::deterministic();

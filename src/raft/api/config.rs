@@ -44,7 +44,7 @@ pub struct Config {
     pub commit_delay: Duration,
     /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
-    /// Whether a leader without contact to a quorum steps down (thesis §6.2).
+    /// Whether a leader without contact with a quorum steps down (thesis §6.2).
     pub check_quorum: bool,
     /// Whether a node rejects vote requests if it has heard from a leader within the last
     /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
@@ -139,8 +139,8 @@ pub struct Suspension {
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct Survivor {
     /// The silence after which a node counts as dead; at least four times `election_timeout_max`.
-    /// It must exceed both twice the longest pause of a process and the longest delay of a message
-    /// plus a heartbeat interval.
+    /// It must exceed twice the longest pause of a process. It must also exceed the sum of the
+    /// longest delay of a message and a heartbeat interval.
     pub after: Duration,
 }
 

@@ -282,9 +282,9 @@ impl Ballot {
         if log.membership().is_empty() {
             return Some(MessageRejectReason::NoMembership);
         }
-        let is_behind = (last < log.last()).then_some(MessageRejectReason::LogBehind);
+        let behind = (last < log.last()).then_some(MessageRejectReason::LogBehind);
         let lacks_committed = last.index < self.known_committed(log);
-        is_behind.or(lacks_committed.then_some(MessageRejectReason::LacksCommitted))
+        behind.or(lacks_committed.then_some(MessageRejectReason::LacksCommitted))
     }
 
     /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is

@@ -7,8 +7,8 @@ use crate::raft::api::config::Config;
 use crate::raft::election::jitter::Jitter;
 use crate::types::{Instant, Membership};
 
-/// The source of election timeouts, and the time before which this node, as leader, suspends no
-/// voter.
+/// The source of election timeouts, and the time before which this node, as leader, neither
+/// suspends nor readmits a voter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Timing {

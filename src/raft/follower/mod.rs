@@ -503,8 +503,8 @@ impl Follower {
     }
 }
 
-/// Truncates the log before `first` if it has that index, and appends those of the given entries
-/// that begin at `first`.
+/// Removes the log's entries from `first` on, if there are any, and appends the given entries from
+/// `first` on.
 #[inline]
 fn append_from(common: &mut Common, mut entries: Entries, first: Index) {
     assert!(first > common.log().committed(), "no committed entry is replaced");

@@ -1,4 +1,4 @@
-//! Messages that wait for the disk: the only place that decides when a message may leave.
+//! The messages that wait for the disk. Only this file decides when a message may leave.
 //!
 //! A message must not reveal a term or a vote that a crash could still undo (Raft §5.1, §5.2), and
 //! an acknowledgement must not reveal an entry that a crash could undo (Raft §5.3). A message
@@ -104,7 +104,7 @@ impl Outbox {
         self.hard_state.is_some() || self.install.is_some() || !self.entries.is_empty()
     }
 
-    /// Returns the write of the current step, which [has one](Outbox::has_write).
+    /// Returns the write of the current step. The step must [have one](Outbox::has_write).
     #[inline]
     pub(crate) fn submit(&mut self, committed: Index, now: Instant) -> Write {
         assert!(self.has_write(), "a write has content");

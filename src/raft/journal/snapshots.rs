@@ -11,8 +11,8 @@ use crate::raft::common::Common;
 use crate::raft::screen;
 use crate::types::{Body, Index, Membership, NodeId, SnapshotMeta};
 
-/// Records a snapshot taken of this node's state machine and compacts the log through `base`.
-/// Ignores it if the node has a later snapshot.
+/// Records a snapshot taken of this node's state machine, and compacts the log through `base`; or
+/// records the snapshot that the disk has adopted. Ignores it if the node has a later snapshot.
 pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     let last = meta.last;
     assert!(base <= last.index, "contract: only entries that a snapshot covers are compacted");

@@ -100,8 +100,8 @@ impl ChangeInProgress {
         };
         let result = if after.is_staged() { after.target() } else { after.incoming() };
         let is_missing = |id: &NodeId| !old.contains(id) && !result.contains(id);
-        let is_left = |id: &NodeId| !new.contains(id) && result.contains(id);
-        let is_cancelled = new.iter().any(is_missing) || old.iter().any(is_left);
+        let is_kept = |id: &NodeId| !new.contains(id) && result.contains(id);
+        let is_cancelled = new.iter().any(is_missing) || old.iter().any(is_kept);
         if is_cancelled && !before.is_settled() && self.tag.is_some() {
             assert!(self.cancelled_tag.is_none(), "a change is cancelled once");
             self.cancelled_tag = self.tag.take();

@@ -47,7 +47,7 @@ impl Leader {
         self.lease.assert_invariants(self.round, now);
         let withholds = common.ballot.vote_lease() >= common.config().vote_lease_span();
         let holds_none = self.lease.read_leases_end().is_none();
-        assert!(holds_none || withholds, "a crash does not end the vote lease for the read leases");
+        assert!(holds_none || withholds, "the stored vote lease covers the read leases");
         self.change.assert_invariants(common, &self.peers);
         self.transfers.assert_invariants(common.id());
         self.unapplied.assert_invariants(common.log());

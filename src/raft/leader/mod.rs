@@ -563,7 +563,7 @@ impl Leader {
         self.quorum_reached(common, self.round, |peer| peer.acked_round())
     }
 
-    /// Panics if a read waits for nothing that will end its wait.
+    /// Panics if nothing that this leader waits for would end the wait of a read.
     pub(crate) fn assert_reads_wait(&self, common: &Common) {
         let is_queued = !self.reads.has_early() || !self.has_committed_in_term(common);
         assert!(is_queued, "an early read is queued at the first commit of the term");

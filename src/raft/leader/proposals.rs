@@ -101,13 +101,13 @@ pub(crate) fn accept(
 ) {
     let (term, mut last) = (common.term(), common.log().last().index);
     let default = Acknowledge::Default.resolved(common.log().membership());
-    let is_blocked = transferring.then_some(RejectReason::Transferring);
+    let blocked = transferring.then_some(RejectReason::Transferring);
     let entries = requests.into_iter().filter_map(|Proposal { tag, acknowledge, command }| {
         let is_default = acknowledge == Acknowledge::Default;
         let acknowledge = if is_default { default } else { acknowledge };
         let waits_for_all = acknowledge == Acknowledge::AllLive;
         let all_live = if waits_for_all { proposals.all_live_count() } else { 0 };
-        let reason = reject_reason(common, is_blocked, unapplied, command.len(), all_live);
+        let reason = reject_reason(common, blocked, unapplied, command.len(), all_live);
         if let Some(reason) = reason {
             common.reject(tag, reason);
             return None;

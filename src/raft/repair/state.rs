@@ -9,7 +9,8 @@ use crate::types::{EntryId, Index, Instant, Membership, NodeId};
 /// The maximum of [`Repair::doublings`] and of [`Repair::rounds`].
 const DOUBLINGS_MAX: u32 = 4;
 
-/// The repair under way. It is empty while no entry is damaged.
+/// The repair under way. While no entry is damaged, it has no requests, but a write or an adoption
+/// may still be under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Repair {

@@ -151,7 +151,7 @@ fn an_entry_that_no_member_has_is_requested_less_and_less_often() {
     assert_eq!(step(&mut raft, now, Input::Repaired(vec![id(3)])), ["RequestEntries"]);
     step(&mut raft, now, reply(2, Vec::new(), None));
     assert_eq!(waits_between_failed_requests(&mut raft, 3), [1, 2, 2]);
-    // So does another damaged one.
+    // Another entry that is found damaged also makes the waits short again.
     let now = raft.deadline();
     assert_eq!(step(&mut raft, now, damaged(2)), [""; 0], "a request was sent just now");
     step(&mut raft, now, reply(2, Vec::new(), None));

@@ -341,7 +341,7 @@ fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
         host.step(Input::TakeSnapshot);
         host.run_disk();
         host.end_snapshot();
-        assert_eq!(host.snapshot(), Index(0), "the other one may still arrive");
+        assert_eq!(host.snapshot(), Index(0), "the offered snapshot may still arrive");
         if gets_gone {
             let root = host.requested.expect("a part was requested");
             let (from, to, body) = (NodeId(1), NodeId(2), SnapshotTransferBody::Gone);

@@ -143,8 +143,8 @@ fn a_snapshot_that_is_not_received_is_reported_once_for_each_reason_since_one_wa
                 other => panic!("{other:?}"),
             };
             store.act(Storage::abandon_snapshot);
-            let is_new = failure.as_ref().filter(|reason| last_reason != Some(*reason)).cloned();
-            assert_eq!(reported, is_new, "step {step} of {number}");
+            let new = failure.as_ref().filter(|reason| last_reason != Some(*reason)).cloned();
+            assert_eq!(reported, new, "step {step} of {number}");
             last_reason = failure.as_ref();
         }
     }

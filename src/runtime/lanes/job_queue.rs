@@ -16,8 +16,8 @@ pub(super) struct Job<T> {
 /// When a job is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobOrder {
-    /// After the earlier jobs in order and barriers, and before every job that takes turns, even if
-    /// that was queued earlier.
+    /// After the last barrier and the earlier jobs in order, and before every job that takes turns
+    /// and was queued since that barrier, even if it was queued earlier.
     InOrder,
     /// After every job that was queued before it, and before every one that is queued later.
     Barrier,

@@ -35,7 +35,7 @@ pub struct SnapshotConfig {
     pub manifest_bytes_max: u32,
 }
 
-/// An event of a snapshot that is taken, received, served or kept.
+/// An event of a snapshot that is being taken, received or served, or of a kept one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
     /// The snapshot being taken is ready for its next chunk, or its end.

@@ -5,8 +5,8 @@ use crate::storage::snapshots::common::Purpose;
 use crate::types::EntryId;
 
 impl Snapshots {
-    /// Returns the last entry of the snapshot that is taken or received, and whether it is
-    /// received.
+    /// Returns the last entry of the snapshot that is being taken or received, and whether it is
+    /// being received.
     pub(crate) fn in_progress(&self) -> Option<(EntryId, bool)> {
         self.work.as_ref().map(|work| (work.last(), work.is_received()))
     }

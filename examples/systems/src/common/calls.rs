@@ -55,10 +55,11 @@ impl<'a> Calls<'a> {
             Some(address) => self.client.read_at(address, level, query).await?,
             None => self.client.read(level, query).await?,
         };
-        self.decode(&reply.answer)
+        self.answered(&reply.answer)
     }
 
-    fn decode<R: DeserializeOwned>(&self, reply: &[u8]) -> CommandResult<R> {
+    /// Calls `on_reply`, because a node has replied, and decodes the answer to a read.
+    fn answered<R: DeserializeOwned>(&self, reply: &[u8]) -> CommandResult<R> {
         (self.on_reply)();
         codec::decode(reply).ok_or_else(CommandError::unexpected_reply)
     }
@@ -80,7 +81,8 @@ pub fn checked(request: &[u8]) -> CommandResult<&[u8]> {
     Ok(request)
 }
 
-/// Decodes the reply to a proposal, which was executed.
+/// Decodes the reply to a proposal. The proposal was executed, so the outcome of an invalid reply
+/// is unknown, and not rejected.
 fn proposal_reply<R: DeserializeOwned>(reply: &[u8]) -> CommandResult<R> {
     codec::decode(reply).ok_or_else(CommandError::unknown_reply)
 }

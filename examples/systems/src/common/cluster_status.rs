@@ -39,8 +39,8 @@ pub fn print_members(
     let report = report(connection)?;
     let mut all_well = report.status.role == RoleName::Leader;
     // The casting vote decides an even split once its membership change is complete.
-    let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
-    let casting = agreed.and_then(|membership| membership.incoming().casting());
+    let settled = Some(&report.membership).filter(|membership| membership.is_settled());
+    let casting = settled.and_then(|membership| membership.incoming().casting());
     let client = connection.client.with_deadline(ANSWER_MAX.min(connection.deadline));
     for member in report.membership.members() {
         let address = member.address.as_str();
