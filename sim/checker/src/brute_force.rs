@@ -16,8 +16,8 @@ pub fn linearizable<M: Model>(model: &M, part: Subhistory<'_, M::Op, M::Ret>) ->
     assert!(part.len() <= 128, "this is for small histories");
     let operations: Vec<&Operation<M::Op, M::Ret>> = part.iter().map(|(_, it)| it).collect();
     let bits = |is_known: bool| {
-        let are = |place: &usize| operations[*place].ret().is_some() == is_known;
-        (0..operations.len()).filter(are).fold(0, |bits, place| bits | 1 << place)
+        let is_selected = |place: &usize| operations[*place].ret().is_some() == is_known;
+        (0..operations.len()).filter(is_selected).fold(0, |bits, place| bits | 1 << place)
     };
     // The reached states, each with the operations that have not taken effect yet: those that must,
     // and those that may.
@@ -25,7 +25,9 @@ pub fn linearizable<M: Model>(model: &M, part: Subhistory<'_, M::Op, M::Ret>) ->
     let mut seen: HashMap<u128, HashMap<M::State, Vec<u128>, FixedState>, FixedState> =
         HashMap::default();
     while !reached.is_empty() {
-        let mut with_one_more = Vec::new();
+        // The states after one more optional operation. Those with fewer optional operations come
+        // first, so that they cover the others.
+        let mut with_one_more_optional = Vec::new();
         while let Some((state, must, may)) = reached.pop() {
             if must == 0 {
                 return true;
@@ -48,10 +50,11 @@ pub fn linearizable<M: Model>(model: &M, part: Subhistory<'_, M::Op, M::Ret>) ->
                 reached.extend(after(place).map(|after| (after, must & !(1 << place), may)));
             }
             for place in places(may) {
-                with_one_more.extend(after(place).map(|after| (after, must, may & !(1 << place))));
+                with_one_more_optional
+                    .extend(after(place).map(|after| (after, must, may & !(1 << place))));
             }
         }
-        reached = with_one_more;
+        reached = with_one_more_optional;
     }
     false
 }

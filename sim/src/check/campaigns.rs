@@ -39,8 +39,8 @@ struct Named {
 /// The campaign of one node in one term.
 #[derive(Clone, Copy, Debug, Default)]
 struct Campaign {
-    /// The most up-to-date last entry of its log that its requests for pre-votes named; `vote_last`
-    /// is the same of its requests for votes.
+    /// The most up-to-date last entry of its log that its requests for pre-votes have named;
+    /// `vote_last` is the one that its requests for votes have named.
     pre_vote_last: EntryId,
     /// The highest last index of its log that a request for pre-votes named.
     pre_vote_index: Index,

@@ -33,7 +33,7 @@ struct Machine {
     /// The index at which the state machine started, and the last one that it has applied.
     from: Index,
     applied: Index,
-    /// Whether the node has computed a digest at each of these indices.
+    /// Whether the node has computed a digest at every index that it has reached since its start.
     is_known: bool,
     /// The last index that was applied when the node last compared its state.
     compared: Index,
@@ -103,8 +103,8 @@ impl Rule for Comparisons {
         Ok(())
     }
 
-    /// Checks a reply: the node must know the digest at a multiple of the interval, and at one of
-    /// the last indices, and it must be the digest of the state at that index.
+    /// Checks a reply: the digest in it is that of the state at the index. The node must know the
+    /// digest if the index is a recent multiple of the interval, or less than an interval ago.
     fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
         let (index, state_digest) = match comparison.body {
             ComparisonBody::WantSnapshot { after } => {

@@ -212,8 +212,8 @@ impl Deadlines {
 
 impl Stabilization {
     /// The most that the core may have to send, write and apply: all entries from the lowest
-    /// applied index to the end of the longest log, and a snapshot for each peer if a node
-    /// `needs_snapshot`.
+    /// applied index to the end of the longest log and, if a node `needs_snapshot`, five snapshots
+    /// for each node.
     fn volume(&self, known: &Known, needs_snapshot: bool) -> Volume {
         let model = &known.model;
         let longest = model.nodes.iter().map(|node| &node.memory.log).max_by_key(|log| log.last());

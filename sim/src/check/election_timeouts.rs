@@ -34,7 +34,8 @@ struct Node {
     maybe_heard: Option<Instant>,
     /// When it last led.
     led: Option<Instant>,
-    /// When it last heard from a leader, voted for another node or changed its role.
+    /// When it last heard from a leader, voted for another node, changed its role or began another
+    /// election.
     waits_since: Option<Instant>,
     /// The delay that voters of a higher priority added to its election timeout at that time.
     handicap: Duration,
@@ -297,7 +298,7 @@ impl Node {
     }
 }
 
-/// Returns the shortest delay that voters of a higher priority add to the node's election timeout.
+/// Returns the delay that voters of a higher priority add to the node's election timeout.
 fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
     let own = membership.priority(id);
     let voters: Vec<NodeId> = membership.voters().collect();

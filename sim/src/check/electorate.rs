@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn quorums_of_a_joint_change_intersect_and_of_a_direct_change_do_not() {
+    fn quorums_of_a_joint_change_intersect_and_those_of_a_direct_change_do_not() {
         let electorate = |membership: &Membership| Electorate::new(&[], membership);
         let three = Membership::new(ids(&[1, 2, 3]));
         let five = Membership::new(ids(&[1, 2, 3, 4, 5]));

@@ -87,7 +87,8 @@ impl Finding {
 
 macro_rules! checks {
     ($($id:ident $name:literal $holds:literal)*) => {
-        // The list below repeats the values, so that a check that no code reports does not compile.
+        // The list below repeats the values and names no static: a check that no code reports is
+        // then dead code, which does not compile.
         $(#[deny(dead_code)]
         pub(crate) static $id: Check = Check::new(stringify!($id), $name, $holds);)*
 

@@ -97,7 +97,7 @@ pub(super) struct Known {
 /// A state that its node has not yet found to be consistent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unverified {
-    /// The last entry of the snapshot that the state comes from.
+    /// The last entry that the state had when the node restored it, or started with it.
     index: Index,
     /// The time since which the node knows that it has the state, by its own clock; `None` before
     /// that.

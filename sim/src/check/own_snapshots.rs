@@ -44,7 +44,8 @@ struct SnapshotProgress {
     last: Index,
     /// Whether a kept snapshot is damaged: then the log has to reach back to an earlier snapshot.
     is_damaged: bool,
-    /// The index through which the log must be compacted, and the number of steps since then.
+    /// The index through which the log must be compacted, and the number of steps since the last
+    /// snapshot was taken.
     base: Option<(Index, u8)>,
 }
 

@@ -67,8 +67,7 @@ impl Rule for ReceivedEntries {
             }
             _ => return Ok(()),
         };
-        // If the recorded term is later than this one, the node has ignored the message of that
-        // term.
+        // A recorded term that is later than this one is that of a message that the node ignored.
         if received.term != message.term {
             *received =
                 Received { term: message.term, offered: received.offered, ..Received::default() };

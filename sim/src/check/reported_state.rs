@@ -32,7 +32,8 @@ impl Rule for ReportedState {
         Ok(())
     }
 
-    /// Checks the status of the previous step, whose writes the checks have seen.
+    /// Checks the hard state and the log in the status of the previous step, whose writes the
+    /// checks have seen, and the applied index in the new status.
     fn before_status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         let node = known.model.node(slot);

@@ -8,7 +8,7 @@ use quorate::types::parse_duration;
 use crate::scenario::ROWS;
 use crate::values::words::{Exact, Words, nodes_in, number_of};
 
-/// The settings with durations that scale together with the plan.
+/// The settings of durations that rescaling removes, so that their defaults apply.
 const TIMES: [&str; 11] = [
     "heartbeat",
     "election timeout",
@@ -45,14 +45,14 @@ const SETTING_GROUPS: [&[&str]; 2] = [
     &["loss", "duplicates", "delays", "lag", "torn steps", "faults"],
 ];
 
-/// The beginning of a request with an expected answer, whose time is at its end.
+/// The beginning of a line with a request and its expected answer. The line ends with the time.
 const EXPECTED: &str = "expect ";
 
 /// The words that describe the word after them, and are removed together with it.
 const PAIRED_WORDS: [&str; 4] = ["from", "to", "for", "delay"];
 
-/// Whether a line belongs to the plan: also a request with an expected answer. The scenario that is
-/// shrunk has no other expectations.
+/// Whether a line belongs to the plan. A request with an expected answer does, and a scenario that
+/// is shrunk has no other expectations.
 pub(super) fn is_planned(line: &str) -> bool {
     ["at ", "from ", "to ", "when ", "whenever ", EXPECTED].iter().any(|it| line.starts_with(it))
 }
@@ -163,13 +163,15 @@ fn move_times(line: &str, time: impl Fn(Duration) -> Duration) -> String {
         return line;
     }
     let mut words = words(line);
-    // After the trigger, `to` is followed by a node or an address.
-    let untriggered = if line.starts_with(EXPECTED) { words.len() } else { 2 };
-    let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(untriggered);
+    // Times come before the trigger: after it, `to` is followed by a node or an address. Without a
+    // trigger, a time is the second word, or anywhere in a request with an expected answer.
+    let end_without_trigger = if line.starts_with(EXPECTED) { words.len() } else { 2 };
+    let trigger = words.iter().position(|word| word.starts_with("when"));
+    let times_end = trigger.unwrap_or(end_without_trigger);
     let is_fault_phase = sets(line, "fault phase");
     for at in 1..words.len() {
         let is_time =
-            is_fault_phase || at <= instants && ["at", "from", "to"].contains(&&*words[at - 1]);
+            is_fault_phase || at <= times_end && ["at", "from", "to"].contains(&&*words[at - 1]);
         if let Some(old) =
             parse_duration(&words[at]).filter(|_| is_time && (is_fault_phase || is_planned(line)))
         {
@@ -244,8 +246,8 @@ fn round_forms(word: &str) -> Vec<String> {
         let Some(number) = number_of(number).filter(|number| *number > 1) else {
             return Vec::new();
         };
-        let halves = [1, number / 2, number - 1];
-        return halves.iter().map(|less| format!("{name}={less}")).collect();
+        let smaller = [1, number / 2, number - 1];
+        return smaller.iter().map(|less| format!("{name}={less}")).collect();
     }
     let Some(times) = word.split("..").map(parse_duration).collect::<Option<Vec<_>>>() else {
         return Vec::new();

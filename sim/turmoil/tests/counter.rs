@@ -120,7 +120,8 @@ fn histories_are_linearizable_in_every_chaos_run() {
 
 #[test]
 fn a_seed_replays_the_same_run() {
-    // Equal in debug and release builds. A change of messages, or of their times, moves them.
+    // The digests are equal in debug and release builds. A change of messages, or of their times,
+    // changes them.
     let digests = [3, 4].map(|seed| {
         let [first, second] = [(); 2].map(|()| chaos_run(seed, false).run());
         assert_eq!(first, second, "seed {seed}");
@@ -179,7 +180,7 @@ fn lines(scenario: &str) -> Vec<(Duration, String)> {
     failure.lines.iter().map(line).collect()
 }
 
-/// Returns the nodes that began to lead from the one time to the other, in seconds.
+/// Returns the nodes that began to lead between the times `from` and `to`, in seconds.
 fn leaders(lines: &[(Duration, String)], from: u64, to: u64) -> Vec<&str> {
     let time = Duration::from_secs(from)..Duration::from_secs(to);
     let led = lines.iter().filter(|(at, text)| time.contains(at) && text.contains("leads in term"));
@@ -233,8 +234,8 @@ fn a_node_with_a_damaged_disk_is_repaired_by_the_others() {
         "nodes 3\nlatency 1ms..5ms\nfault phase 9s\nat 3s damage entries n1\n\
          at 4s crash n1 for 500ms\nat 7s isolate n2 for 1s\n",
     );
-    let is_damaged = |line: &(Duration, String)| line.1.contains("nothing on the disk");
-    assert!(!lines.iter().any(is_damaged), "{lines:?}");
+    let is_spared = |line: &(Duration, String)| line.1.contains("nothing on the disk");
+    assert!(!lines.iter().any(is_spared), "{lines:?}");
     assert!(!lines.iter().any(|line| line.1.contains("fails because")), "{lines:?}");
     let starts = lines.iter().filter(|line| line.1 == "n1  started");
     assert_eq!(starts.count(), 2, "{lines:?}");

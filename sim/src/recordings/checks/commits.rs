@@ -234,10 +234,10 @@ fn check_quorum(
             quorum_of(membership, &voters, |voter| counts(*voter))
         })
     };
-    let is_known = |voter| known.get(voter).filter(|node| node.is_recorded && !node.was_uncertain);
-    let has = |voter| is_known(voter).is_some_and(|node| node.has_durable(id));
+    let recorded = |voter| known.get(voter).filter(|node| node.is_recorded && !node.was_uncertain);
+    let has = |voter| recorded(voter).is_some_and(|node| node.has_durable(id));
     let may_have = |voter| {
-        is_known(voter).is_none_or(|node| node.has_durable(id) || node.has_inherited_writes())
+        recorded(voter).is_none_or(|node| node.has_durable(id) || node.has_inherited_writes())
     };
     if is_quorum(&has) {
         return ledger.holds(&S12);

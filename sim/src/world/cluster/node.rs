@@ -310,7 +310,7 @@ impl Node {
     /// may start again. `is_marked` means that the copy makes the node uncertain.
     pub(crate) fn roll_back(&mut self, image: SimDisk, is_marked: bool) {
         self.disk.roll_back(image, is_marked);
-        self.may_start_again();
+        self.allow_start();
     }
 
     /// Replaces the log of a node that is down with that of an older copy of its disk, if the next
@@ -318,12 +318,12 @@ impl Node {
     pub(crate) fn lose_end(&mut self, image: &SimDisk, config: &StorageConfig) -> bool {
         let is_lost = self.disk.lose_end(image, self.place.id(), config);
         if is_lost {
-            self.may_start_again();
+            self.allow_start();
         }
         is_lost
     }
 
-    fn may_start_again(&mut self) {
+    fn allow_start(&mut self) {
         if let Life::StartRefused(exit) = self.life {
             self.life = Life::Down(exit);
         }

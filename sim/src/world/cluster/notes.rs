@@ -153,8 +153,8 @@ impl Node {
         let (mut copy, config) = (disk.device.durable_copy(), &run.setup.settings.storage);
         let opened = Storage::open(&mut copy, CLUSTER, self.place.id(), config);
         let damaged = opened.map(|(_, opened)| opened.damaged).unwrap_or_default();
-        let is_missing = |id: &&EntryId| damaged.iter().any(|damaged| damaged.id == **id);
-        entries.iter().filter(is_missing).copied().collect()
+        let is_damaged = |id: &&EntryId| damaged.iter().any(|damaged| damaged.id == **id);
+        entries.iter().filter(is_damaged).copied().collect()
     }
 
     /// Records a reply that a leader received from a member's named disk.
