@@ -314,11 +314,11 @@ pub(crate) fn choose(
         // An interrupted update may have left one copy that later updates failed to replace. That
         // update was never durable: if it had been, no other update with its number would have two
         // copies, and the next update would name it as its parent.
-        let is_left = pair.is_some() && !twice(other_digest);
+        let is_leftover = pair.is_some() && !twice(other_digest);
         let is_sibling = other.parent == chosen.parent;
         let contradicts =
-            other.seq == chosen.seq && other_digest != digest && !(is_left && is_sibling)
-                || other.seq + 1 == chosen.seq && other_digest != chosen.parent && !is_left
+            other.seq == chosen.seq && other_digest != digest && !(is_leftover && is_sibling)
+                || other.seq + 1 == chosen.seq && other_digest != chosen.parent && !is_leftover
                 || (other.identity, other.origin) != (chosen.identity, chosen.origin);
         if contradicts {
             return Err(damage("its copies contradict each other"));

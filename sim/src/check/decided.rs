@@ -1,5 +1,5 @@
 //! The growth of the committed log: an entry is committed only if a quorum of disks holds it (S12).
-//! Also the parts of S11, S23, S24 and S38 about commits.
+//! The parts of S11, S23, S24 and S38 about commits are here, too.
 
 use quorate::types::{Index, Membership};
 

@@ -1,5 +1,5 @@
-//! The node's election timeouts, which depend on its seed, and the pauses of a leader between two
-//! suspensions.
+//! The node's election timeouts, which depend on its seed, and the pauses of a leader between
+//! suspensions and readmissions of voters.
 
 use core::time::Duration;
 

@@ -78,8 +78,8 @@ impl Cluster {
 }
 
 /// The zone of a chain of values. In any order, the whole chain comes before or after another
-/// chain. It cannot come before if an operation of the other returned before one of its own was
-/// invoked.
+/// chain. It cannot come before if an operation of the other chain returned before one of its own
+/// was invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zone {
     /// The first response of its operations.

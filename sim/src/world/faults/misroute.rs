@@ -28,7 +28,7 @@ pub(crate) fn misroute(node: &Node, count: u32, network: &mut Network, run: &mut
     for number in 0..count {
         if let Some((message, role)) = misrouted_message(node, number, network, &run.setup) {
             run.observer.fault(Fault::Misroute, Some(role));
-            // A message for another node was sent before; the others were sent by no node.
+            // A message for another node was sent to that node; no node has sent the others.
             let is_sent = message.to != node.place.id();
             network.inject(message, node.place, is_sent, run);
         }
