@@ -1,4 +1,5 @@
-//! Explanations of panics.
+//! Explanations of panics: the node, the input or the command that it was processing, and the text
+//! of the panic.
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;

@@ -26,11 +26,8 @@ impl fmt::Display for EventKind {
             }
             EventKind::NotStarted(reason) => write!(f, "fails to start: {reason}"),
             EventKind::Stopped(reason) => write!(f, "stops: {reason}"),
-            EventKind::Crashed { not_durable, kept } => {
-                write!(
-                    f,
-                    "crashes; {kept} of {not_durable} unflushed sectors and file names survive"
-                )
+            EventKind::Crashed { not_durable: all, kept } => {
+                write!(f, "crashes; {kept} of {all} unflushed sectors and file names survive")
             }
             EventKind::Wiped => f.write_str("loses its disk and gets an empty one"),
             EventKind::DiskCopied { .. } => f.write_str("has its disk copied"),
