@@ -331,7 +331,7 @@ impl<'a> History<'a> {
     }
 
     /// Whether a node rejected the message that it received in an input.
-    fn rejects(&self, step: EventId) -> bool {
+    pub(super) fn rejects(&self, step: EventId) -> bool {
         let Some(node) = self.event(step).node else { return false };
         let mut later = self.events_of(node).skip_while(|(id, _)| *id <= step);
         let next = later.find(|(_, event)| {

@@ -57,14 +57,21 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
 /// adds its step to the facts.
 fn removal(history: &History<'_>, draft: &mut Draft, node: NodeId, error: &str) -> String {
     let Some((file, _)) = error.split_once(' ') else { return String::new() };
-    let removes = |(_, event): &(EventId, &Event)| match &event.kind {
-        EventKind::DiskOperation(words) => words.strip_prefix("remove ") == Some(file),
-        _ => false,
+    let file = file.trim_end_matches(':');
+    // The latest event that decides whether the file is there; true if it removes the file.
+    let decides = |(id, event): (EventId, &Event)| match &event.kind {
+        EventKind::DiskOperation(words) => {
+            let removes = words.strip_prefix("remove ") == Some(file);
+            let creates = words.starts_with(&format!("create {file} "))
+                || words.ends_with(&format!(" to {file}"));
+            (removes || creates).then_some((id, event.own_at, removes))
+        }
+        EventKind::Wiped | EventKind::RolledBack { .. } => Some((id, event.own_at, false)),
+        _ => None,
     };
-    let Some((id, event)) = history.events_of(node).rev().find(removes) else {
-        return String::new();
-    };
-    draft.fact(id, event.own_at, format!("{node} removes {file}"));
+    let last = history.events_of(node).rev().find_map(decides);
+    let Some((id, own_at, true)) = last else { return String::new() };
+    draft.fact(id, own_at, format!("{node} removes {file}"));
     facts::causal_steps(history, draft, id, 1);
-    format!("; {node} itself removed {file} at {} s", event.own_at)
+    format!("; {node} itself removed {file} at {own_at} s")
 }

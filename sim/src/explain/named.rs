@@ -33,7 +33,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, violation: &Viol
 /// Adds the steps of the history's node at the times that a finding names.
 fn steps_at(history: &History<'_>, draft: &mut Draft, finding: &str) {
     let Some(node) = history.node() else { return };
-    for time in finding.split(' ').filter_map(micros_of).take(TIMES_MAX) {
+    let words = finding.split(' ').map(|word| word.trim_end_matches([',', ':', ';', ')']));
+    for time in words.filter_map(micros_of).take(TIMES_MAX) {
         let is_it = |(id, event): &(EventId, &Event)| {
             event.own_at.0 / 1_000 == time && history.step_of(*id) == Some(*id)
         };
@@ -51,5 +52,6 @@ fn node_of(word: &str) -> Option<NodeId> {
 /// The microseconds of a time, such as `1.204310`.
 fn micros_of(word: &str) -> Option<u64> {
     let (seconds, micros) = word.split_once('.').filter(|(_, micros)| micros.len() == 6)?;
-    Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+    let seconds = seconds.parse::<u64>().ok()?.checked_mul(1_000_000)?;
+    seconds.checked_add(micros.parse().ok()?)
 }

@@ -31,8 +31,8 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
         }
         (EventKind::Applied { .. } | EventKind::TookInput(_), _) => {
             draft.fact(history.failing, event.own_at, format!("{node} {step}"));
-            let after = format!("right after {node} {step}");
-            draft.cause(format!("the workload or the simulator panics {after}: {words}"));
+            let outside = "code outside of the steps of the nodes panics";
+            draft.cause(format!("{outside} right after {node} {step}: {words}"));
         }
         _ => {}
     }

@@ -239,7 +239,7 @@ fn rejections(
     let most = counts.into_iter().max_by_key(|(_, (count, _))| *count);
     let ((from, message, why), (count, id)) = most.filter(|(_, (count, _))| *count > 2)?;
     let lacks_prev = why == phrases::reject_reason(MessageRejectReason::PrevMismatch);
-    let again = lacks_prev.then(|| first_repetition(history, draft)).flatten();
+    let again = lacks_prev.then(|| first_repetition(history, draft, from, node)).flatten();
     let rejections = Rejections { by: node, from, message, why, count, again };
     draft.fact(id, history.at(id), rejections.words());
     Some(rejections)
@@ -253,29 +253,40 @@ impl Rejections {
     }
 }
 
-/// Finds the first entries that a leader sent after an index at which the receiver had just
-/// rejected its entries, and adds them to the facts: a leader has to go back in its log.
-fn first_repetition(history: &History<'_>, draft: &mut Draft) -> Option<String> {
-    let mut rejected: BTreeMap<(NodeId, NodeId), (Term, Index)> = BTreeMap::new();
-    for (id, event) in history.all() {
-        if let Some((_, reply)) = history.message_of(id) {
-            let link = (reply.to, reply.from);
+/// Finds the first AppendEntries that `leader` sent to `peer` after an index at which the peer had
+/// just rejected one, and adds it to the facts: a leader has to go back in its log.
+fn first_repetition(
+    history: &History<'_>,
+    draft: &mut Draft,
+    leader: NodeId,
+    peer: NodeId,
+) -> Option<String> {
+    let mut rejected: Option<(Term, Index)> = None;
+    for (id, event) in history.events_of(leader) {
+        if let Some((_, reply)) = history.message_of(id).filter(|(_, reply)| reply.from == peer) {
             match &reply.body {
-                Body::AppendEntriesReply(AppendOutcome::Rejected { prev, .. }) => {
-                    rejected.insert(link, (reply.term, *prev));
+                // A late rejection changes nothing at the leader.
+                Body::AppendEntriesReply(AppendOutcome::Rejected { .. }) if history.rejects(id) => {
                 }
-                Body::AppendEntriesReply(_) => _ = rejected.remove(&link),
+                Body::AppendEntriesReply(AppendOutcome::Rejected { prev, .. }) => {
+                    rejected = Some((reply.term, *prev));
+                }
+                // The reply to a heartbeat may show what a lost reply said.
+                Body::HeartbeatReply { verified, .. } => {
+                    rejected = rejected.filter(|(_, prev)| verified < prev);
+                }
+                Body::AppendEntriesReply(_) | Body::InstallSnapshotReply { .. } => rejected = None,
                 _ => {}
             }
         }
         let EventKind::Sent(sent) = &event.kind else { continue };
-        let Some(Message { from, to, term, body, .. }) = &sent.message else { continue };
+        let Some(Message { to, term, body, .. }) = &sent.message else { continue };
         let Body::AppendEntries { prev, .. } = body else { continue };
-        if rejected.get(&(*from, *to)) == Some(&(*term, prev.index)) {
+        if *to == peer && rejected == Some((*term, prev.index)) {
             let index = prev.index;
-            let sentence = format!("{from} sends {to} again entries after index {index}");
+            let sentence = format!("{leader} sends {peer} again an AppendEntries after {index}");
             draft.fact(id, history.at(id), sentence.clone());
-            return Some(format!("at {} s, {sentence}, which {to} had rejected", history.at(id)));
+            return Some(format!("at {} s, {sentence}, which {peer} had rejected", history.at(id)));
         }
     }
     None

@@ -77,7 +77,7 @@ pub(super) fn uncommitted(
         if votes::is_majority(membership, &holders) {
             facts::entry(history, draft, leader, *entry);
             let known = match quorum_known(history, membership, leader, *entry) {
-                None => not_learned(history, draft, leader, &holders),
+                None => not_learned(history, draft, leader, *entry, &holders),
                 Some(id) => {
                     facts::step(history, draft, id);
                     format!(", as {leader} knows from {} s on", history.at(id))
@@ -110,25 +110,33 @@ fn quorum_known(
         if now.durable >= entry.index {
             holders.insert(leader);
         }
-        if let Some((_, message)) = history.message_of(*id)
-            && message.term == entry.term
-            && message.body.acknowledged() >= entry.index
-        {
-            holders.insert(message.from);
-        }
+        holders.extend(acknowledging(history, *id, entry));
         votes::is_majority(members, &holders)
     };
     history.events_of(leader).find(learned).map(|(id, _)| id)
 }
 
-/// Describes in a clause that the leader has not learned of the durable entry: the node with the
-/// entry to which it sent its last append the longest ago. Adds that append to the facts.
+/// The node whose acknowledgement of this entry of its term the leader accepts in the step.
+fn acknowledging(history: &History<'_>, step: EventId, entry: EntryId) -> Option<NodeId> {
+    let (_, message) = history.message_of(step)?;
+    let covers = message.term == entry.term && message.body.acknowledged() >= entry.index;
+    (covers && !history.rejects(step)).then_some(message.from)
+}
+
+/// Describes in a clause that the leader has not learned of the durable entry: of the nodes that
+/// have the entry and whose acknowledgement the leader lacks, the one to which it sent its last
+/// append the longest ago. Adds that append to the facts.
 fn not_learned(
     history: &History<'_>,
     draft: &mut Draft,
     leader: NodeId,
+    entry: EntryId,
     holders: &BTreeSet<NodeId>,
 ) -> String {
+    let known = |peer: NodeId| {
+        let mut steps = history.events_of(leader);
+        steps.any(|(id, _)| acknowledging(history, id, entry) == Some(peer))
+    };
     let last = |peer: NodeId| {
         let is_append = |event: &Event| match event.message() {
             Some(message) => {
@@ -139,7 +147,7 @@ fn not_learned(
         let (id, _) = history.events_of(leader).rev().find(|(_, event)| is_append(event))?;
         Some((id, peer))
     };
-    let peers = holders.iter().copied().filter(|peer| *peer != leader);
+    let peers = holders.iter().copied().filter(|peer| *peer != leader && !known(*peer));
     let Some((id, peer)) = peers.filter_map(last).min() else { return String::new() };
     let at = history.at(id);
     draft.fact(id, at, format!("{leader} sends {peer} its last AppendEntries"));

@@ -431,7 +431,7 @@ fn a_panic_outside_of_a_step_is_no_nodes() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
     let explanation = stage.panics(None, "the simulator is wrong");
-    let cause = "the workload or the simulator panics right after n2 handles a timer: ";
+    let cause = "code outside of the steps of the nodes panics right after n2 handles a timer: ";
     assert_eq!(explanation.cause, format!("{cause}the simulator is wrong"));
 }
 

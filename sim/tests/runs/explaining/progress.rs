@@ -62,7 +62,7 @@ fn entries_after_a_rejected_index_are_named() {
         again = again.or(Some(sent));
     }
     let explanation = stage.explained_as("L5", "n3 has not applied index 4 within 9s");
-    let named = "n2 sends n3 again entries after index 4, which n3 had rejected";
+    let named = "n2 sends n3 again an AppendEntries after 4, which n3 had rejected";
     assert!(explanation.cause.ends_with(named), "{}", text(&explanation));
     assert!(explanation.facts.iter().any(|fact| Some(fact.id) == again), "{}", text(&explanation));
 }
