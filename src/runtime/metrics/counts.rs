@@ -364,12 +364,13 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::{Config, Raft};
-    use crate::types::{EntryId, Instant, Restored, Term};
 
     #[cfg(feature = "metrics")]
     #[test]
     fn each_gauge_has_the_value_of_its_name() {
+        use crate::raft::{Config, Raft};
+        use crate::types::{EntryId, Instant, Restored, Term};
+
         let restored = Restored::fresh(Membership::new([NodeId(1)]));
         let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
         let status = Status {

@@ -1,6 +1,7 @@
 //! Tests of one client connection to a simulated node, on a paused clock.
 
 mod audit;
+mod lost_leader;
 mod window;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
+use crate::runtime::principal::Principal;
 use crate::runtime::request::DriverRequest;
 use crate::runtime::service::requests::Rights;
 use crate::runtime::service::tests::{TestConnection, propose, read};
@@ -58,5 +59,26 @@ async fn an_order_is_read_although_the_window_is_full_of_requests_that_hang() {
     assert_eq!(connection.receive().await, (1, ReplyBody::Unknown));
     assert_eq!(connection.receive().await, (2, ReplyBody::Unknown));
     connection.send(51, propose(1)).await;
+    assert!(requests.recv().await.is_some(), "the window has room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_may_send_no_order_waits_although_its_window_hangs() {
+    let (handle, mut requests) = Handle::for_test();
+    let config = ServiceConfig { requests_per_connection_max: 2, ..ServiceConfig::default() };
+    let rights = Rights { principal: Principal::client("app"), forwards: false };
+    let mut connection =
+        TestConnection::open_to(handle, rights, NetworkConfig::default(), config).await;
+    for number in 1..=3 {
+        connection.send(number, propose(1)).await;
+    }
+    let mut hanging = Vec::new();
+    for _ in 0..2 {
+        hanging.push(requests.recv().await.expect("the connection passes the request on"));
+    }
+    let rejected = timeout(Duration::from_secs(10), connection.receive()).await;
+    assert!(rejected.is_err(), "the third request waits: {rejected:?}");
+    drop(hanging.remove(0));
+    assert_eq!(connection.receive().await, (1, ReplyBody::Unknown));
     assert!(requests.recv().await.is_some(), "the window has room");
 }
