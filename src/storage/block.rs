@@ -254,7 +254,7 @@ impl Block {
             return Err(BlockError::Mismatch("version", expected, found));
         }
         let short = BlockError::Invalid("the header block is truncated");
-        let (block, salted) = Block::fields(payload).ok_or(short)?;
+        let (block, salt) = Block::fields(payload).ok_or(short)?;
         if let Some((field, expected, found)) = segment.identity.first_difference(&block.identity) {
             return Err(BlockError::Mismatch(field, expected, found));
         }
@@ -263,7 +263,7 @@ impl Block {
             return Err(BlockError::Mismatch("segment number", expected, found));
         }
         let invalid = |message| Err(BlockError::Invalid(message));
-        if salted != segment.salt {
+        if salt != segment.salt {
             return invalid("the salt does not match the segment");
         }
         if block.entries == 0 || block.entries as usize > ENTRIES_MAX {
@@ -289,7 +289,7 @@ impl Block {
         let mut reader = Reader::new(payload.get(12..)?);
         let entries = reader.u32()?;
         let identity = identity(&mut reader)?;
-        let (segment, salted, seq) = (reader.u64()?, reader.u64()?, FlushSeq(reader.u64()?));
+        let (segment, salt, seq) = (reader.u64()?, reader.u64()?, FlushSeq(reader.u64()?));
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
         let prev = Link { id, chain: Digest(reader.array()?) };
         let (committed, watermark) = (Index(reader.u64()?), Index(reader.u64()?));
@@ -305,7 +305,7 @@ impl Block {
             body_offset,
             body_bytes,
         };
-        Some((block, salted))
+        Some((block, salt))
     }
 
     /// Returns the payload length of a block with `entries` entries, in bytes.

@@ -47,7 +47,8 @@ pub(crate) struct LogDamage {
 }
 
 impl BodyDamage {
-    /// Notes those of the `bad` sectors, given by ascending offsets, that belong to a flush.
+    /// Notes those of the `bad` sectors, given by ascending offsets, that hold bodies of this
+    /// flush.
     pub(crate) fn note(&mut self, found: &HeaderBlock, segment: &NodeSegment, bad: &[u64]) {
         debug_assert!(bad.is_sorted(), "damaged sectors are given by ascending offsets");
         let bodies = FlushBodies::new(&found.block, &found.records);

@@ -105,8 +105,8 @@ impl FileDisk {
         Ok(disk)
     }
 
-    /// Opens the existing directory `path` for reading only: it may be on a read-only file system,
-    /// and may be a copy. Reads may return the content of the page cache.
+    /// Opens the existing directory `path` read-only: it may be on a read-only file system, and may
+    /// be a copy. Reads may return the content of the page cache.
     ///
     /// # Errors
     /// A [`DiskError`] if another process has the directory open, or it cannot be read.
@@ -334,7 +334,7 @@ impl Disk for FileDisk {
             && !matches!(action, FileAction::Read { .. } | FileAction::DropCache { .. })
         {
             let path = self.directory.held.path.display();
-            return Err(DiskError::Failed(format!("{path}: opened for reading only")));
+            return Err(DiskError::Failed(format!("{path}: opened read-only")));
         }
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes)?,

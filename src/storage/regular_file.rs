@@ -33,7 +33,7 @@ pub fn read_bounded(from: impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        let text = format!("it has more than {bytes_max} bytes, and only so many are read");
+        let text = format!("it has more than {bytes_max} bytes, which is the limit");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(read_bounded(&bytes[..], 7).expect("it is within the bound"), bytes);
         }
         let error = read_bounded(io::repeat(0), 7).expect_err("it has no end");
-        assert_eq!(error.to_string(), "it has more than 7 bytes, and only so many are read");
+        assert_eq!(error.to_string(), "it has more than 7 bytes, which is the limit");
         assert!(read_bounded(io::repeat(0), 0).is_err());
         assert_eq!(read_bounded_text(&b"text"[..], 7).expect("it is text"), "text");
         let error = read_bounded_text(&b"\xff"[..], 7).expect_err("it is no text");

@@ -6,11 +6,11 @@ use std::io;
 const OPEN_FILES: &str = "the process may not open more files: raise its limit (ulimit -n, or \
                           LimitNOFILE of the service)";
 const ALL_OPEN_FILES: &str = "the machine may not open more files: raise the limit of all \
-                              processes (sysctl fs.file-max), or end what holds them";
+                              processes (sysctl fs.file-max), or end those that hold many";
 const FILE_SIZE: &str = "the file would exceed the size that the process (ulimit -f, or \
                          LimitFSIZE of the service) or the file system permits: raise that limit";
-const READ_ONLY: &str = "the file system is mounted for reading only, as after an error of its \
-                         disk: find out why, and mount it for writing";
+const READ_ONLY: &str = "the file system is mounted read-only, as after an error of its \
+                         disk: find out why, and mount it read-write";
 const PERMISSION: &str = "the user of the process has no permission for that: give the files and \
                           the directory to this user";
 const STALE: &str = "the file server has removed the file, or was restarted: check the server, \

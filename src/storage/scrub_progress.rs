@@ -50,8 +50,8 @@ impl Storage {
         self.unsaved_scrub_bytes += bytes;
     }
 
-    /// Stores the place of the scrub with the next update of the superblock, and requests one if
-    /// none has stored the place for long.
+    /// Stores the place of the scrub with the next update of the superblock. Requests one once
+    /// [`UNSAVED_BYTES_MAX`] bytes were scrubbed since it last requested one.
     pub(crate) fn save_scrub_place(&mut self) {
         let place = match (self.snapshots.scrub_place(), self.log.repairs.scrub_place()) {
             (Some(place), _) => SavedScrubPlace::of_snapshots(place),

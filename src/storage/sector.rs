@@ -11,7 +11,8 @@ pub(crate) const PAYLOAD_BYTES: usize = 508;
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 const _: () = assert!(PAYLOAD_BYTES + 4 == SECTOR_BYTES, "a sector is its payload and checksum");
-const _: () = assert!(PAGE_BYTES.is_multiple_of(SECTOR_BYTES), "a page is a number of sectors");
+const _: () =
+    assert!(PAGE_BYTES.is_multiple_of(SECTOR_BYTES), "a page is a whole number of sectors");
 
 /// The two ends of a segment; a sector of one zone is invalid in the other zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

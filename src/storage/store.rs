@@ -293,7 +293,8 @@ impl Storage {
         self.config.entries_per_flush(sizes) >= entries.len()
     }
 
-    /// Returns an upper bound of the bytes that the [`Event::Scrubbed`] of one pass count together.
+    /// Returns an upper bound of the bytes that all [`Event::Scrubbed`] of one pass report
+    /// together, if no read fails.
     #[must_use]
     pub fn durable_bytes(&self) -> u64 {
         let segments = self.log.index.segments();

@@ -297,7 +297,7 @@ mod tests {
     fn a_file_without_an_end_is_an_error_and_a_pipe_is_read() {
         let error = Settings::default().with_file(Some(Path::new("/dev/zero")));
         let text = error.expect_err("it has no end").text;
-        assert_eq!(text, "/dev/zero: it has more than 1048576 bytes, and only so many are read");
+        assert_eq!(text, "/dev/zero: it has more than 1048576 bytes, which is the limit");
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         std::io::Write::write_all(&mut writer, b"id = 7\n").expect("the pipe has room");
         drop(writer);

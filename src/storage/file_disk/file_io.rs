@@ -1,4 +1,5 @@
-//! Reads and writes at an offset of a file, direct writes of zeros, and dropped caches.
+//! Reads and writes at an offset of a file, writes zeros directly to the disk, and drops cached
+//! pages.
 
 use std::fs::File;
 use std::io;

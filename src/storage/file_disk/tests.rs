@@ -172,7 +172,7 @@ fn opening_read_only_changes_nothing() {
     let write = FileAction::Write { file, offset: 0, bytes: vec![7] };
     for action in [write, FileAction::Remove { file }, FileAction::SyncDirectory] {
         let error = text(disk.execute(&action).unwrap_err());
-        assert!(error.ends_with(": opened for reading only"), "{error}");
+        assert!(error.ends_with(": opened read-only"), "{error}");
     }
     assert_eq!(
         fs::read_dir(&path).unwrap().count(),
@@ -417,7 +417,7 @@ fn the_advice_about_an_error_names_what_to_change() {
         (Errno::MFILE, "LimitNOFILE"),
         (Errno::NFILE, "fs.file-max"),
         (Errno::FBIG, "ulimit -f"),
-        (Errno::ROFS, "mounted for reading only"),
+        (Errno::ROFS, "mounted read-only"),
         (Errno::ACCESS, "permission"),
         (Errno::PERM, "permission"),
         (Errno::STALE, "file server"),

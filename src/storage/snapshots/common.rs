@@ -89,7 +89,8 @@ pub enum AbandonReason {
     /// The manifest of the snapshot being taken or received is larger than `manifest_bytes_max` of
     /// this node.
     TooLarge {
-        /// The size of the manifest in bytes, or more than the limit, if its size is not known yet.
+        /// The size of the manifest in bytes; if it is not known yet, a lower bound that exceeds
+        /// the limit.
         manifest_bytes: u64,
         /// The limit of this node, in bytes.
         manifest_bytes_max: u64,

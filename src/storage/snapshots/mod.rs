@@ -42,10 +42,10 @@ pub use receiving::PartOutcome;
 /// The snapshots of one node. At most one is taken or received at a time.
 ///
 /// Older snapshots are removed only once the superblock names a snapshot that was verified since
-/// the start: that snapshot, the one before it and all newer ones are kept. Two kinds of files are
-/// removed earlier: partial files, when the node begins to take or receive another snapshot, and
-/// the files of a snapshot that is abandoned, for example because it differs when it is read back.
-/// Apart from that, no file is removed because it is damaged or unknown.
+/// the start. Then that snapshot, the one before it and all later ones are kept. Two kinds of files
+/// are removed earlier: partial files, when the node begins to take or receive another snapshot,
+/// and the files of a snapshot that is abandoned, for example because it differs when it is read
+/// back. Apart from that, no file is removed because it is damaged or unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshots {
     common: Common,
@@ -143,7 +143,7 @@ impl Snapshots {
     /// is answered by [`Snapshots::chunk`] or [`Snapshots::end`]. Returns false if another snapshot
     /// is being taken or received, or a complete one is at least as new. A file of this index that
     /// was not verified is replaced, because the node may have stopped before the superblock named
-    /// it; and so is the current snapshot if it is damaged, because no later state may exist.
+    /// it; and so is the current snapshot if it is damaged, because there may be no later state.
     #[must_use]
     pub(crate) fn begin(
         &mut self,
@@ -336,7 +336,8 @@ impl Snapshots {
         self.scrubbing.as_mut()?.read_bytes.take()
     }
 
-    /// Whether the file belongs to a snapshot, or some file still has to be removed.
+    /// Whether the file belongs to a snapshot, or an operation of any snapshot is pending, such as
+    /// the removal of a file.
     pub(crate) fn uses(&self, file: FileName) -> bool {
         let is_known = self.files.keys().any(|last| file == FileName::Snapshot(*last))
             || self.partials.iter().any(|last| file == FileName::PartialSnapshot(*last));
