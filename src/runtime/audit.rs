@@ -39,8 +39,8 @@ pub(super) fn is_admin_request(request: &RequestBody, access: Access) -> bool {
     }
 }
 
-/// Returns the kind under which the lines about requests of this remote that were not read are
-/// counted and limited.
+/// Returns the kind under which log lines about unread requests of this remote are counted and
+/// limited.
 pub(super) fn unread_request(origin: &Origin) -> &'static str {
     match origin {
         Origin::Principal(_) => "admin_request_not_read",
@@ -48,9 +48,9 @@ pub(super) fn unread_request(origin: &Origin) -> &'static str {
     }
 }
 
-/// Returns the kind under which the lines about requests of this remote that are rejected for
-/// `reason` are counted and limited: clients without rights hide no line about a request of an
-/// administrator, or about a request that was rejected for another reason.
+/// Returns the kind under which log lines about requests of this remote that are rejected for
+/// `reason` are counted and limited. Each role and reason has its own kind, so that clients without
+/// rights cannot suppress a line about a request of an administrator.
 pub(super) fn rejected_request(origin: &Origin, reason: ServiceRejectReason) -> &'static str {
     let role = match origin {
         Origin::Principal(principal) => Some(principal.role()),

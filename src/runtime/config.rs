@@ -58,10 +58,10 @@ pub struct ServerConfig {
     pub inline_machine: bool,
     /// The time for which the node's threads busy-poll before they sleep; zero, the default,
     /// disables it. Waking a thread takes tens of microseconds, several times in each request of a
-    /// single client: with 200 µs, a write takes a quarter less time, and a read half. The cost is
-    /// up to one processor per thread while requests are in flight. Do not use it on machines with
-    /// other work. Prefer a tokio runtime of one thread: a busy-polling thread keeps waking the
-    /// other threads of a multi-threaded one.
+    /// single client: with 200 µs, a write takes a quarter less time, and a read takes half the
+    /// time. The cost is up to one processor per thread while requests are in flight. Do not use it
+    /// on machines with other work. Prefer a tokio runtime of one thread: a busy-polling thread
+    /// keeps waking the other threads of a multi-threaded one.
     pub busy_poll_max: Duration,
     /// Whether plaintext connections beyond loopback are allowed. Without it, and without TLS,
     /// `listen` must be a loopback address, and the node connects only to loopback addresses.
@@ -136,11 +136,11 @@ pub struct NetworkConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The maximum number of requests of one connection whose replies are not written yet. At the
-    /// limit, the node reads no further request from the connection until a reply is written. If
-    /// no pending request of an administrator's connection has an outcome for a second, the node
-    /// reads up to 16 more: it executes orders and reports, so that the administrator can end a
-    /// pending request, and rejects the others as overload. A connection on which a node forwards
-    /// proposals may have `requests_per_origin_max` more.
+    /// limit, the node reads no further request from the connection until a reply is written. If no
+    /// pending request of an administrator's connection has an outcome for a second, the node reads
+    /// up to 16 more: it executes membership changes, transfers, reports and the like, so that the
+    /// administrator can end a pending request, and rejects proposals and reads as overload. A
+    /// connection on which a node forwards proposals may have `requests_per_origin_max` more.
     pub requests_per_connection_max: usize,
     /// The maximum number of requests of all connections whose replies are not written yet. Further
     /// requests are rejected as overload. `raft.reads_max` and `raft.all_live_max` must be at least

@@ -364,8 +364,8 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // The node acts on a deadline that has passed before it reports, and counts the lease from
-        // now on.
+        // Before it reports, the node acts on a deadline that has passed, and takes the present
+        // time, at which it computes the rest of the lease.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),

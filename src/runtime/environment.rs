@@ -38,8 +38,8 @@ pub type Simulated<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 
 ///
 /// Such a node has no threads of its own, and its clock is that of `tokio::time`, which the
 /// simulation pauses or replaces. It does not busy-poll, and ignores the limit of open files. A
-/// simulation that gives each node and each client its own value can tell which of them calls a
-/// method.
+/// simulation that gives each node and each client its own `Simulation` can tell which of them
+/// calls a method.
 pub trait Simulation: Send + Sync {
     /// Resolves `host:port` to addresses.
     fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>>;

@@ -113,7 +113,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, RequestError> {
-        self.order(RequestBody::ChangeMembership(change), request::membership_change).await
+        self.control(RequestBody::ChangeMembership(change), request::membership_change).await
     }
 
     /// Cancels a staged membership change, whose new voters have not caught up yet.
@@ -121,7 +121,7 @@ impl Handle {
     /// # Errors
     /// A [`RequestError`].
     pub async fn cancel_membership_change(&self) -> Result<EntryId, RequestError> {
-        self.order(RequestBody::CancelMembershipChange, request::membership_change).await
+        self.control(RequestBody::CancelMembershipChange, request::membership_change).await
     }
 
     /// Transfers the leadership to the voter `to`, or to a voter that the leader chooses if none
@@ -131,7 +131,7 @@ impl Handle {
     /// A [`RequestError`]; [`RequestError::Unknown`] or [`RequestError::Stopped`] if the node stops
     /// first. After [`RejectReason::TransferAborted`] the target may still take over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), RequestError> {
-        self.order(RequestBody::TransferLeadership(to), request::leadership_transfer).await
+        self.control(RequestBody::TransferLeadership(to), request::leadership_transfer).await
     }
 
     /// Makes the node start a pre-vote now, as if its election timeout had passed. A node that
@@ -141,7 +141,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn campaign(&self) -> Result<(), RequestError> {
-        self.order(RequestBody::Campaign, request::started).await
+        self.control(RequestBody::Campaign, request::started).await
     }
 
     /// Makes the node take a snapshot of its state machine, however few entries it has applied
@@ -151,7 +151,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn snapshot(&self) -> Result<(), RequestError> {
-        self.order(RequestBody::TakeSnapshot, request::started).await
+        self.control(RequestBody::TakeSnapshot, request::started).await
     }
 
     /// Returns the full status of the node.
@@ -159,7 +159,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Stopped`].
     pub async fn report(&self) -> Result<Report, RequestError> {
-        self.order(RequestBody::Report, request::report).await
+        self.control(RequestBody::Report, request::report).await
     }
 
     /// Returns a receiver of the node's role, term and leader, which is notified of changes; of
@@ -229,8 +229,8 @@ impl Handle {
         reject_reply(RejectReason::Stopped, leader, &self.membership.borrow())
     }
 
-    /// Proposes the command of at least this size, which names its proposer and is made once there
-    /// is room for it. One that no leader accepts is rejected at once.
+    /// Proposes a command of at least `bytes` bytes, which `command` makes once there is room for
+    /// it. A command that is too long for any leader is rejected at once.
     async fn propose_stamped(
         &self,
         bytes: usize,
@@ -248,7 +248,7 @@ impl Handle {
         self.call(Share::Proposals, bytes, request, request::proposal_outcome).await
     }
 
-    async fn order<T>(
+    async fn control<T>(
         &self,
         body: RequestBody,
         result: fn(ReplyBody) -> TypedReply<T>,

@@ -41,8 +41,8 @@ impl Lookups {
         Lookups(Mutex::new(BTreeMap::new()))
     }
 
-    /// Returns what `look_up` returns for the name, on a thread that may block; if a lookup of the
-    /// name is under way, what that returns.
+    /// Runs `look_up` for the name on a thread that may block, and returns its result. If a lookup
+    /// of the name is under way, waits for that one and returns its result.
     async fn resolve(
         &'static self,
         name: &str,

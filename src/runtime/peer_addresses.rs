@@ -57,9 +57,10 @@ pub(super) async fn peer_addresses(
     addresses
 }
 
-/// Returns the address of this node in the cluster if another process of the node answers there:
-/// this process does not listen yet. If it started, both would send messages in the name of the
-/// node, and as the only voter of its cluster it would even serve clients.
+/// Returns the address of this node in the cluster if another process of the node answers there
+/// (this process does not listen yet). If this process started, too, both would send messages in
+/// the name of the node, and as the only voter of its cluster this process would even serve
+/// clients.
 pub(super) async fn other_process(
     config: &ServerConfig,
     membership: &Membership,

@@ -306,19 +306,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_order_does_not_wait_for_the_one_that_it_may_end() {
+    async fn a_control_request_does_not_wait_for_the_one_that_it_may_end() {
         let (sender, mut queue) = queue_of(1, 4);
         let (mut pending, mut replies) = (PendingRequests::default(), Vec::new());
-        for order in [
+        for body in [
             RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
             RequestBody::CancelMembershipChange,
             RequestBody::TransferLeadership(None),
             RequestBody::Report,
         ] {
-            let call = tokio::spawn(send(sender.clone(), order));
+            let call = tokio::spawn(send(sender.clone(), body));
             let mut sent = sent_requests(&mut queue).await;
-            let Some(DriverRequest::Execute(order)) = sent.pop() else { panic!("an order waits") };
-            drop(pending.submit(order));
+            let Some(DriverRequest::Execute(request)) = sent.pop() else { panic!("it waits") };
+            drop(pending.submit(request));
             replies.push(call.await.expect("no panic"));
         }
     }

@@ -142,8 +142,8 @@ impl Server {
             }
             Some(_) => config.peers.clone(),
         };
-        // A leader has at most `inflight_bytes_max` in flight to a peer, and sends them again if it
-        // takes them for lost, while the first copies may still wait here.
+        // A leader has at most `inflight_bytes_max` in flight to a peer. If it considers them lost,
+        // it sends them again, while the first copies may still wait here.
         let queued_bytes_max = config.replica.raft.inflight_bytes_max.saturating_mul(2);
         let peers = Peers::new(
             handshake,

@@ -29,8 +29,8 @@ pub(super) struct ConnectionPool {
 pub(super) enum Route<'a> {
     /// The leader; while it is unknown, any node that may know it.
     Leader,
-    /// The leader, for a request that every node answers: the report of another node counts as the
-    /// rejection of a node that does not lead.
+    /// The leader, for a request that every node answers: a report of a node that does not lead is
+    /// treated as a rejection.
     OnlyLeader,
     /// Any node of the cluster.
     Any,

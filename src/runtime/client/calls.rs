@@ -220,8 +220,8 @@ impl Client {
 
     /// Returns the report of the leader, which contains the replication progress of every other
     /// node. Waits until a node reports that it leads. A new leader may not have applied yet every
-    /// entry that was committed before its election. If another node was elected meanwhile, the
-    /// report is that of the previous leader.
+    /// entry that was committed before its election. A node may report that it leads although
+    /// another one was elected meanwhile.
     ///
     /// # Errors
     /// A [`ClientError`]; [`ClientError::NotExecuted`] if no node reported that it leads before the
@@ -238,8 +238,8 @@ impl Client {
         self.report_via(Route::Any).await
     }
 
-    /// Changes the membership, and waits until the change is complete, when new voters have caught
-    /// up. For administrators.
+    /// Changes the membership, and waits until the change is complete: new voters must catch up
+    /// first. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`]. After [`ClientError::Unknown`] the change may still complete: check a

@@ -16,9 +16,9 @@ pub enum ClientError {
     /// The request was not executed before the deadline, and will not be: it is safe to send again.
     #[error("the request was not executed before the deadline: {0}")]
     NotExecuted(AttemptError),
-    /// No node accepts the client as it is configured: every address that is reachable is not that
-    /// of a node, or its node belongs to another cluster, encrypts differently, or does not trust
-    /// the certificate. A retry fails again unless the configuration changes.
+    /// No node accepts the client as it is configured: each reachable address either is not that of
+    /// a node, or its node belongs to another cluster, encrypts differently, or does not trust the
+    /// certificate. A retry fails again unless the configuration changes.
     #[error("no node accepts this client: {address}: {error}")]
     Mismatch {
         /// The address of the node.

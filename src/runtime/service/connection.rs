@@ -38,7 +38,8 @@ use crate::wire::{
 const SHORT_REQUEST_BYTES: usize = 64 << 10;
 
 /// The places of a connection beyond its window, in which requests are read while the window is
-/// full of requests without an outcome: orders and reports are executed, and all others rejected.
+/// full of requests without an outcome: those of [`Share::Control`] are executed, and all others
+/// rejected.
 const RESERVED_PLACES: u32 = 16;
 
 /// The time for which a window must be full of requests without an outcome before the places beyond
@@ -136,15 +137,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for a place, and returns its permit. `is_stalled` says whether it is one of the
-    /// reserved places, and whether the previous one was.
+    /// Waits for a place, and returns its permit. `is_stalled` is true if the previous place was
+    /// one of the reserved places, and becomes true if this one is.
     async fn next_place(&self, is_stalled: &mut bool) -> SemaphorePermit<'_> {
         let with_reserve = || self.places.acquire_many(RESERVED_PLACES + 1);
         let window = (self.places_max - RESERVED_PLACES) as usize;
-        // A client that may send no order has no use for the reserve. Replies that the client does
-        // not read are no reason to read more from it.
-        let may_order = self.caller.rights.allow(Access::Admins);
-        let hangs = || may_order && lock(&self.pending).len() >= window;
+        // Only an administrator has a use for the reserve. Replies that the client does not read
+        // are no reason to read more from it.
+        let is_admin = self.caller.rights.allow(Access::Admins);
+        let hangs = || is_admin && lock(&self.pending).len() >= window;
         let has_room = self.places.available_permits() > RESERVED_PLACES as usize;
         *is_stalled &= !has_room && hangs();
         while !has_room && !*is_stalled {
@@ -156,7 +157,7 @@ impl Connection {
         self.places.acquire().await.expect("the semaphore is never closed")
     }
 
-    /// Reads requests while the window has room, and beyond it orders and reports. Returns once the
+    /// Reads requests, also in the reserved places while the window is full. Returns once the
     /// connection is idle for too long.
     async fn read(
         &self,
@@ -222,9 +223,9 @@ impl Connection {
         }
     }
 
-    /// Passes the request on to the node, unless the client has no right to it, or a limit is
-    /// reached, which is the window if it `is_stalled` and the request is no order or report. Waits
-    /// while the queue of the node is full.
+    /// Passes the request on to the node, unless the client has no right to it or a limit is
+    /// reached. While the window `is_stalled`, it is a limit that only requests of
+    /// [`Share::Control`] pass. Waits while the queue of the node is full.
     async fn start_request(
         &self,
         request: ClientRequest,

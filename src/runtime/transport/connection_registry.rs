@@ -115,7 +115,8 @@ impl ConnectionRegistry {
     }
 
     /// Records that this process of the peer answers at the peer's address, until the result is
-    /// dropped. Closes the connections of other processes of that node.
+    /// dropped. If no other process answers there, closes the connections of other processes of
+    /// that node.
     pub(super) fn answered(
         self: &Arc<ConnectionRegistry>,
         peer: NodeId,

@@ -1,5 +1,5 @@
-//! The queue of the packets that wait for one lane of one peer. It is bounded in packets and in
-//! the bytes of log entries, which make up the size of all packets that may be large and many.
+//! The queue of the packets that wait for one lane of one peer. It is bounded in packets, and in
+//! bytes of log entries, because only packets with entries may be both large and many.
 
 use std::sync::Arc;
 

@@ -143,8 +143,8 @@ impl Security {
     }
 }
 
-/// Returns the error of a TLS handshake, which names the protocol of a remote that sent something
-/// else, and that is no node or client without TLS.
+/// Returns the error of a TLS handshake. If the remote does not use TLS, and is no node or client
+/// of quorate either, the error names its protocol.
 #[cfg(feature = "tls")]
 fn with_protocol(error: io::Error, first: &FirstBytes) -> io::Error {
     if ConnectionRejectReason::of(&error) != Some(ConnectionRejectReason::NotTls) {
