@@ -161,8 +161,9 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
 /// node may have acknowledged entries that it lacks (docs/REPAIR.md, R3). Returns the content of
 /// the directory before that.
 ///
-/// # Errors [`OpenError::SoleVoter`] if the node alone is a quorum; then nothing was changed.
-/// Otherwise the errors of [`Storage::make_uncertain`].
+/// # Errors
+/// [`OpenError::SoleVoter`] if the node alone is a quorum; then nothing was changed. Otherwise the
+/// errors of [`Storage::make_uncertain`].
 pub fn make_uncertain(
     disk: &mut dyn Disk,
     config: &StorageConfig,

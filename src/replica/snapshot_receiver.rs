@@ -16,7 +16,7 @@ pub(crate) struct SnapshotReceiver {
     timeout: Duration,
     /// The maximum size of the parts in flight to one node.
     inflight_bytes_max: u64,
-    /// The rate at which a node sends parts: the sources are configured like this node.
+    /// The rate at which a source sends parts, assuming that it is configured like this node.
     bytes_per_second: u64,
     /// The delay between a failed transfer and the start of the next one.
     retry_after: Duration,

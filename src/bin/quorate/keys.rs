@@ -198,7 +198,7 @@ pub(crate) fn put(flags: &PutFlags, json: bool) -> CommandResult {
         }
         if value.is_empty() && is_stdin_closed() {
             return Err(CommandError::invalid_input(
-                "standard input is closed or /dev/null: pass the value there, such as with \
+                "standard input is closed or /dev/null: pass the value on it, for example with \
                  `< FILE`",
             ));
         }

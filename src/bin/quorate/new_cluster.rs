@@ -43,7 +43,7 @@ pub(crate) struct NewCluster {
 
 impl NewClusterFlags {
     /// Returns true if the flags name a new cluster.
-    pub(crate) fn name_one(&self) -> bool {
+    pub(crate) fn names_cluster(&self) -> bool {
         self.out.is_some()
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
     };
     // The backup is read again for each member, which a pipe does not permit.
     let open_file: fn(&Path) -> io::Result<File> =
-        if flags.new.name_one() { open_regular_file } else { |path| File::open(path) };
+        if flags.new.names_cluster() { open_regular_file } else { |path| File::open(path) };
     let open = || open_file(&flags.file).map(BufReader::new).map_err(with_path);
     let mut file = open()?;
     let backup = Backup::open(&mut file).map_err(with_path)?;

@@ -19,8 +19,8 @@ use crate::patient_write::write_patiently;
 /// The maximum number of bytes of lines that wait to be written. Further log lines are left out.
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 
-/// The number of bytes that wait beyond [`QUEUED_BYTES_MAX`], for lines that are not log lines: the
-/// error with which a node ends, and panics.
+/// The maximum number of bytes that wait beyond [`QUEUED_BYTES_MAX`], for lines that are not log
+/// lines: the error with which a node ends, and panics.
 const RESERVED_BYTES: usize = 64 << 10;
 
 /// The time for which the end of the process waits until one more line is written.
@@ -63,7 +63,7 @@ struct Output {
 struct Queue {
     lines: VecDeque<(OutputStream, Vec<u8>)>,
     bytes: usize,
-    /// The number of lines that were written so far.
+    /// A number that rises with each line that was written.
     written: u64,
     /// Whether the thread waits for a line.
     is_idle: bool,

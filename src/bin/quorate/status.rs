@@ -36,12 +36,12 @@ Columns of each node:
 Below them, store is the number of bytes that count against the quota, and sessions is the number of
 open client sessions.
 
-Exit code 1: writes fail, or a member does not answer this command or its leader. Writes fail
-without a leader whose disk has space, without a quorum of voters that follow it and have space,
-without a quorum whose states agree, while the leader has entries to commit and commits none, as
-when the disks of a quorum hang, and, if they grow the store, while the alarm of its quota is on. A
-warning names each reason. If there are entries to commit, the command asks the leader again until
-it has committed one, for at most 5 s.
+Exit code 1: writes fail, or a member does not answer this command or its leader. Writes fail if
+there is no leader or its disk is full, if no quorum of voters follows the leader and has space, if
+no quorum has the same state, or if the leader has entries to commit and commits none, for example
+because the disks of a quorum hang. Writes that grow the store also fail while the alarm of its
+quota is on. A warning names each reason. If there are entries to commit, the command asks the
+leader again until it has committed one, for at most 5 s.
 
 Each node has an eighth of --timeout to answer.")]
 pub(crate) struct StatusFlags {

@@ -414,14 +414,14 @@ async fn requests_count_while_they_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_not_rejected_because_of_the_one_that_it_may_end() {
+async fn a_control_request_is_not_rejected_because_of_the_one_that_it_may_end() {
     let (handle, mut requests) = Handle::for_test();
     let config = ServiceConfig { requests_per_origin_max: 1, ..ServiceConfig::default() };
     let rights = Rights { principal: None, forwards: false };
     let mut connection =
         TestConnection::open_to(handle, rights, NetworkConfig::default(), config).await;
     let mut pending = PendingRequests::default();
-    for (number, order) in [
+    for (number, body) in [
         propose(1),
         read(),
         RequestBody::ChangeMembership(Change::new().remove(NodeId(2))),
@@ -432,10 +432,10 @@ async fn an_order_is_not_rejected_because_of_the_one_that_it_may_end() {
     .into_iter()
     .enumerate()
     {
-        connection.send(number as u64, order).await;
-        let order = timeout(Duration::from_secs(1), requests.recv()).await;
-        let Ok(Some(DriverRequest::Execute(order))) = order else { panic!("{number}: {order:?}") };
-        drop(pending.submit(order));
+        connection.send(number as u64, body).await;
+        let sent = timeout(Duration::from_secs(1), requests.recv()).await;
+        let Ok(Some(DriverRequest::Execute(request))) = sent else { panic!("{number}: {sent:?}") };
+        drop(pending.submit(request));
     }
 }
 

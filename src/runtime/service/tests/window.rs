@@ -14,7 +14,7 @@ use crate::runtime::service::tests::{TestConnection, propose, read};
 use crate::wire::{ReplyBody, RequestBody, ServiceRejectReason};
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_read_although_the_window_is_full_of_requests_that_hang() {
+async fn a_control_request_is_read_although_the_window_is_full_of_requests_that_hang() {
     let (handle, mut requests) = Handle::for_test();
     let config = ServiceConfig { requests_per_connection_max: 2, ..ServiceConfig::default() };
     let (network, rights) = (NetworkConfig::default(), Rights { principal: None, forwards: false });
@@ -35,11 +35,11 @@ async fn an_order_is_read_although_the_window_is_full_of_requests_that_hang() {
     assert!(further.is_err(), "the third waits for room in the window");
     let mut bodies = Vec::new();
     for _ in 0..2 {
-        let Some(DriverRequest::Execute(order)) = requests.recv().await else {
-            panic!("the connection passes the order on")
+        let Some(DriverRequest::Execute(request)) = requests.recv().await else {
+            panic!("the connection passes it on")
         };
-        bodies.push(order.body.clone());
-        order.reply.send(ReplyBody::Unknown);
+        bodies.push(request.body.clone());
+        request.reply.send(ReplyBody::Unknown);
     }
     assert_eq!(bodies, [RequestBody::CancelMembershipChange, RequestBody::Report]);
     let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
