@@ -44,9 +44,10 @@ pub enum RequestBody {
     Report,
     /// Changes the membership. For administrators.
     ChangeMembership(Change),
-    /// Cancels a change while target voters still lack the log. For administrators.
+    /// Cancels a membership change whose new voters have not caught up yet. For administrators.
     CancelMembershipChange,
-    /// Transfers the leadership to the named voter, or to the best one. For administrators.
+    /// Transfers the leadership to the named voter, or to one that the leader chooses. For
+    /// administrators.
     TransferLeadership(Option<NodeId>),
     /// Starts an election at the node. For administrators.
     Campaign,
