@@ -113,7 +113,8 @@ impl Cluster {
         }
     }
 
-    /// Carries out one action. The first ones need an answer, and the last ones are reports.
+    /// Carries out one action. The first arms of the match answer the core; the last ones are
+    /// reports.
     fn carry_out(&mut self, id: NodeId, action: Action) {
         let node = self.nodes.get_mut(&id).expect("all nodes run");
         let mut events = Vec::new();

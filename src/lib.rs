@@ -48,8 +48,9 @@
 
 extern crate alloc;
 
-/// Re-exports unstable items: public with the feature `unstable`, otherwise for this crate only.
-/// The compiler shows a line, with its comment, to a program that needs the feature and lacks it.
+/// Re-exports unstable items: public with the feature `unstable`, otherwise for this crate only. If
+/// a program needs the feature and lacks it, the error of the compiler shows the line of the
+/// re-export, with its comment.
 #[cfg(feature = "std")]
 macro_rules! unstable_use {
     ($($tree:tt)*) => {

@@ -39,7 +39,7 @@ pub enum EndpointContent {
     /// `/live` replies 200 while the node runs and its driver is not stuck. `/health` replies 200
     /// if `/live` does, the node knows a leader that accepts its disk, and it has applied all but
     /// the last 10,000 committed entries. `/ready` replies 200 if `/health` does, and the node
-    /// knows no `WriteObstacle`; the alarm of a quota is none.
+    /// knows no `WriteObstacle`. The alarm of a quota affects no health check.
     Metrics,
     /// `/`, a page that shows the running cluster: nodes, roles, terms, logs, links, throughput and
     /// latency; `/api/cluster`, its data as JSON; and the three health checks.
@@ -63,8 +63,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The maximum number of connections that are open at one address. A program that serves
-    /// endpoints adds them to `ServerConfig::files_reserved`.
+    /// The maximum number of connections that are open at one address. A program adds this number
+    /// to `ServerConfig::files_reserved` for each endpoint that it serves.
     pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
 
     /// Listens at the address; [`Endpoint::run`] answers the requests. At a loopback address it
@@ -137,7 +137,7 @@ impl Endpoint {
         self.listener.address()
     }
 
-    /// Serves requests until the future is dropped, together with the open connections.
+    /// Serves requests until the future is dropped, which also closes the open connections.
     pub async fn run(self) -> Infallible {
         let mut connections = JoinSet::new();
         loop {

@@ -79,8 +79,8 @@ impl Places {
 }
 
 impl Place {
-    /// Exchanges the place for one of the replies, now that the request has arrived. Returns false
-    /// if the connection gets none: none is left, or another connection has taken its place.
+    /// Exchanges this place, now that the request has arrived, for one in which its reply is sent.
+    /// Returns false if no such place is free, or if a newer connection has taken this one.
     pub(super) fn reply(&self, is_health_check: bool) -> bool {
         let kind = if is_health_check { &self.places.health } else { &self.places.others };
         let permit = Arc::clone(kind).try_acquire_owned().ok();

@@ -15,8 +15,8 @@ pub const FOLDER: &str = "recording";
 /// The end of the name of each file of a recording, after a dot.
 pub const EXTENSION: &str = "qrec";
 
-/// The blocks of a file up to the first one that is cut or damaged, which a copy may take. They are
-/// only read here, and not replayed.
+/// The blocks of a file up to the first one that is cut or damaged: a copy of the file takes only
+/// these. They are only read here, and not replayed.
 #[derive(Debug, Default)]
 pub struct IntactPart {
     /// The number of bytes up to the end of the last intact block.

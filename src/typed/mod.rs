@@ -40,11 +40,12 @@
 //!
 //! # The encoding
 //! Integers have a fixed size, the fields of a struct follow one another, and a variant of an enum
-//! is its number. So a new version may add variants at the end of an enum, and must not change
-//! others: the log and the snapshots hold values of earlier versions. A node that does not know a
-//! variant of a command changes nothing, and its state would differ from that of the other nodes.
-//! So a build with a new variant has a higher [`TypedMachine::version_max`]. **Raise the version
-//! before a client sends the variant**: from then on each node knows it, or applies nothing.
+//! is its number. A new version may therefore add variants at the end of an enum, and must change
+//! nothing else: the log and the snapshots hold values of earlier versions. A node that does not
+//! know a variant of a command changes nothing, and its state would differ from that of the other
+//! nodes. A build with a new variant therefore has a higher [`TypedMachine::version_max`]. **Raise
+//! the version before a client sends the variant**: from then on each node knows it, or applies
+//! nothing.
 //!
 //! The serde attributes `flatten`, `untagged`, `tag` and `skip_serializing_if` do not work, because
 //! the encoding does not describe itself. All replicas must encode equal states alike: use a

@@ -8,8 +8,8 @@ use crate::types::membership::Membership;
 pub enum Acknowledge {
     /// Like [`Acknowledge::Quorum`] if the number of voters is odd, and like
     /// [`Acknowledge::AllLive`] if it is even, in the membership that is active when the leader
-    /// takes the proposal. Half of an even number of voters may be a quorum: with two voters, a
-    /// committed entry may be on one disk alone.
+    /// takes the proposal. With the casting vote, half of an even number of voters is a quorum: of
+    /// two voters, only one may have a committed entry on its disk.
     #[default]
     Default,
     /// Once the entry is committed: it is durable on a quorum, and every later leader has it.

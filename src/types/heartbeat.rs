@@ -82,7 +82,8 @@ impl fmt::Display for Readiness {
 }
 
 impl fmt::Display for Heartbeat {
-    /// Writes each field after a space, those of leases only if they are not zero.
+    /// Writes each field after a space: the confirmed round only with a vote lease, and the echoed
+    /// round only with a read lease.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Heartbeat { round, committed, confirmed, echo, vote_lease, read_lease } = self;
         write!(f, " round={round} committed={committed}")?;

@@ -110,8 +110,8 @@ pub struct Restored {
     pub damaged: Vec<DamagedEntry>,
     /// Every membership in the log after the snapshot, in ascending order, except for damaged ones.
     pub memberships: Vec<(Index, Membership)>,
-    /// The last entries of the log, as many as the driver passes at once: consecutive and ending
-    /// at `last`, or none. The core requests older ones with `Action::Fetch`.
+    /// The last entries of the log, as many as the driver chooses: consecutive and ending at
+    /// `last`, or none. The core requests older ones with `Action::Fetch`.
     pub tail: Vec<Entry>,
     /// The last index that the state machine has applied; at least the last index of the snapshot,
     /// once the state machine was restored from it.

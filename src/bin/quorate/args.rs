@@ -70,8 +70,8 @@ Exit codes:
   0  success
   1  negative result: no such key, compare failed, writes fail or a member does
      not answer (status), the alarm of the quota is on, or damage found
-  2  invalid command line, configuration or file, an address of a service that
-     is no node, or the output cannot be written
+  2  invalid command line, configuration or file, an address at which
+     another service answers, or the output cannot be written
   3  not executed, safe to retry: no node accepted the command in time
      (unreachable, busy or disk full), a signal interrupted it, a running node
      has the data directory open (inspect, mark-restored), or a node cannot

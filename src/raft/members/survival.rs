@@ -147,7 +147,7 @@ impl Survival {
     pub(crate) fn assert_invariants(&self, members: &Membership, now: Instant) {
         assert!(self.is_on() || self.contacts.is_empty(), "contacts matter to survivors only");
         let are_members = self.contacts.keys().all(|id| members.is_member(*id));
-        assert!(are_members, "a node that was removed is heard from anew once it is back");
+        assert!(are_members, "the contact with a removed node is dropped");
         let past = self.contacts.values().all(|at| *at <= now);
         assert!(past && self.silence_start <= now, "no node was heard from in the future");
     }

@@ -44,7 +44,7 @@ pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> R
         key: entropy(),
         unix_time: unix_time().checked_sub(Duration::from_nanos(now.0)),
         segment_bytes,
-        // The header, and the last block, which ends after its last record.
+        // Room for the header, and for the last block of a segment, which may exceed the bound.
         segment_bytes_max: whole.saturating_sub(2 * block_bytes),
         block_bytes,
         ..defaults

@@ -14,7 +14,7 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0  success
   1  rejected by the state machine; the message says why. Or `status` found the cluster unhealthy
-  2  usage error, an address of a service that is no node, or a file cannot be read or written
+  2  usage error, an address at which another service answers, or a file cannot be read or written
   3  unavailable: no node answered in time; nothing happened, and a retry is safe. Or a node cannot
      start yet: its address or directory is in use, the machine does not have the address, the disk
      is full, or no thread can be started

@@ -57,7 +57,7 @@ pub struct ServeFlags {
     /// only loopback addresses are allowed, and `courier` does not start
     #[arg(long)]
     pub plaintext: bool,
-    /// Serve a status page of the cluster at this address: roles, terms and indexes of all nodes.
+    /// Serve a status page of the cluster at this address: roles, terms and indices of all nodes.
     /// It has no access control
     #[arg(long, value_name = "ADDRESS")]
     pub ui: Option<SocketAddr>,

@@ -15,7 +15,7 @@ use crate::coordinator::message::{Command, Query, RejectReason, Reply};
 /// The number of keys: small, so that operations conflict, but large enough that some reads need
 /// not wait for a write.
 const KEYS: u64 = 4;
-/// A conditional put expects the value of one of this many earlier operations, or none.
+/// A conditional put expects no value, or the value of one of the last `BACK - 1` operations.
 const BACK: u64 = 4;
 
 /// Clients that put, get and delete the values of a few keys.

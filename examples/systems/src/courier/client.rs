@@ -80,8 +80,9 @@ pub struct AtFlags {
     within: Option<Duration>,
 }
 
-/// The part of the deadline, one in this many, that is spent on an answer of known age before an
-/// answer of any age is accepted. The lookup of a leader or an address may take one such part, too.
+/// The deadline divided by this number is the time limit of a request for an answer of known age,
+/// after which an answer of any age is accepted. The lookup of a leader or of an address has the
+/// same limit.
 const DEADLINE_PART: u32 = 4;
 /// A maximum age that every answer of known age meets.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);

@@ -19,7 +19,8 @@ pub trait UserComputer {
     /// Returns the text of a state file; `None` if it cannot be read.
     fn read(&self, file: &str) -> Option<String>;
 
-    /// Writes a state file atomically, so that it outlives a crash of the client.
+    /// Writes a state file atomically: a crash of the client leaves the earlier text or the new
+    /// one.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -209,8 +210,9 @@ fn seen_file(user: &str, id: u64) -> String {
 /// Shows the messages that no client of the user on this computer has shown before, stores the
 /// number of each, and returns how many it has shown. The files are the lock, and the file with the
 /// number of the last shown message. Returns `None` if another client is showing messages, because
-/// a client whose terminal is stopped must not stop the others. If that file cannot be written,
-/// shows nothing, because on a full disk each attempt would show the same messages again.
+/// a client whose terminal is stopped must not stop the others. If the file with the number cannot
+/// be written, shows nothing, because on a full disk each attempt would show the same messages
+/// again.
 fn show_unseen<M: UserComputer>(
     computer: &M,
     [lock, seen_file]: &[String; 2],
