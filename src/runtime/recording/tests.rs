@@ -83,8 +83,8 @@ impl Node {
     }
 }
 
-/// The number of the last step in a recording, which has whole segments, with steps missing
-/// between them this many times.
+/// Returns the number of the last step in a recording, and the number of places between its
+/// segments at which steps are missing.
 fn last_record(recording: &[u8]) -> (u64, usize) {
     let (mut last, mut gaps) = (0, 0);
     for part in Replay::new(recording) {
@@ -176,7 +176,8 @@ fn a_ring_does_not_grow_into_the_last_free_space() {
         Ok::<_, io::Error>(ring)
     };
     let (mut node, mut ring) = (Node::new(), open(&directory).expect("it opens"));
-    // Returns the largest size until the ring is larger than `bytes`.
+    // Takes steps until the ring is larger than `bytes`, or for 5,000 steps. Returns its largest
+    // size.
     let mut run = |bytes: u64| {
         let mut largest = 0;
         for _ in 0..5_000 {

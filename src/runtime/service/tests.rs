@@ -439,7 +439,7 @@ async fn a_control_request_is_not_rejected_because_of_the_one_that_it_may_end() 
     }
 }
 
-/// Waits until the permits of the first origin for almost 3 MiB are free.
+/// Waits until the first origin may have another 3 MiB of proposals pending, less 1 KiB.
 async fn eventually_free(limits: &ServiceLimits) {
     let acquire = || limits.of(&origin(1), false).acquire(Share::Proposals, 3 * MIB - 1024);
     while acquire().is_none() {

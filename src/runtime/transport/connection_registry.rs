@@ -400,8 +400,8 @@ mod tests {
         assert!(admit(7).is_ok() && admit(0).is_ok() && own.registry.connections() == 2);
         let other = caller(NodeId(2), 8);
         assert!(registry.admit_node(other, &address(1)).is_ok());
-        // While a restarted node is connected to over one lane, and the old process over another,
-        // both are known.
+        // While one lane is connected to the restarted node, and another one to its old process,
+        // both processes are known.
         let restarted = registry.answered(node, 9);
         assert!(admit(7).is_ok() && admit(9).is_ok() && admit(8).is_err());
         drop(answering);

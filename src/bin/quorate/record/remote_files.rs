@@ -208,7 +208,8 @@ mod tests {
     struct Ring {
         files: Vec<Vec<u8>>,
         requests: RefCell<Vec<(u64, u64)>>,
-        /// After a number of requests, the number of files that are removed from then on.
+        /// Each removal: the number of requests before it, and how many of the oldest files are
+        /// missing from then on.
         removals: Vec<(usize, u64)>,
     }
 

@@ -19,8 +19,8 @@ struct AuditLines(Arc<AtomicUsize>);
 
 impl AuditLines {
     /// Counts the lines that this thread writes before the guard is dropped. Two other subscribers
-    /// stay registered, because with at most one `tracing` decides by the first thread that writes
-    /// a line whether any does, and the thread of another test has no subscriber.
+    /// stay registered: with fewer, the first thread that writes a line would decide for all
+    /// threads whether `tracing` enables it, and that thread may run a test without a subscriber.
     fn count() -> (Arc<AtomicUsize>, DefaultGuard) {
         static OTHERS: LazyLock<[Dispatch; 2]> =
             LazyLock::new(|| [(); 2].map(|()| Dispatch::new(AuditLines::default())));
