@@ -101,8 +101,8 @@ async fn a_request_without_a_reply_is_in_the_audit_log_once_all_connections_have
     connections.spawn(async move {
         let _ = serving.serve(client, Box::new(remote), frames).await;
     });
-    let order = RequestBody::TransferLeadership(None);
-    stream.write_all(&request(1, order)).await.expect("the connection is open");
+    let transfer = RequestBody::TransferLeadership(None);
+    stream.write_all(&request(1, transfer)).await.expect("the connection is open");
     let _pending = requests.recv().await.expect("the connection passes the request on");
     drop(connections);
     assert_eq!(lines.load(Ordering::Relaxed), 0, "the task of the connection has not ended yet");

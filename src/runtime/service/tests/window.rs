@@ -63,7 +63,7 @@ async fn a_control_request_is_read_although_the_window_is_full_of_requests_that_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_may_send_no_order_waits_although_its_window_hangs() {
+async fn a_client_that_is_no_administrator_waits_although_its_window_hangs() {
     let (handle, mut requests) = Handle::for_test();
     let config = ServiceConfig { requests_per_connection_max: 2, ..ServiceConfig::default() };
     let rights = Rights { principal: Principal::client("app"), forwards: false };
