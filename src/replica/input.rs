@@ -57,9 +57,9 @@ pub enum Input {
         tag: Tag,
     },
     /// A user transfers the leadership to another node. The request ends in exactly one of
-    /// `Output::LeadershipTransferred` and `Output::Rejected`, at the latest with the first
-    /// heartbeat after the longest election timeout. If this node stops before that, the request
-    /// ends in `Output::Unknown`.
+    /// `Output::LeadershipTransferred`, `Output::Rejected` and, if this node stops before that,
+    /// `Output::Unknown`; at the latest with the first heartbeat after the longest election
+    /// timeout.
     TransferLeadership {
         /// Identifies the request in its outcome; no other pending request has the same tag.
         tag: Tag,

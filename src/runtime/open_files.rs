@@ -1,5 +1,6 @@
-//! The limit of open files of this process: raised at the start to what the configuration permits,
-//! and respected by the listener, so that connections never keep the log from opening its files.
+//! The limit of open files of this process: raised at the start to the number that the
+//! configuration needs, and respected by the listener, so that connections never keep the log from
+//! opening its files.
 
 #[cfg(all(unix, not(madsim)))]
 mod limit {

@@ -14,9 +14,10 @@ use crate::types::{
 /// [`Action::Restore`]s together.
 ///
 /// The driver must answer each action of this table with the [`Input`](crate::raft::Input) beside
-/// it; a node waits forever for an answer that never comes. [`Action::Send`] needs no answer: the
-/// driver sends the message, and a lost message does no harm. All other actions are reports, which
-/// a driver may ignore.
+/// it; a node waits forever for an answer that never comes. Only an [`Action::ReceiveSnapshot`] may
+/// stay without an answer, if the transfer fails: the action is then repeated. [`Action::Send`]
+/// needs no answer: the driver sends the message, and a lost message does no harm. All other
+/// actions are reports, which a driver may ignore.
 ///
 /// | action | answer |
 /// |---|---|

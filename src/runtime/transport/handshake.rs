@@ -383,7 +383,7 @@ impl ConnectionReader {
 /// Returns the error of a frame that was incomplete for too long, or of a silent connection.
 fn received_too_late(is_incomplete: bool) -> io::Error {
     if is_incomplete {
-        let message = "a frame did not arrive within frame_timeout and the time of its size at \
+        let message = "a frame took longer than frame_timeout plus the time for its size at \
                        kib_per_second_min";
         reject(ConnectionRejectReason::TooSlow, message)
     } else {
@@ -445,8 +445,8 @@ pub(in crate::runtime) fn clear_batch(bytes: &mut Vec<u8>) {
 }
 
 /// Writes all bytes and flushes the stream; fails if no byte is accepted for `silence_max`, or if
-/// the other side does not accept all of them within their own limit. The bytes that TLS buffers,
-/// up to 64 KiB, must be accepted within one `silence_max` at the end.
+/// the other side does not accept all of them within the time limit for that many bytes. The bytes
+/// that TLS buffers, up to 64 KiB, must be accepted within one `silence_max` at the end.
 pub(in crate::runtime) async fn write_all_within<S>(
     limits: TransferLimits,
     stream: &mut S,
@@ -471,8 +471,8 @@ where
     match limits.time_max(bytes.len()) {
         None => all.await,
         Some(time_max) => timeout_unless_ready(time_max, all).await.unwrap_or_else(|_| {
-            let message = "the other side did not accept its replies within frame_timeout and the \
-                           time of their size at kib_per_second_min";
+            let message = "the other side took longer to accept its replies than frame_timeout \
+                           plus the time for their size at kib_per_second_min";
             Err(reject(ConnectionRejectReason::TooSlow, message))
         }),
     }
