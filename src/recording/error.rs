@@ -75,7 +75,7 @@ texts! {
     Self::OtherLayout { found, version } =>
         "quorate {version} recorded states of layout {found}; this program, quorate {}, replays \
          layout {LAYOUT}", env!("CARGO_PKG_VERSION");
-    Self::Invalid(reason) => "a block has an impossible content: {reason}";
+    Self::Invalid(reason) => "the content of a block is impossible: {reason}";
     Self::ActionsDiffer(step) => "{step}";
     Self::StateDiffers { record, lines } =>
         "before record {record}, the replayed state differs from the checkpoint: recorded `{}`, \

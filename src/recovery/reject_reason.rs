@@ -70,7 +70,7 @@ texts! {
     Self::QuorumAvailable(nodes) =>
         "a quorum is available: start {}, without data loss", CommaSeparated(nodes);
     Self::NotSurveyed(nodes) =>
-        "alive and not surveyed, perhaps with more entries: stop {} and add the directories",
+        "alive and not surveyed, perhaps with more entries: stop {} and add their directories",
         CommaSeparated(nodes);
     Self::SameCluster(cluster) => "the new cluster needs a new id: {cluster} is in use";
     Self::Membership(None) => "the new membership must have voters and no change in flight";

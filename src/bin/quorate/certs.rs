@@ -121,8 +121,8 @@ fn cluster_of(directory: &Path, given: Option<Cluster>) -> CommandResult<Cluster
     match given {
         Some(Cluster(given)) if given != kept => Err(with_path(&format_args!(
             "the certificates in this directory are for cluster {kept}, not for {given}: remove \
-             --cluster (or QUORATE_CLUSTER), or name another directory; delete this file to keep \
-             the authorities for a cluster that was recovered under a new id"
+             --cluster (or QUORATE_CLUSTER), or name another directory; if the cluster was \
+             recovered under a new id, delete this file: the authorities stay in use"
         ))),
         _ => Ok(kept),
     }

@@ -148,7 +148,7 @@ impl From<ClientError> for CommandError {
         match exit {
             Exit::OtherEncryption => CommandError::new(
                 exit,
-                format_args!("{error} (`--certs` and `--as` of a client, `--certs` of a node)"),
+                format_args!("{error} (a client has `--certs` and `--as`, a node has `--certs`)"),
             ),
             _ => CommandError::new(exit, error),
         }

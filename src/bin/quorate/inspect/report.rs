@@ -137,7 +137,7 @@ impl DirectoryReport {
         for fault in &self.inspection.superblock_faults {
             writeln!(
                 f,
-                "superblock: {}; a start does not need it, and a crash can leave it so",
+                "superblock: {}; a start does not need it, and a crash can leave it like this",
                 fault.without_advice()
             )?;
         }
