@@ -222,7 +222,7 @@ impl Snapshots {
         } else {
             self.taker.end();
             if self.must_replace && last.index < log.applied() {
-                // The state machine has applied entries since the view was frozen, so that a later
+                // The state machine has applied entries since the view was frozen, so a later
                 // snapshot can be taken.
                 self.taker.demand();
             }

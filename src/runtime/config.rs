@@ -39,9 +39,9 @@ pub struct ServerConfig {
     pub files_reserved: usize,
     /// The maximum number of bytes of the recording of the node's inputs, in the folder `recording`
     /// of its directory (`docs/RECORDING.md`); zero, the default, records nothing, because a
-    /// library should not write files that its user did not ask for. `quorate serve` has 64 MiB.
-    /// Make it several times as large as a recorded state, which may take a quarter of
-    /// `raft.tail_bytes_max`, and at least 1 MiB.
+    /// library should not write files that its user did not ask for. `quorate serve` records up to
+    /// 64 MiB by default. Make it several times as large as a recorded state, which may take a
+    /// quarter of `raft.tail_bytes_max`, and at least 1 MiB.
     pub recording_bytes: u64,
     /// The maximum number of proposals of the program that have no reply yet; separately, of its
     /// reads without a reply, and of its other requests that the driver has not executed. Its
@@ -117,7 +117,7 @@ pub struct NetworkConfig {
     pub connections_max: usize,
     /// The maximum number of open connections of administrators, and of nodes that request reports
     /// or forward proposals. Clients cannot take these connections, and one administrator or node
-    /// at most half of them, or two. Only certificates prove a role.
+    /// can take at most half of them, but always two. Only certificates prove a role.
     pub connections_reserved: usize,
     /// The maximum number of open inbound connections of one origin. An origin is the principal
     /// that a certificate names or, for connections without a certificate, an IPv4 address or an
@@ -350,7 +350,7 @@ impl ServerConfig {
     /// `Change::priority`.
     ///
     /// # Panics
-    /// Panics if more than 255 bootstrap peers are listed.
+    /// If more than 255 bootstrap peers are listed.
     pub fn prefer_leaders(&mut self, first: impl IntoIterator<Item = NodeId>) {
         let Some(bootstrap_peers) = &mut self.replica.raft.bootstrap_peers else { return };
         let mut priority = u8::MAX;

@@ -44,7 +44,7 @@ pub enum ServerConfigError {
     #[error("{0} is {1:?}, longer than a year: lower it")]
     TooLong(&'static str, Duration),
     /// The named bound of `raft` is less than the requests that the service and the handle admit,
-    /// so some clients, or the program, could take all of it.
+    /// so some clients, or the program, could use up the whole bound.
     #[error(
         "{field} is {bound}, less than requests_max, service.requests_max and \
         service.requests_reserved together, which are {requests}: raise it"

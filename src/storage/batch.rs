@@ -137,7 +137,7 @@ impl Batch {
     }
 
     /// Returns true if `write` may become durable together with this batch: it neither truncates
-    /// the batch nor installs a snapshot, and the batch is not a rewrite in a single flush.
+    /// the batch nor installs a snapshot, and the batch is not a flush that is written again.
     fn can_merge(&self, write: &Write) -> bool {
         let last = self.entries.back().map(|entry| entry.id.index);
         let follows = match (last, write.entries.first()) {

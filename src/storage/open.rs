@@ -142,12 +142,12 @@ impl Storage {
     /// Recovers a directory after a clean shutdown or a crash. Either everything that was reported
     /// durable is recovered; or the end of the log is lost, [`OpenedStorage::lost_end`] says so,
     /// and the node is uncertain; or an error is returned. That holds even if files of the log are
-    /// missing, cut or zeroed. The exception is the last flushes after the acknowledged floor:
-    /// their loss is not noticed if no header block of a flush after the first lost one is left;
-    /// for the last flush, one lost sector suffices. `docs/RECOVERY.md` says which flushes can be
-    /// after the floor. Files that hold only entries covered by the snapshot may be missing.
-    /// Nothing is written before the whole log was read successfully, and an error of the writes
-    /// after that loses nothing.
+    /// missing, cut or zeroed. The exception is the last flushes after the acknowledged floor.
+    /// Their loss is not noticed if no header block of a flush after the first lost one is left;
+    /// the loss of the last flush is not noticed even if only one of its sectors is lost.
+    /// `docs/RECOVERY.md` says which flushes can be after the floor. Files that hold only entries
+    /// covered by the snapshot may be missing. Nothing is written before the whole log was read
+    /// successfully, and an error of the writes after that loses nothing.
     ///
     /// An entry with damage only in its content keeps its place in the log, and
     /// [`OpenedStorage::damaged`] lists it: a peer can provide the content for

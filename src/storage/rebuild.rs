@@ -196,9 +196,9 @@ impl Rebuilding<'_> {
         let mut starts = (first..gap.end).step_by(PAGE_BYTES).take(pages);
         let next = later.as_ref().map(|(_, block)| block.seq);
         let next = next.or_else(|| self.first_after(disk, gap));
-        let is_dead = next.is_some_and(|next| next <= self.directory.superblock.log_start);
+        let is_obsolete = next.is_some_and(|next| next <= self.directory.superblock.log_start);
         let found = starts.find_map(|start| {
-            self.flush_in(disk, &scan, &headers, (start, gap.end), known, is_dead)
+            self.flush_in(disk, &scan, &headers, (start, gap.end), known, is_obsolete)
         });
         let (mut block, records) = found?;
         let end = gap.offset + framed_bytes(block.bytes()) as u64;
@@ -242,7 +242,7 @@ impl Rebuilding<'_> {
 
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
-    /// known yet, although it may be known that the flush `is_dead`.
+    /// known yet, although it may be known that the flush `is_obsolete`.
     fn flush_in(
         &self,
         disk: &mut PatchedDisk<'_>,
@@ -250,7 +250,7 @@ impl Rebuilding<'_> {
         headers: &Zone,
         range: (u64, u64),
         known: Option<Block>,
-        is_dead: bool,
+        is_obsolete: bool,
     ) -> Option<(Block, Vec<Record>)> {
         let (start, end) = range;
         if start >= end {
@@ -262,7 +262,7 @@ impl Rebuilding<'_> {
             Some(block) => block.prev,
             None => match self.link_before(disk, &first) {
                 Some(link) => link,
-                None => self.base_before(disk, scan, &first, is_dead)?,
+                None => self.base_before(disk, scan, &first, is_obsolete)?,
             },
         };
         let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
@@ -338,19 +338,19 @@ impl Rebuilding<'_> {
     /// block, and the term of the first entry is assumed. If that is wrong, the first entry is the
     /// first of its term, so no log has an entry with the assumed id. The snapshot covers both
     /// entries, so a peer that needs the entry before the first one gets the snapshot. A flush that
-    /// `is_dead` may belong to a log that the snapshot replaced, and lie after the last entry of
+    /// `is_obsolete` may belong to a log that the snapshot replaced, and lie after the last entry of
     /// the snapshot.
     fn base_before(
         &self,
         disk: &mut dyn Disk,
         scan: &SegmentScan,
         first: &Record,
-        is_dead: bool,
+        is_obsolete: bool,
     ) -> Option<Link> {
         let covered = self.directory.superblock.snapshot.last;
         let listed = self.directory.segments.first().map(|(number, _)| *number);
         let begins = self.last.is_none() && self.links.is_empty();
-        let follows = first.id.index <= covered.index.next() || is_dead;
+        let follows = first.id.index <= covered.index.next() || is_obsolete;
         if !begins || listed != Some(scan.segment.number) || !follows {
             return None;
         }

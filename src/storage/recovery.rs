@@ -345,7 +345,7 @@ impl<'a> Replay<'a> {
         }
         self.apply(&last, scan)?;
         self.damage.note(&last, &scan.segment, &check.bad);
-        // A flush before `log_start` is dead: none of it is written again.
+        // A flush before `log_start` is obsolete: none of it is written again.
         if seq > self.floor.seq && seq >= self.superblock.log_start {
             let (segment, ranges) = (scan.segment.number, [(last.offset, last.end), (start, end)]);
             self.unacknowledged = Some(match check.bad.is_empty() {
@@ -468,9 +468,9 @@ impl<'a> Replay<'a> {
     fn missing_end(&self, segments: &[(u64, u64)]) -> Option<Loss> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
-        let is_dead = floor.seq < self.superblock.log_start;
+        let is_obsolete = floor.seq < self.superblock.log_start;
         let is_elsewhere = floor.place.is_some_and(|(segment, _)| segment > found);
-        if first > floor.seq && (is_dead || !is_elsewhere) {
+        if first > floor.seq && (is_obsolete || !is_elsewhere) {
             return None;
         }
         let listed = segments.first().map(|(number, _)| *number);

@@ -84,8 +84,8 @@ pub enum Event {
     /// writes their content again.
     Damaged(Vec<DamagedEntry>),
     /// A header block is damaged and cannot be rebuilt; the text names the entries that it may have
-    /// held. Each is reported once. A read of an entry in any of them ends the store, and a start
-    /// may reject the directory.
+    /// held. Each block is reported once. A read of one of these entries stops the store, and a
+    /// start may reject the directory.
     DamagedHeaders(StorageError),
     /// A copy of the superblock does not hold what was written to it. The other copies suffice, and
     /// the store writes this one again.
@@ -451,8 +451,8 @@ impl Storage {
                 assert!(flush.last.id.term <= term, "the term of an entry is durable before it");
                 self.mark_floor();
                 if flush.header.0 == 0 || flush.seq == self.updater.durable().log_start {
-                    // The updated superblock shows, even if the segment is lost, that the segment
-                    // held a flush that is not dead.
+                    // If the segment is lost later, the superblock shows that it held a flush that
+                    // is not obsolete.
                     self.updater.request(|_| {});
                 }
             }

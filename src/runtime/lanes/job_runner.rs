@@ -21,8 +21,8 @@ const ANSWERS_BYTES_MAX: usize = 4 << 20;
 /// meanwhile are executed before the rest.
 const TURNS_MAX: usize = 512;
 
-/// Held as long as a frozen view exists. Until then a command may have to copy the state that the
-/// view shares.
+/// Held as long as a frozen view exists. While it does, a command may have to copy the state that
+/// the view shares.
 pub(in crate::runtime) type ViewToken = Arc<()>;
 
 /// The result of a job, for the driver.

@@ -132,8 +132,8 @@ impl Lanes {
                 DiskLane::Bulk => self.queue_bulk(BulkJob::Disk(operation)),
             },
             Output::Work(work) => {
-                // A query may see later commands than those before it, but no earlier state, which
-                // a restore may bring.
+                // A query may be executed after later commands, but not after a later restore,
+                // which may bring an earlier state.
                 let order = match &work {
                     Work::Apply(_) => JobOrder::InOrder,
                     Work::Query { tag, .. } => JobOrder::InTurn(origin_of(*tag)),

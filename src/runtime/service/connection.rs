@@ -254,8 +254,9 @@ impl Connection {
                     AdminRequest::new(&body, origin, *from).end(&rejected);
                 }
                 self.reject(pending, metric, rejected);
-                // A rejected request does not wait for the node. On many connections of one client
-                // thousands of them would delay the requests of others on this thread.
+                // A rejected request does not wait for the node. Thousands of them, on many
+                // connections of one client, would otherwise delay the requests of others on this
+                // thread.
                 return yield_now().await;
             }
         };

@@ -248,8 +248,8 @@ impl ConnectionReader {
     }
 
     /// Returns the next frame; fails if no byte arrives for `silence_max`, or if the whole frame
-    /// does not arrive within its own limit, which begins with its first byte. Over TLS the frame's
-    /// first byte is read with its first record.
+    /// does not arrive within the time limit for its size, counted from its first byte. Over TLS
+    /// the frame's first byte is read with its first record.
     pub(in crate::runtime) async fn next_within<S>(
         &mut self,
         limits: TransferLimits,

@@ -77,7 +77,7 @@ pub enum SnapshotEvent {
         part: SnapshotPart,
     },
     /// A kept snapshot is damaged. It is no longer served, and its file is kept until the
-    /// superblock names the second later snapshot.
+    /// superblock names the second snapshot after it.
     Damaged(StorageError),
 }
 
