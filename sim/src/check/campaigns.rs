@@ -203,7 +203,7 @@ impl Campaigns {
     }
 
     /// Checks a granted pre-vote: it is for a later term than the voter's, and the candidate's log
-    /// is not behind the voter's.
+    /// is neither behind the voter's nor ends before a commit index that the voter knows.
     fn check_pre_vote(&self, known: &Known, message: &Message, next_term: Term) -> CheckResult {
         let Message { from, to, .. } = *message;
         let (slot, term) = (known.model.slot(from), message.term);

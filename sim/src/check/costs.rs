@@ -70,7 +70,7 @@ impl Costs {
 }
 
 impl Default for Costs {
-    /// The costs that match the defaults of [`Config`].
+    /// Durations that are short compared with the default election timeout of [`Config`].
     fn default() -> Costs {
         Costs {
             message: Duration::from_millis(1),

@@ -230,7 +230,7 @@ impl Stabilization {
     }
 }
 
-/// Whether the log of a core node ends before the log of another one begins.
+/// Whether the log of a core node ends before the base of another one's log.
 fn needs_snapshot(known: &Known) -> bool {
     let model = &known.model;
     let slots = || model.slots().filter(|slot| known.is_in_core(*slot));

@@ -20,7 +20,8 @@ pub(super) struct SessionModel {
 /// The contents of a snapshot except for the user's state and the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// The last entry whose command the user's state machine executed.
+    /// The last entry that the user's state machine executed: a command, or a new version of its
+    /// rules.
     pub(super) executed: Index,
     pub(super) version: MachineVersion,
     /// The sum of the hashes of all sessions.
