@@ -11,7 +11,7 @@ use crate::record::{EventId, EventKind, Record, Recording};
 /// The number of entries shown from the end of a log.
 const ENTRIES_SHOWN: usize = 12;
 
-/// The state at the end of the recording of all nodes, or of the node `only`: role, term and vote;
+/// The state of all nodes, or of the node `only`, at the end of the recording: role, term and vote;
 /// the end of the log in memory and on disk; pending writes and packets in flight; the membership;
 /// and a leader's view of its peers.
 #[must_use]

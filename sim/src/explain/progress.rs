@@ -18,7 +18,7 @@ struct Rejections {
     message: &'static str,
     why: &'static str,
     count: u64,
-    /// The first time that a leader of the run sent the same again, as a sentence.
+    /// The first time that `from` sent a rejected append again, as a sentence.
     again: Option<String>,
 }
 

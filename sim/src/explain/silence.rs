@@ -19,7 +19,7 @@ use crate::values::time::{Seconds, SimTime};
 pub(super) enum Silence {
     /// The leader had stopped leading.
     Stopped { at: SimTime, cause: RoleCause },
-    /// The leader took no step for most of the silence.
+    /// The leader took no step from `since` to `until`, a part of the silence.
     Paused { since: SimTime, until: SimTime },
     /// The recording of the leader's start ends, and the next start is at `restart`. The process
     /// certainly ended during the silence if it also started again during the silence.
@@ -29,7 +29,7 @@ pub(super) enum Silence {
     /// The leader sent a message that never arrived. The last one before arrived at `since`, by the
     /// clock of the receiver.
     Lost { since: Option<SimTime> },
-    /// The node itself took no step before its election timeout passed.
+    /// The node itself took no step for this time before its election timeout passed.
     OwnPause { pause: Duration },
     /// The leader may have been silent for one of these reasons, but nothing shows how its clock
     /// differs from that of the node, or that changed.
@@ -146,7 +146,8 @@ impl<'a> SilenceEvidence<'a> {
         (since <= at).then_some(place)
     }
 
-    /// The first pause of the leader in the window, and whether it takes most of the window.
+    /// The pause of the leader that takes the largest part of the window, and whether that part is
+    /// most of the window.
     fn pause_in(&self, leader: NodeId, window: &Window) -> Option<(Silence, bool)> {
         let places = self.pauses.get(&leader)?;
         let first = places.partition_point(|place| !window.begins_before(self.lines[*place].at));

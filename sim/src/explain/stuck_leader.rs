@@ -23,7 +23,7 @@ const LEARNED_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct StuckLeader<'a> {
     /// Its status at the failure.
     pub(super) now: &'a Status,
-    /// The last event before that while, and the time at which it begins.
+    /// The time [`LEARNED_AFTER`] before the failure, and the last event at or before it.
     then: EventId,
     since: SimTime,
 }

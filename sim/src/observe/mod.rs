@@ -270,9 +270,10 @@ pub enum Observation<'a> {
         /// The node with the failed disk.
         node: NodeId,
     },
-    /// A snapshot of a node's own state machine is verified, durable and in use.
+    /// A snapshot has become the current one on a node's disk: one of the node's own state machine,
+    /// or a peer's that covers damaged entries of the node's log.
     SnapshotTaken {
-        /// The node that took the snapshot.
+        /// The node with the snapshot.
         node: NodeId,
         /// The metadata of the snapshot.
         meta: &'a SnapshotMeta,

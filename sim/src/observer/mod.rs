@@ -455,7 +455,7 @@ impl Observer {
     /// Reports a node that refuses to start from its disk, which is usually damaged.
     pub(crate) fn start_refused(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
         self.reach(Spot::DiskRefused);
-        self.note(now, node, &format_args!("cannot start from a damaged disk: {error}"));
+        self.note(now, node, &format_args!("refuses to start from its disk: {error}"));
     }
 
     /// Reports a node that cannot start yet, because its disk is full or a disk call fails.

@@ -58,7 +58,7 @@ impl<'a> Logs<'a> {
         Logs { nodes: vec![NodeLogs::default(); record.nodes.len()], format, keeps_commands }
     }
 
-    /// The text of an entry. A recording without commands has other bytes of the same length.
+    /// The text of an entry. In a recording without commands, each command has bytes of its length.
     fn text(&self, entry: &quorate::types::Entry) -> String {
         match &entry.payload {
             Payload::Command(command) if !self.keeps_commands => {

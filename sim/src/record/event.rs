@@ -130,7 +130,8 @@ pub enum EventKind {
         /// The index of each executed command, with a hash of its reply.
         executed: Vec<(Index, u64)>,
     },
-    /// A snapshot of the node's own state machine, up to this entry, is durable and in use.
+    /// A snapshot up to this entry has become the current one on the node's disk: one of its own
+    /// state machine, or a peer's that covers damaged entries of its log.
     SnapshotTaken(EntryId),
     /// The node's state machine is replaced by a peer's snapshot that ends at this index.
     Restored(Index),

@@ -101,7 +101,7 @@ pub(super) struct Elections {
     campaigns: BTreeMap<usize, Campaign>,
     /// The number of campaigns so far.
     begun: usize,
-    /// The elections that were won, each with the place of its campaign.
+    /// The elections that were won, each with the number of its campaign.
     won: Vec<(Election, Option<usize>)>,
 }
 

@@ -351,7 +351,7 @@ impl Parser {
     }
 
     /// Checks that every operation of the plan can take effect before the fault phase ends, and
-    /// that the timeout of a request without an answer ends with it.
+    /// that a client gives up a request that must get no answer before then.
     fn check_times(&self, text: &str) -> Result<(), SyntaxError> {
         let Scenario { case, line_numbers, .. } = &self.scenario;
         let end = SimTime::default().after(case.settings.fault_phase);

@@ -32,8 +32,8 @@ fn every_drawn_run_prints_and_reads_back() {
     }
 }
 
-/// Lists changes of the configuration, one for each field, with the field's name. A new field does
-/// not compile until it is listed.
+/// Lists changes of the configuration, one for each field, with the field's name. The tests do not
+/// compile until a new field is listed.
 macro_rules! changes {
     ($($field:ident: $change:expr),* $(,)?) => {{
         // The cluster of a scenario gives these two.

@@ -50,7 +50,7 @@ impl Ingredients {
         if self.has_lasting_faults { faults.without(Ingredients::BY_CHANCE) } else { faults }
     }
 
-    /// Returns the number of slots in the plan, which are `usual` in another run.
+    /// Returns the number of slots in the plan: `usual`, unless the faults are lasting ones.
     pub(super) fn slots(&self, usual: u16) -> u16 {
         if self.has_lasting_faults { self.lasting_slots } else { usual }
     }

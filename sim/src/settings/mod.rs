@@ -134,7 +134,7 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// A scrub period that no run is long enough for: the first read follows after an hour.
+    /// A scrub period with which no run scrubs: the first read is an hour after the start.
     pub const SCRUB_NEVER: Duration = Duration::from_secs(7 * 24 * 3600);
 }
 

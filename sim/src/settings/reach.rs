@@ -3,7 +3,7 @@
 use crate::faults::{Fault, Faults};
 use crate::settings::profile::Profile;
 
-/// Faults that change what a disk holds.
+/// Faults that change what a disk holds or returns.
 const DAMAGE: Faults = Faults::of(&[
     Fault::DamagedBody,
     Fault::BitRot,
@@ -18,7 +18,7 @@ impl Profile {
     #[must_use]
     pub fn may_reach(&self, mark: &str) -> bool {
         let (family, rest) = mark.split_once('/').unwrap_or((mark, ""));
-        // In the stabilization phase the operator makes a few changes in every profile.
+        // The operator changes the membership, or leaders remove the votes of dead voters.
         let changes = self.churn_permille > 0 || self.last_survivor;
         let any = |faults: Faults| Fault::ALL.iter().any(|it| faults.has(*it) && self.has(*it));
         let has_damage = any(DAMAGE);

@@ -250,7 +250,8 @@ impl Search<'_> {
         self.attempt(vec![std::iter::once(fault_phase).chain(shorter).collect(), early]);
     }
 
-    /// Removes lines that `may` allows, in groups of half of them, a quarter, down to single lines.
+    /// Removes lines that `may` allows: all of them, or groups of half of them, a quarter, down to
+    /// single lines.
     fn drop_lines(&mut self, may: impl Fn(&str) -> bool) {
         let line_numbers = |lines: &[String]| -> Vec<usize> {
             let may = |(at, line): (usize, &String)| may(line).then_some(at);

@@ -30,8 +30,8 @@ pub(super) struct Knowledge {
     pub(super) last: Option<LastState>,
 }
 
-/// The part of a node's state of which a start may have more than the recorded steps explain: a
-/// recording that ends with a kill lacks the last steps.
+/// The part of a node's state that a start compares with the last recorded step: a recording that
+/// ends with a kill lacks the last steps, so the start may be ahead of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastState {
     term: Term,

@@ -35,7 +35,7 @@ impl fmt::Display for SimTime {
     }
 }
 
-/// A duration in seconds with three digits.
+/// A duration in seconds with three decimals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seconds(pub(crate) Duration);
 

@@ -35,7 +35,7 @@ type StepResult = (Box<[u8]>, Option<MachineState>);
 /// from one state.
 struct Steps<S> {
     states: BTreeMap<Digest, KnownState<S>>,
-    /// The bytes of the snapshots that known steps ended with.
+    /// The number of bytes of the snapshots that known steps ended with.
     bytes: usize,
     /// The memory for the next snapshot.
     buffer: Vec<u8>,

@@ -18,8 +18,7 @@ impl World {
         {}
     }
 
-    /// Executes the next event; returns false if there is none, or if events trigger one another
-    /// without end.
+    /// Executes the next event; returns false if the scheduler has none or cannot go on.
     pub(super) fn advance(&mut self) -> bool {
         let Some(event) = self.run.scheduler.advance() else { return false };
         let receiver = self.receiver(event);

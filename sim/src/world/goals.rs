@@ -22,12 +22,12 @@ use crate::world::place::Place;
 use crate::world::recovery::stabilization::Stabilization;
 use crate::world::run::Setup;
 
-/// The longest time without progress of the core, besides the time for its snapshots, in election
-/// timeouts: the first number, or the second one for each node if that is more, because a waiting
-/// client may have tried every node.
+/// The time for elections in the longest time without progress of the core, in election timeouts:
+/// the first number, or the second one for each node if that is more, because a waiting client may
+/// try every node.
 const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
-/// The longest duration of the stabilization phase, besides the time for its log: the first
-/// duration, or the second number of longest times without progress if that is longer.
+/// The longest duration of the stabilization phase, besides the time for its log: the duration, or
+/// the longest time without progress times the number if that is longer.
 const STABILIZATION_MAX: (Duration, u32) = (Duration::from_secs(300), 2);
 
 /// The goals of the core in the stabilization phase, compared with the present state of the nodes.
@@ -189,8 +189,8 @@ impl Goals<'_> {
         Some(NextOperation::ProposeAt(self.core_leader().unwrap_or(any)))
     }
 
-    /// Returns the number of core nodes that need not serve a read any more, one after the other: a
-    /// node that is no longer a member serves none.
+    /// Returns the number of the first core nodes that need not serve a read any more: they have
+    /// served one, or are no longer members.
     pub(crate) fn reads_served(&self) -> usize {
         let Stabilization { core, probed, reads_served, .. } = self.stabilization;
         let waiting = core.iter().skip(*reads_served);
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_core_may_stand_still_and_still_have_time_for_its_log() {
-        // With benign choices all nodes would campaign at the same time.
+        // If every choice had the benign value, all nodes would campaign at the same time.
         let choices = Choices::new(11, Overrides::new());
         let profile = Profile::by_name("no-faults").expect("the profile exists");
         let mut settings = Settings::draw(profile, Strategy::default(), &choices, 1, 64);

@@ -61,8 +61,8 @@ impl Scheduler {
         self.queue.push(self.now, event);
     }
 
-    /// Advances the time to the next event, and returns it; `None` if there is none, or if events
-    /// trigger one another without end.
+    /// Advances the time to the next event, and returns it; `None` if there is none, if events
+    /// trigger one another without end, or if the run was abandoned.
     pub(crate) fn advance(&mut self) -> Option<Event> {
         let (at, event) = self.queue.pop()?;
         debug_assert!(at >= self.now, "time never goes backwards");
@@ -80,7 +80,8 @@ impl Scheduler {
         self.abandoned.get_or_insert(reason);
     }
 
-    /// Returns the reason why time does not advance, or hardly does, if that is so.
+    /// Returns the reason why the run cannot go on, if there is one: events trigger one another
+    /// without end, or the run was abandoned.
     pub(crate) fn stalled(&self) -> Option<String> {
         if self.abandoned.is_some() {
             return self.abandoned.clone();

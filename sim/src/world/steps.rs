@@ -103,7 +103,7 @@ impl World {
         self.step(place, Input::WorkDone(done));
     }
 
-    /// Finishes the freezing of a view of the state machine that a node requested from its worker.
+    /// Finishes a node's request for its worker's frozen view, and passes the result to the node.
     pub(super) fn view_done(&mut self, place: Place) {
         let Some(input) = self.cluster[place].finish_view(&mut self.run) else {
             return;

@@ -182,7 +182,7 @@ pub(crate) fn clock_texts<'a>(clocks: impl IntoIterator<Item = &'a ClockOffset>)
     clocks.into_iter().map(line).collect()
 }
 
-/// Formats nanoseconds as milliseconds with three digits: `-0.048`.
+/// Formats nanoseconds as milliseconds with three decimals: `-0.048`.
 fn millis(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let micros = nanos.unsigned_abs() / 1_000;

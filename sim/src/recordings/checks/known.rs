@@ -56,7 +56,8 @@ pub(super) struct KnownNode {
 struct PendingWrite {
     id: WriteId,
     hard_state: Option<HardState>,
-    /// The first index that the write changes. A snapshot replaces all that is not committed.
+    /// The first index that the write changes. A snapshot may change every index that is not both
+    /// durable and committed.
     first: Option<Index>,
 }
 

@@ -106,8 +106,8 @@ impl NodeDisk {
     }
 
     /// Returns true if no flushed data is missing from the disk and no waiting fault will remove
-    /// any. Data without which a rolled-back node has become certain again (docs/REPAIR.md, R3) do
-    /// not count.
+    /// any. The loss by a rollback does not count once the node is certain again
+    /// (docs/REPAIR.md, R3).
     pub(crate) fn is_intact(&self) -> bool {
         !self.may_lack_data() && !self.rolled_back
     }

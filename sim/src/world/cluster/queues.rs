@@ -138,7 +138,7 @@ pub(super) struct PendingWrites {
     writes: VecDeque<Write>,
     /// The last entry written, durable or not.
     last_written: Index,
-    /// The last entry of the log in the disk's cache, as far as flushes tell.
+    /// The last entry of the log in the disk's cache, as the headers of the flushes say.
     last_flushed: Index,
     /// The last entry of the last snapshot that replaces the log.
     installed: Option<Index>,

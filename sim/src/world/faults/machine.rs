@@ -59,7 +59,8 @@ pub(crate) fn note_comparison(node: NodeId, result: ComparisonResult, run: &mut 
     run.observe(Observation::StateCompared { node, result });
 }
 
-/// Returns true if two nodes with the same log have different states.
+/// Returns true if the state machines of two running nodes have different states; false if more of
+/// them may be wrong than the nodes can detect.
 pub(crate) fn states_differ(cluster: &Cluster, taint: &Taint, one: Place, other: Place) -> bool {
     let digest = |place: Place| cluster[place].running()?.worker.machine().digest().ok().flatten();
     !taint.is_too_many() && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)

@@ -141,8 +141,9 @@ fn from_non_member(status: &Status, draw: &mut Draw<'_>) -> Message {
     message_from(NON_MEMBER, status.id, status.term, body)
 }
 
-/// Returns a reply to a leader that acknowledges entries that no log ever has. If the leader is
-/// paused, it may append entries before the reply reaches it.
+/// Returns a reply to a leader that acknowledges entries that no log ever has. The acknowledged
+/// index is near the largest one, because a paused leader may append entries before it takes the
+/// reply.
 fn impossible_reply(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Option<Message> {
     let matched = Index(Index::MAX.0 - draw.below(1_000));
     let body = Body::AppendEntriesReply(AppendOutcome::Accepted { matched });

@@ -35,8 +35,8 @@ pub(crate) fn check_role(running: &Running, now: SimTime, observer: &mut Observe
     }
 }
 
-/// Checks that a leader has appended the raise to `version` only if a build of every member has had
-/// that version (S31).
+/// Checks that a leader has appended the raise to `version` only if every member has had a build
+/// with that version (S31).
 pub(crate) fn check_raise(
     cluster: &Cluster,
     place: Place,

@@ -119,7 +119,7 @@ impl Load {
         }
     }
 
-    /// Schedules the client's next retry, after its request timeout.
+    /// Schedules the client's next retry.
     fn schedule_retry(&mut self, client: u16, run: &mut Surroundings<'_>) {
         let patience = match run.in_fault_phase() {
             true => run.setup.settings.request_timeout * self.backoff_factor(client, 1),

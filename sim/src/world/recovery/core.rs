@@ -25,7 +25,7 @@ pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     }
     let mut core = Vec::new();
     for membership in cluster.electorates() {
-        // Target voters may get their votes before a leader notices that one is missing.
+        // The target voters may become voters before a leader notices that one of them is gone.
         for voters in [membership.incoming(), membership.outgoing(), membership.target()] {
             draw_quorum(membership, voters, setup, cluster, &mut draw, &mut core);
         }

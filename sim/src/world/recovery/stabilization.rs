@@ -17,8 +17,8 @@ pub(crate) struct Stabilization {
     pub(crate) progress_at: SimTime,
     /// Whether a command proposed in this phase is committed.
     pub(crate) probed: bool,
-    /// The number of core nodes that have served a read since that command was committed, one after
-    /// the other.
+    /// The number of the first core nodes that have served a read since that command was
+    /// committed, or need not serve one because they are no longer members.
     pub(crate) reads_served: usize,
     /// The latest arrival time of all packets sent in the fault phase.
     pub(crate) last_message_arrival: SimTime,
@@ -26,7 +26,8 @@ pub(crate) struct Stabilization {
     pub(crate) last_admin_request_at: SimTime,
     /// The last time at which the leader's disk lacked committed entries.
     pub(crate) leader_lagged_at: SimTime,
-    /// The time at which the run was first to end; the run continues while a goal is not reached.
+    /// The time of the first attempt to end the run. The run continues while a goal is not reached
+    /// and a node has damaged entries.
     pub(crate) missing_since: Option<SimTime>,
 }
 
