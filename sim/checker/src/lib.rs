@@ -51,7 +51,7 @@
 //!
 //! - A stable one follows semantic versioning. Before 1.0 a minor version may change it, and the
 //!   changelog says what to do.
-//! - An unstable one may change in every minor version, also later.
+//! - An unstable one may change in every minor version, also after 1.0.
 //! - An internal one is public because tests compare the checker with it,
 //!   and may change in every version.
 //!

@@ -92,7 +92,7 @@ pub(crate) fn unwritten(calls: &[Call], init: ValueId, data: &[Value]) -> Option
     let mut seen: HashSet<ValueId, FixedState> = HashSet::default();
     let mut steps = STEPS_MAX;
     for (id, call) in (0..).zip(calls) {
-        // A later read of the same value returned later, in most cases.
+        // Most later reads of the same value also returned later, so they show no more.
         let Action::Read(value) = call.action else { continue };
         if !call.is_known() || !seen.insert(value) {
             continue;
