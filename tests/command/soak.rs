@@ -260,8 +260,8 @@ impl Service {
         (1..=3).map(cost).collect()
     }
 
-    /// Puts values for `duration`, and returns the number of the last one and the 99th percentile
-    /// of the times.
+    /// Puts the numbers from `first` on for `duration`, and returns the next number and the 99th
+    /// percentile of the times.
     fn put_for(&self, duration: Duration, first: u64) -> (u64, Duration) {
         let (start, mut value, mut times) = (Instant::now(), first, Vec::new());
         while start.elapsed() < duration {

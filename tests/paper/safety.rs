@@ -63,9 +63,9 @@ fn a_candidate_without_a_committed_entry_is_not_elected() {
     assert_eq!(cluster.node(TWO).applied_commands(), ["kept"]);
 }
 
-/// §5.4.3, leader completeness: every leader elected after an entry is committed has the entry.
-/// Every majority with the leader stores the entry once, and every member of every majority
-/// campaigns in it.
+/// §5.4.3, leader completeness: every leader elected after an entry is committed has the entry. The
+/// test lets each majority with the leader store the entry; then, in each majority, each member
+/// campaigns.
 #[test]
 fn every_later_leader_has_every_committed_entry() {
     let all = [ONE, TWO, THREE, FOUR, FIVE];

@@ -15,7 +15,7 @@ use super::model::Model;
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Truncates the last `cut` entries, and appends entries of these sizes in a term that is
-    /// `terms` later; each eighth size becomes a membership.
+    /// `terms` later. A size with the remainder 7 modulo 8 becomes a membership.
     Append {
         cut: u64,
         sizes: Vec<u16>,

@@ -2,7 +2,7 @@
 //! three processes of each on loopback, with their data on one disk. Both systems sync writes
 //! before they answer, and every client has one request outstanding. The systems are measured
 //! alternately. While one is measured, the processes of the other one are paused, because etcd's
-//! processes use a sixth of two processors for a while even without requests.
+//! processes use a third of a processor for a while even without requests.
 
 mod cluster;
 mod etcd;

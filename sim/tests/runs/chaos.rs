@@ -1,4 +1,4 @@
-//! A chaos run of a user's machine that fails: its error has what the command would print.
+//! A chaos run of a user's machine that fails: its error says what `cargo sim` would print.
 
 use std::fs;
 use std::io::{self, Read};

@@ -9,8 +9,9 @@ const LINES_MAX: usize = 30;
 /// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The digest of all events: every written segment of a connection of quorate, every fault,
-    /// every note. Equal seeds have equal digests.
+    /// The digest of all events: the connections of quorate and the segments written to them, the
+    /// faults, the notes, and the starts, ends and elections of nodes. Equal seeds have equal
+    /// digests.
     pub digest: u64,
     /// The number of those events.
     pub events: u64,
@@ -33,7 +34,7 @@ pub struct Failure {
     pub at: Duration,
     /// The faults, as the lines of a scenario.
     pub scenario: String,
-    /// The notes of the run, and the starts, stops and faults of its nodes.
+    /// The notes and the faults of the run, and the starts, ends and elections of its nodes.
     pub lines: Vec<String>,
 }
 

@@ -249,11 +249,11 @@ impl Schedule {
         }
     }
 
-    /// Damages the disk of a node, if enough other nodes have intact disks: for damage that the
-    /// others must repair, all of them, and otherwise so many that they are a majority of all
-    /// nodes. Where leaders may suspend voters, no damage strikes that others must repair, as in
-    /// the simulator: after suspensions one node alone may be a quorum, and no other node needs to
-    /// have its entries.
+    /// Damages the disk of a node, if enough other nodes have intact disks. Damage that the others
+    /// must repair strikes only if all of at least two others are intact and no leader may suspend
+    /// voters, as in the simulator: after suspensions one node alone may be a quorum, and no other
+    /// node needs to have its entries. Other damage strikes if the intact others are a majority of
+    /// all nodes.
     fn damage(&mut self, node: u64, verb: &Verb, shared: &Shared) {
         let others = self.disks.iter().zip(1..).filter(|(_, id)| *id != node);
         let damaged = others.filter(|(disk, _)| !disk.is_intact()).count();

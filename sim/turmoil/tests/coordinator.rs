@@ -24,8 +24,9 @@ use quorate_turmoil::{ChaosRun, Outcome, World, linearizable, sweep};
 use tokio::time::sleep;
 
 const NODES: u8 = 3;
-/// The default of the flag `--timeout`, and the time limit of the workers.
+/// The default of the flag `--timeout`.
 const COMMAND_MAX: Duration = Duration::from_secs(10);
+/// The time limit of a worker's claim.
 const CLAIM_MAX: Duration = Duration::from_secs(1);
 /// The defaults of the flags `--lease` and `--suspend-after`.
 const LEASE: Duration = Duration::from_millis(300);
