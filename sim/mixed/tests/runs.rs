@@ -32,7 +32,7 @@ fn passes<G: Guest>(seeds: u64) -> Tally {
 }
 
 #[test]
-fn the_two_builds_agree_in_every_kind_of_fault() {
+fn the_two_builds_agree_under_every_kind_of_fault() {
     let tally = passes::<Mixed<true>>(100);
     let faults = case::faults::<Mixed<true>>();
     let names = faults.iter().map(|fault| fault.name()).chain(["upgrade", "rollback"]);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_of_the_end_only_if_the_leader_did_nothing_after_it() {
+    fn a_pause_is_that_of_the_end_only_if_no_commit_and_no_long_time_follows() {
         let paused = |nanos| {
             let pause = Duration::from_nanos(nanos);
             Note::TookNoStep { pause, late: pause }

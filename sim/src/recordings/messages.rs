@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_first_sent_once() {
+    fn only_the_first_time_that_a_message_is_sent_is_kept() {
         let mut sent = SentMessages::new(vec![(9, 1), (4, 0), (9, 2)]);
         assert_eq!((sent.find(9, 1), sent.find(5, 1)), (Some(None), None));
         assert_eq!(sent.find(9, 0), None, "it is sent after a gap");

@@ -427,7 +427,7 @@ fn a_cause_that_no_event_shows_is_the_finding_with_the_invariant() {
 }
 
 #[test]
-fn a_panic_outside_of_a_step_is_no_nodes() {
+fn a_panic_outside_of_a_step_belongs_to_no_node() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
     let explanation = stage.panics(None, "the simulator is wrong");

@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_leave_the_first_places() {
+    fn every_order_keeps_the_first_places() {
         assert_eq!(orders(3, 3), [[0, 1, 2]]);
         assert_eq!(orders(3, 1), [[0, 1, 2], [0, 2, 1]]);
         let mut all = orders(5, 0);

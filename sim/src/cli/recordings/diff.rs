@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn no_step_after_the_difference_is_read_that_is_not_shown() {
+    fn only_the_shown_steps_after_the_difference_are_read() {
         let found = first_difference(common(endless(None), endless(Some(1_000)))).err();
         let Difference { before, sides } = found.expect("they differ");
         assert_eq!(before, ["995", "996", "997", "998", "999"]);
