@@ -307,9 +307,9 @@ fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
     span * u32::try_from(higher).unwrap_or(0) / u32::try_from(voters.len().max(1)).unwrap_or(1)
 }
 
-/// Whether the node may vote for a candidate whose log ends with `last`, as far as the logs decide:
+/// Whether a candidate whose log ends with `last` is due the node's vote, as far as the logs decide:
 /// the node is certain of its log, and the candidate's log is not behind it and has every committed
-/// entry.
+/// entry. Never in last-survivor mode, which has further rules.
 fn may_elect(known: &Known, before: &Status, last: EntryId) -> bool {
     let is_certain = !before.is_uncertain && !known.model.last_survivor_enabled;
     is_certain && last >= before.last && last.index >= known.model.committed.last()

@@ -127,7 +127,7 @@ fn cause(history: &History<'_>, node: NodeId) -> Option<String> {
 /// the node of the event is another one.
 const OF_SNAPSHOT: &str = "a state machine restored from ";
 
-/// Names the snapshot from which the node's machine has its state, if it has it from one.
+/// Names the snapshot from which the node's machine was last restored, if it ever was.
 fn restored(history: &History<'_>, node: NodeId) -> String {
     let starts = history.events_of(node).rev().filter(|(id, _)| *id < history.failing);
     let mut last = starts.filter_map(|(id, event)| match &event.kind {

@@ -106,7 +106,8 @@ impl When {
     }
 
     /// Returns the earliest time at which the operation takes effect, if that is too late: a
-    /// triggered operation must be due before the end of the fault phase, any other one until then.
+    /// triggered operation must be due before `end`, the end of the fault phase, and any other one
+    /// at `end` at the latest.
     pub(crate) fn too_late(&self, end: SimTime) -> Option<SimTime> {
         match *self {
             When::At(at) => (at > end).then_some(at),
@@ -136,8 +137,8 @@ named! {
         SubmitsVote "submits vote",
         /// The node has submitted entries to its disk, and they are not durable yet.
         SubmitsEntries "submits entries",
-        /// The node has submitted a flush to its disk that replaces entries of its log, and it is
-        /// not durable yet.
+        /// The node has submitted a flush to its disk that replaces entries of its log, and the
+        /// flush is not durable yet.
         TruncatesLog "truncates log",
         /// A write of the node is durable, and the node has not been notified of it yet.
         CompletesFlush "completes flush",

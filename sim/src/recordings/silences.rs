@@ -139,7 +139,7 @@ mod tests {
     }
 
     /// A message from n1 to n2 that may be repeated.
-    fn append() -> Message {
+    fn repeatable() -> Message {
         Message { body: Body::TimeoutNow, ..heartbeat() }
     }
 
@@ -191,7 +191,7 @@ mod tests {
         };
         assert_eq!(arrives(&heartbeat(), 90, Some(3)), silence(10, 2));
         assert_eq!(arrives(&heartbeat(), 95, Some(5)), silence(90, 1));
-        assert_eq!(arrives(&append(), 96, Some(5)), silence(95, 0), "a repetition");
+        assert_eq!(arrives(&repeatable(), 96, Some(5)), silence(95, 0), "a repetition");
         assert_eq!(arrives(&heartbeat(), 97, Some(9)), silence(96, 0), "7 may have arrived");
         assert_eq!(arrives(&heartbeat(), 98, None), silence(97, 0));
     }

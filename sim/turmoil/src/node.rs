@@ -91,7 +91,7 @@ where
             if is_over {
                 return;
             }
-            // A step that ends within the current one of the simulation would gain nothing.
+            // An advance within one step of the simulation would gain nothing.
             let late = due.saturating_sub(start.elapsed());
             if late > TICK {
                 advance(late).await;

@@ -8,9 +8,9 @@ use crate::model::Model;
 use crate::search::search;
 use crate::verdict::{Counterexample, Verdict};
 
-/// The number of configurations that the first search may visit, and each search that tries to
-/// reduce a counterexample.
+/// The number of configurations that the first search may visit.
 pub(super) const FIRST_MAX: u64 = 1_000_000;
+/// The number of configurations that each search which tries to reduce a counterexample may visit.
 const LATER_MAX: u64 = 20_000;
 
 /// A model that is restricted to the orders that the known results leave, and the operations with
@@ -19,7 +19,7 @@ pub(super) type Restricted<M> = (M, Vec<OpId>);
 
 /// Decides `part` by `check`, and where that cannot decide, by a search of the model that
 /// `restrict` returns. Returns `None` if neither can decide. A part of a counterexample that
-/// restricts nothing is decided by a search of the whole `model`.
+/// neither can decide is decided by a short search of the whole `model`.
 pub(super) fn decide<O: Clone, R: Clone, M: Model<Op = O, Ret = R>>(
     model: &impl Model<Op = O, Ret = R>,
     part: Subhistory<'_, O, R>,

@@ -1,4 +1,4 @@
-//! Collections with repeated values that have an answer which needs no search of all orders.
+//! Collections with repeated values, in histories that need no search of all orders.
 
 use quorate_checker::history::{Client, EventIndex, History, OpId, Operation, Outcome};
 use quorate_checker::model::Model;

@@ -110,7 +110,7 @@ pub(super) fn draw_command(
     setup: &Setup,
 ) -> Vec<u8> {
     let length = command_length(draw, &setup.settings);
-    // A command that can never be executed would be resent in a session without end.
+    // In a session, a command that can never be executed would be sent again forever.
     let length = if in_session { length.min(setup.settings.command_bytes_max()) } else { length };
     request::mark(setup.workload.command(op, draw), op, length as usize)
 }
@@ -270,7 +270,7 @@ impl Load {
     }
 }
 
-/// Draws the acknowledgement level. A session cannot use one that loses commands silently.
+/// Draws the acknowledgement level. A session cannot use a level that may lose commands silently.
 fn draw_acknowledge(tag: Tag, in_session: bool, setup: &Setup) -> Acknowledge {
     let key = Key { peer: tag.0 as u16, counter: (tag.0 >> 16) as u32, ..Kind::Acknowledge.key() };
     match setup.choices.choose(key, 16) {
