@@ -61,10 +61,10 @@ impl Rule for MembershipChanges {
     }
 }
 
-/// The most that the new voters may have to receive: the whole log, and a snapshot for each node.
-/// The snapshots count twice, because a later one may replace one that is being sent. They count
-/// three times more, because a node may first wait for a source that is gone, up to three times as
-/// long as a source needs to serve every node.
+/// The most that the new voters may have to receive: the whole log, and five snapshots for each
+/// node. Two of them are sent if a later snapshot replaces one that is being sent. The other three
+/// stand for the wait for a source that is gone: a node waits up to three times as long as a source
+/// needs to serve every node.
 fn volume(known: &Known, leader: Slot) -> Volume {
     let log = &known.model.node(leader).memory.log;
     Volume {

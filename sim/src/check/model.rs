@@ -309,8 +309,8 @@ impl Model {
     }
 
     /// Starts a node from its disk, which holds everything durable and a prefix of the writes that
-    /// were pending at the crash. If the disk is `damaged`, an uncertain node may have lost the end
-    /// of that log.
+    /// were pending at the crash. If the disk is `damaged` and the node starts uncertain, the
+    /// end of its log may be lost.
     pub(super) fn start(
         &mut self,
         slot: Slot,

@@ -128,8 +128,8 @@ impl Rule for QuorumContact {
         leader.check_step_down(known, slot, status)
     }
 
-    /// Checks that a leader that begins a round by its timer has heard from a quorum. It begins a
-    /// round for a read only once the last one is confirmed.
+    /// Checks that a leader that begins a round by its timer has heard from a quorum. A
+    /// round for a read begins only once the round before it is confirmed.
     fn sent(&mut self, known: &Known, message: &Message) -> CheckResult {
         let Body::Heartbeat(heartbeat) = &message.body else { return Ok(()) };
         let slot = known.model.slot(message.from);

@@ -254,7 +254,8 @@ impl Rejections {
 }
 
 /// Finds the first AppendEntries that `leader` sent to `peer` after an index at which the peer had
-/// just rejected one, and adds it to the facts: a leader has to go back in its log.
+/// just rejected one, and adds it to the facts: after a rejection a leader has to go back in its
+/// log.
 fn first_repetition(
     history: &History<'_>,
     draft: &mut Draft,

@@ -266,7 +266,10 @@ impl Silence {
             }
             Silence::OwnPause { pause } => {
                 let pause = Seconds(*pause);
-                format!("{node} itself took no step for {pause} s before: {passed} meanwhile")
+                format!(
+                    "{node} itself took no step for {pause} s, in which its election timeout \
+                     passed: it campaigned at {campaigned} s"
+                )
             }
             Silence::Incomparable => format!(
                 "{passed}; the reason is undecided, because the recordings do not show how the \

@@ -393,8 +393,9 @@ pub enum Observation<'a> {
         node: NodeId,
     },
     /// A running node holds a leader lease or a read lease: it would now answer a read from its own
-    /// state. This is shown when a node becomes the leader or commits an entry as the leader, for
-    /// every other node in an earlier term, and at each step of a node in such a term.
+    /// state. This is shown only for a node whose term is before the latest term that a node has
+    /// led: at each of its steps, and whenever another node becomes the leader or commits an entry
+    /// as the leader.
     LeaseHeld {
         /// The node with the lease.
         node: NodeId,

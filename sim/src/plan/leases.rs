@@ -54,8 +54,8 @@ pub(super) fn lease_expiry(planner: &mut Planner<'_>) {
         _ => planner.push(end, Partition::Isolate(NodeSelector::Leader, vote_lease * 2)),
     }
     // A vote lease is durable, so a restarted voter keeps it. The campaigns after the restarts
-    // begin at once, because a voter that had lost its lease would vote then; the other campaigns
-    // begin shortly before the leases end.
+    // may begin at once, because a voter that had lost its lease would vote then; the other
+    // campaigns begin in the second half of the leases, or shortly after them.
     let soonest = if is_plain { 55 } else { 0 };
     let rival = NodeSelector::Node(planner.draw.voter());
     for _ in 0..16 {

@@ -159,7 +159,7 @@ impl fmt::Display for InputKind {
             InputKind::Timeout => f.write_str("timeout"),
             InputKind::Disk => f.write_str("its disk finished an operation"),
             InputKind::Worker => f.write_str("its state machine finished a request"),
-            InputKind::View => f.write_str("receives a part of a frozen view"),
+            InputKind::View => f.write_str("its worker finished a request for its frozen view"),
             InputKind::Propose(tags) => {
                 f.write_str("takes proposals")?;
                 tags.iter().try_for_each(|tag| write!(f, " {tag}"))

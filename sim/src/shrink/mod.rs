@@ -164,7 +164,7 @@ impl Search<'_> {
         self.attempt(vec![lines::in_order(&self.lines)]);
     }
 
-    /// The size of the text: the number of lines, then of letters, without the seed.
+    /// The size of the text: the number of lines, then that of letters outside the seed.
     fn text_size(&self) -> (usize, usize) {
         let counted = self.lines.iter().filter(|line| !lines::sets(line, "seed"));
         (self.lines.len(), counted.map(String::len).sum())
@@ -175,7 +175,7 @@ impl Search<'_> {
     }
 
     /// Runs candidates until one fails in the same way, makes that one the best, and returns its
-    /// position. A candidate that takes much longer than the best is abandoned.
+    /// position. A candidate with over a quarter more events than the best is abandoned.
     fn attempt(&mut self, candidates: Vec<Vec<String>>) -> Option<usize> {
         self.attempt_within(candidates, self.outcome.tally.events / 4 * 5 + 1_000)
     }

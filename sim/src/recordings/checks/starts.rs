@@ -17,7 +17,7 @@ pub(super) struct Starts {
     losses: BTreeMap<NodeId, Loss>,
     /// The nodes that are not recorded now, each with whether it may have become certain meanwhile:
     /// with an older copy of its disk that was marked as restored. Only a leader makes a node
-    /// certain, and that node asks it for the end of its log.
+    /// certain, after the node has asked the leader for the end of its log.
     unrecorded: BTreeMap<NodeId, bool>,
 }
 
@@ -57,7 +57,7 @@ impl Starts {
             // Steps are missing, but the process did not end.
             return ledger.violated(check, text);
         }
-        // A node with an emptied disk, or with an older copy of it, does not have it.
+        // An emptied disk, or an older copy of the disk, lacks what was durable.
         let doubts = [
             (state.status.term == Term::ZERO || state.status.is_uncertain, OTHER_DISK),
             (may_be_restored, RESTORED),

@@ -237,8 +237,9 @@ impl Node {
         Some(result)
     }
 
-    /// Applies a batch entry by entry, to record the state after each entry. Returns the entries
-    /// after one whose index is a multiple of [`REST_AFTER`], as a worker does after long replies.
+    /// Applies a batch entry by entry, to record the state after each entry. Stops after an entry
+    /// whose index is a multiple of [`REST_AFTER`], and returns the rest, as a worker does after
+    /// long replies.
     fn apply(&mut self, entries: Entries, run: &mut Run) -> WorkResult {
         let node = self.place.id();
         let worker = &mut self.life.running_mut().expect("the node runs").worker;

@@ -37,8 +37,8 @@ pub(crate) struct Running {
     pub(crate) counts: ChoiceCounts,
 }
 
-/// The number of random choices of each kind so far in a process, which are parts of the keys of
-/// the choices.
+/// The numbers of steps, disk operations, works and delayed outputs so far in a process, which are
+/// parts of the keys of its random choices.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ChoiceCounts {
     pub(crate) steps: u32,

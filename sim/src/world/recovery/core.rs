@@ -14,8 +14,8 @@ use crate::world::place::Place;
 use crate::world::run::Setup;
 
 /// Draws the core: a quorum of every membership that may decide, sometimes with more voters; most
-/// learners, and suspended voters; and some members whose disks lost data that the others can
-/// restore. With last-survivor takeover, one node or all nodes.
+/// learners, and suspended voters; the bootstrap peers that the core needs; and some members whose
+/// disks lost data that the others can restore. With last-survivor takeover, one node or all nodes.
 pub(crate) fn draw_core(setup: &Setup, cluster: &Cluster) -> Vec<Place> {
     let mut draw = setup.choices.draw(Kind::Core.key());
     if setup.settings.config.survivor.is_some() {
@@ -179,9 +179,9 @@ pub(super) fn draw_last_survivor(setup: &Setup, cluster: &Cluster) -> Option<Pla
 }
 
 /// Blocks links between the core and the nodes outside, without end: in both directions if the
-/// run's options guarantee nothing under one-way cuts. Otherwise an outside node keeps links in
-/// one direction, and links in both directions to so few nodes that it cannot win an election,
-/// does not become the preferred leader, and does not repeatedly leave and return.
+/// run's options guarantee nothing under one-way cuts. Otherwise an outside node keeps
+/// some links in one direction, and links in both directions to so few nodes that it cannot win an
+/// election, does not become the preferred leader, and does not repeatedly leave and return.
 pub(crate) fn isolate_core(
     core: &[Place],
     setup: &Setup,
