@@ -1,5 +1,5 @@
-//! Bounded staleness: a read observes a state between a bound before its invocation and its
-//! response.
+//! Bounded staleness: the state that a read observes was current at some time between its response
+//! and a bound before its invocation.
 //!
 //! A read that may be stale by `d` is an ordinary read that was invoked `d` earlier, so the history
 //! is rewritten and checked for linearizability. This is Δ-atomicity (Golab, Li & Shah 2011, §3)
