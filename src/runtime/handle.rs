@@ -111,7 +111,8 @@ impl Handle {
     /// changes.
     ///
     /// # Errors
-    /// A [`RequestError`].
+    /// A [`RequestError`]. [`RejectReason::MembershipChangeInFlight`] is temporary: the change in
+    /// flight may be the leader's own, such as that by which it takes the casting vote.
     pub async fn change_membership(&self, change: Change) -> Result<EntryId, RequestError> {
         self.control(RequestBody::ChangeMembership(change), request::membership_change).await
     }

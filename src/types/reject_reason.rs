@@ -26,7 +26,8 @@ pub enum RejectReason {
     Stopped,
     /// The leader's disk is full: retry once it has space.
     DiskFull,
-    /// Another membership change is in flight: retry once it is complete.
+    /// Another membership change is in flight, which a user or the leader itself has begun: retry
+    /// once it is complete.
     MembershipChangeInFlight,
     /// The requested membership is invalid.
     Membership(ChangeError),

@@ -395,6 +395,40 @@ async fn administrators_change_the_membership_and_the_leader() {
     assert_eq!(number(&client.propose(b"more").await.expect("three nodes are left")), 122);
 }
 
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn a_membership_change_waits_for_the_one_in_flight() {
+    let cluster = Cluster::start(3).await;
+    let client = client_of(&cluster, 1..=3);
+    // No node has this address: the change stays in flight until it is cancelled.
+    let address = Address::new(&free_address().to_string()).expect("the address is short");
+    let stuck = Change::new().voter(NodeId(4)).address(NodeId(4), address);
+    let change = |change| {
+        let client = client.clone();
+        tokio::spawn(async move { client.change_membership(change).await })
+    };
+    let stuck = change(stuck);
+    eventually("the change is in flight", async || {
+        client.report_of_leader().await.expect("a majority runs").membership.is_member(NodeId(4))
+    })
+    .await;
+    let next = change(Change::new().remove(NodeId(9)));
+    let is_rejected = |server: &Server| {
+        let metrics = server.handle().metrics().text();
+        let in_flight = r#"quorate_rejected_requests_total{reason="membership_change_in_flight"} "#;
+        let count = metrics.lines().find_map(|line| line.strip_prefix(in_flight));
+        count.is_some_and(|count| count != "0")
+    };
+    eventually("the next change is rejected", async || {
+        next.is_finished() || cluster.servers.values().any(is_rejected)
+    })
+    .await;
+    client.cancel_membership_change().await.expect("the change can be cancelled");
+    stuck.await.expect("no panic").expect_err("the change is cancelled");
+    let error = next.await.expect("no panic").expect_err("the node is not a member").to_string();
+    assert!(error.contains("n9 is not a member"), "{error}");
+}
+
 #[tokio::test]
 async fn administrators_trigger_snapshots() {
     let cluster = Cluster::start(3).await;

@@ -359,9 +359,11 @@ impl Attempts<'_> {
                         self.nodes().mark_failed(&address);
                         true
                     }
-                    RejectReason::Busy | RejectReason::DiskFull | RejectReason::Transferring => {
-                        false
-                    }
+                    // A change in flight may be the leader's own, such as that of the casting vote.
+                    RejectReason::Busy
+                    | RejectReason::DiskFull
+                    | RejectReason::MembershipChangeInFlight
+                    | RejectReason::Transferring => false,
                     _ => {
                         // The target that was asked to take over may still do so.
                         self.may_have_executed |= reason == RejectReason::TransferAborted;
@@ -488,6 +490,25 @@ mod tests {
         assert_eq!(error(RejectReason::TransferAborted), Some(unknown));
         let no_target = RejectCause::Node(RejectReason::NoTransferTarget);
         assert_eq!(error(RejectReason::NoTransferTarget), Some(ClientError::Rejected(no_target)));
+    }
+
+    #[test]
+    fn a_membership_change_is_retried_until_the_one_in_flight_is_complete() {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let pool = ConnectionPool::new(config, Links::for_test());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut attempts = pool.attempts(deadline, RetryPolicy::Never);
+        let reason = RejectReason::MembershipChangeInFlight;
+        let reply = ReplyBody::Rejected { reason, leader: None };
+        let next = attempts.classify_reply("127.0.0.1:1".to_owned(), reply);
+        assert!(matches!(next, Ok(NextStep::RetryLater)), "another one may soon be complete");
+        let error = attempts.last_error.take().expect("the rejection is recorded");
+        let error = attempts.final_error(error);
+        assert!(matches!(error, ClientError::NotExecuted(_)), "{error:?}");
+        assert!(
+            error.to_string().ends_with("until the change is complete, or cancel it"),
+            "{error}"
+        );
     }
 
     #[test]

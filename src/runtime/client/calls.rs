@@ -33,6 +33,16 @@ use crate::wire::{ReplyBody, RequestBody};
 /// follows leader changes, and learns of new members. Each call ends by its deadline. It must be
 /// used within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
 ///
+/// A request that a node has rejected as premature is sent again. After an attempt that may have
+/// been executed, for example because its reply was lost:
+///
+/// | call | sent again |
+/// |---|---|
+/// | [`Client::propose`] | yes: the session executes the command once |
+/// | reads, reports and [`Client::recording_part`] | yes: they change nothing |
+/// | [`Client::campaign`], [`Client::snapshot`] | yes: the node may begin the work twice |
+/// | all others | no: the call ends with [`ClientError::Unknown`] |
+///
 /// [`blocking::Client`]: crate::runtime::blocking::Client
 #[derive(Clone)]
 pub struct Client {
@@ -239,7 +249,8 @@ impl Client {
     }
 
     /// Changes the membership, and waits until the change is complete: new voters must catch up
-    /// first. For administrators.
+    /// first. Before, waits until no other change is in flight, such as one by which a new leader
+    /// takes the casting vote. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`]. After [`ClientError::Unknown`] the change may still complete: check a
@@ -253,7 +264,8 @@ impl Client {
     /// administrators.
     ///
     /// # Errors
-    /// A [`ClientError`].
+    /// A [`ClientError`]. After [`ClientError::Unknown`] the change may be cancelled or complete:
+    /// check a report.
     pub async fn cancel_membership_change(&self) -> Result<EntryId, ClientError> {
         let body = RequestBody::CancelMembershipChange;
         self.call(Route::Leader, body, request::membership_change).await

@@ -76,7 +76,7 @@ pub enum AttemptError {
         address: String,
     },
     /// The node temporarily rejected the request.
-    #[error("{address} rejected the request: {reason}")]
+    #[error("{address} rejected the request: {}", RejectCause::Node(*reason))]
     NotReady {
         /// The address of the node.
         address: String,
