@@ -10,7 +10,8 @@ use quorate::runtime::{
     AttemptError, Client, ClientConfig, ClientError, ProposalOutcome, RejectCause,
 };
 use quorate::types::{
-    Acknowledge, Address, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
+    Acknowledge, Address, Change, EntryId, Freshness, Index, MachineVersion, NodeId, ReadLevel,
+    RejectReason, SessionBounds,
 };
 use quorate::wire::{
     ClientHello, ClientReply, Frame, FrameReader, LeaderHint, ReplyBody, RequestBody,
@@ -168,18 +169,46 @@ async fn a_request_that_is_not_idempotent_is_sent_once() {
     for action in [|| Action::Disconnect, || Action::Reply(ReplyBody::Unknown)] {
         let node = SimulatedNode::start(move |_, _| action()).await;
         let client = node.client(LONG);
-        let result = client.propose_at_most_once(b"once", Acknowledge::Quorum).await;
-        assert!(matches!(result, Err(ClientError::Unknown(_))), "{result:?}");
-        assert_eq!(node.requests().len(), 1);
-        let result = client.transfer_leadership(None).await;
-        assert!(matches!(result, Err(ClientError::Unknown(_))), "{result:?}");
-        assert_eq!(node.requests().len(), 2);
+        let errors = [
+            client.propose_at_most_once(b"once", Acknowledge::Quorum).await.err(),
+            client.administer(b"once").await.err(),
+            client.set_session_bounds(SessionBounds::DEFAULT).await.err(),
+            client.raise_version(MachineVersion::default()).await.err(),
+            client.change_membership(Change::new()).await.err(),
+            client.cancel_membership_change().await.err(),
+            client.transfer_leadership(None).await.err(),
+        ];
+        for error in &errors {
+            assert!(matches!(error, Some(ClientError::Unknown(_))), "{errors:?}");
+        }
+        assert_eq!(node.requests().len(), errors.len());
     }
 }
 
 #[tokio::test]
+async fn a_request_that_only_starts_work_is_sent_again() {
+    let node = SimulatedNode::start(|index, _| match index % 3 {
+        0 => Action::Disconnect,
+        1 => Action::Reply(ReplyBody::Unknown),
+        _ => Action::Reply(ReplyBody::Started),
+    })
+    .await;
+    let (client, address) = (node.client(LONG), node.address.to_string());
+    client.campaign(&address).await.expect("the third attempt is answered");
+    client.snapshot(&address).await.expect("the third attempt is answered");
+    assert_eq!(node.requests().len(), 6);
+}
+
+#[tokio::test]
 async fn a_temporarily_rejected_request_is_retried() {
-    let reasons = [RejectReason::Busy, RejectReason::Stopped, RejectReason::NoLeader];
+    let reasons = [
+        RejectReason::Busy,
+        RejectReason::Stopped,
+        RejectReason::NoLeader,
+        RejectReason::DiskFull,
+        RejectReason::Transferring,
+        RejectReason::MembershipChangeInFlight,
+    ];
     let node = SimulatedNode::start(move |index, _| match reasons.get(index) {
         Some(reason) => Action::Reply(ReplyBody::Rejected { reason: *reason, leader: None }),
         None if index == reasons.len() => {
