@@ -12,7 +12,7 @@ use crate::runtime::config::NetworkConfig;
 use crate::runtime::moving_deadline::{MovingDeadline, timeout_unless_ready};
 use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
-use crate::runtime::transport::other_protocol::{OtherProtocol, SIGN_BYTES};
+use crate::runtime::transport::other_protocol::{FirstBytes, OtherProtocol};
 use crate::storage::ClusterId;
 use crate::types::{Incarnation, NodeId};
 use crate::wire::{
@@ -199,8 +199,7 @@ pub(in crate::runtime) struct ConnectionReader {
     /// The range of the buffered bytes that were received and not yet parsed.
     start: usize,
     end: usize,
-    /// The first bytes of the connection, as many as show which protocol the remote speaks.
-    first: Vec<u8>,
+    first: FirstBytes,
     /// The bytes that were received below TLS; `None` without TLS.
     received: Option<Arc<AtomicU64>>,
 }
@@ -214,7 +213,7 @@ impl ConnectionReader {
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
-            first: Vec::new(),
+            first: FirstBytes::default(),
             received: None,
         }
     }
@@ -354,10 +353,8 @@ impl ConnectionReader {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         (self.start, self.end) = (0, count);
-        // The first bytes may arrive one at a time.
-        let missing = SIGN_BYTES - self.first.len();
-        self.first.extend(self.buffer[..count].iter().take(missing));
-        match self.other_protocol().filter(|_| missing > 0) {
+        let is_first = self.first.extend(&self.buffer[..count]);
+        match self.other_protocol().filter(|_| is_first) {
             Some(other) => Err(other.error()),
             None => Ok(()),
         }
@@ -365,7 +362,7 @@ impl ConnectionReader {
 
     /// Returns the protocol that the remote speaks in place of this one, if it does.
     pub(super) fn other_protocol(&self) -> Option<OtherProtocol> {
-        OtherProtocol::of(&self.first)
+        self.first.other_protocol()
     }
 
     async fn hello<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Hello> {

@@ -15,9 +15,9 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{self, CertificateWatch, Tls};
 #[cfg(feature = "tls")]
-use crate::runtime::transport::other_protocol::OtherProtocol;
+use crate::runtime::transport::other_protocol::{FirstBytes, OtherProtocol};
 #[cfg(feature = "tls")]
-use crate::runtime::transport::received_bytes::{CountedStream, FirstBytes};
+use crate::runtime::transport::received_bytes::CountedStream;
 use crate::types::NodeId;
 
 /// The stream of a connection, plaintext or TLS.
@@ -118,7 +118,7 @@ impl Security {
                 let first = stream.first_bytes();
                 let accepted = tls.accept(stream).await;
                 let (stream, principal, watch) =
-                    accepted.map_err(|error| with_protocol(error, &first))?;
+                    accepted.map_err(|error| with_protocol(error, first.get()))?;
                 Ok(Link::tls(stream, principal, watch, received))
             }
         }
@@ -136,7 +136,7 @@ impl Security {
                 let first = stream.first_bytes();
                 let connected = tls.connect(stream, node).await;
                 let (stream, principal, watch) =
-                    connected.map_err(|error| with_protocol(error, &first))?;
+                    connected.map_err(|error| with_protocol(error, first.get()))?;
                 Ok(Link::tls(stream, principal, watch, received))
             }
         }
@@ -146,11 +146,11 @@ impl Security {
 /// Returns the error of a TLS handshake. If the remote does not use TLS, and is no node or client
 /// of quorate either, the error names its protocol.
 #[cfg(feature = "tls")]
-fn with_protocol(error: io::Error, first: &FirstBytes) -> io::Error {
+fn with_protocol(error: io::Error, first: Option<&FirstBytes>) -> io::Error {
     if ConnectionRejectReason::of(&error) != Some(ConnectionRejectReason::NotTls) {
         return error;
     }
-    match first.get().and_then(|first| OtherProtocol::of(first)) {
+    match first.and_then(FirstBytes::other_protocol) {
         None | Some(OtherProtocol::Tls) => error,
         Some(other) => other.error(),
     }

@@ -6,7 +6,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::wire::MAGIC;
 
 /// The number of bytes that show which protocol a remote speaks.
-pub(super) const SIGN_BYTES: usize = MAGIC.len();
+const SIGN_BYTES: usize = MAGIC.len();
 
 /// The first byte of TLS records: of an alert, and of a message of the handshake (RFC 8446 §5.1).
 const ALERT: u8 = 21;
@@ -37,10 +37,35 @@ pub(super) enum OtherProtocol {
     Unknown([u8; SIGN_BYTES]),
 }
 
+/// The first bytes that have arrived on a connection, as many as show which protocol the remote
+/// speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FirstBytes(Vec<u8>);
+
+impl FirstBytes {
+    /// Takes the next bytes of the connection, which may arrive one at a time. Returns true if some
+    /// of them are among the first.
+    pub(super) fn extend(&mut self, arrived: &[u8]) -> bool {
+        let missing = SIGN_BYTES - self.0.len();
+        self.0.extend(arrived.iter().take(missing));
+        missing > 0
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS hides the bytes"))]
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.len() == SIGN_BYTES
+    }
+
+    /// Returns the protocol that the remote speaks in place of this one, if it does.
+    pub(super) fn other_protocol(&self) -> Option<OtherProtocol> {
+        OtherProtocol::of(&self.0)
+    }
+}
+
 impl OtherProtocol {
     /// Returns the other protocol that a connection with these first bytes carries; none if it
     /// carries frames, or if too few bytes have arrived.
-    pub(super) fn of(first: &[u8]) -> Option<OtherProtocol> {
+    fn of(first: &[u8]) -> Option<OtherProtocol> {
         if let [ALERT | HANDSHAKE, 3, ..] = first {
             return Some(OtherProtocol::Tls);
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::runtime::transport::other_protocol::SIGN_BYTES;
+use crate::runtime::transport::other_protocol::FirstBytes;
 
 /// The number of bytes after which the other tasks of the thread run, although the stream has more:
 /// at most 2,500 records (`docs/SECURITY.md`). Records without content, such as key updates, take
@@ -18,18 +18,14 @@ use crate::runtime::transport::other_protocol::SIGN_BYTES;
 /// stream has no more.
 const TURN_BYTES: usize = 64 << 10;
 
-/// The first bytes of a stream, as many as show which protocol the remote speaks; unset until they
-/// have arrived.
-pub(super) type FirstBytes = Arc<OnceLock<Vec<u8>>>;
-
 /// A stream, and the count of the bytes that were read from it.
 #[derive(Debug)]
 pub(super) struct CountedStream<S> {
     stream: S,
     received: Arc<AtomicU64>,
-    first: FirstBytes,
-    /// The bytes of `first` that have arrived.
-    arrived: Vec<u8>,
+    arrived: FirstBytes,
+    /// The first bytes, once all of them have arrived.
+    first: Arc<OnceLock<FirstBytes>>,
     /// The number of bytes since other tasks could run.
     in_turn: usize,
 }
@@ -41,15 +37,16 @@ impl<S> CountedStream<S> {
         let counted = CountedStream {
             stream,
             received: Arc::clone(&received),
-            first: FirstBytes::default(),
-            arrived: Vec::new(),
+            arrived: FirstBytes::default(),
+            first: Arc::default(),
             in_turn: 0,
         };
         (counted, received)
     }
 
-    /// Returns a handle to the first bytes, which stays valid when the stream is dropped.
-    pub(super) fn first_bytes(&self) -> FirstBytes {
+    /// Returns a handle to the first bytes, which are unset until all have arrived. It stays valid
+    /// when the stream is dropped.
+    pub(super) fn first_bytes(&self) -> Arc<OnceLock<FirstBytes>> {
         Arc::clone(&self.first)
     }
 }
@@ -72,13 +69,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         };
         let count = buffer.filled().len() - before;
         self.in_turn += count;
-        // The first bytes may arrive one at a time.
-        let missing = SIGN_BYTES - self.arrived.len();
-        if missing > 0 {
-            self.arrived.extend(buffer.filled()[before..].iter().take(missing));
-            if self.arrived.len() == SIGN_BYTES {
-                self.first.get_or_init(|| self.arrived.clone());
-            }
+        if self.arrived.extend(&buffer.filled()[before..]) && self.arrived.is_complete() {
+            self.first.get_or_init(|| self.arrived.clone());
         }
         self.received.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(read)
@@ -122,6 +114,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, repeat};
 
     use super::*;
+    use crate::runtime::transport::other_protocol::OtherProtocol;
 
     #[tokio::test]
     async fn the_first_bytes_may_arrive_in_parts() {
@@ -130,7 +123,8 @@ mod tests {
         stream.read_u8().await.expect("the stream has a byte");
         assert_eq!(first.get(), None);
         stream.read_exact(&mut [0; 7]).await.expect("the stream has seven more");
-        assert_eq!(first.get().map(Vec::as_slice), Some(&b"HTTP"[..]));
+        let other = first.get().and_then(FirstBytes::other_protocol);
+        assert_eq!(other, Some(OtherProtocol::Http));
     }
 
     #[tokio::test]
