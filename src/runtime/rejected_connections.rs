@@ -16,6 +16,9 @@ pub enum ConnectionRejectReason {
     HandshakeTimeout,
     /// The remote closed the connection before it completed the handshake.
     ClosedInHandshake,
+    /// The remote closed the connection without sending a byte, as a load balancer does to check a
+    /// port.
+    ClosedWithoutBytes,
     /// A limit was reached: `handshakes_max`, `connections_max`, `connections_reserved`,
     /// `connections_per_origin_max`, or the open files that `files_reserved` leaves.
     TooManyConnections,

@@ -6,7 +6,7 @@ use quorate::runtime::{ConnectionRejectReason, NetworkConfig, Server, ServerConf
 use quorate::types::{Body, Command, Entry, EntryId, Index, NodeId, Payload, Term};
 use quorate::wire::{FRAME_HEADER_BYTES, Frame, encode};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::addresses::free_address;
@@ -172,8 +172,44 @@ async fn silent_connections_give_way_to_later_ones() {
 #[tokio::test]
 async fn a_connection_closed_before_its_hello_is_counted() {
     let node = Node::start(|_| ()).await;
-    drop(Raw::connect(node.server.address()).await);
+    let mut client = Raw::connect(node.server.address()).await;
+    client.write(&hello(2, 1)[..7]).await;
+    drop(client);
     node.wait_rejected(ConnectionRejectReason::ClosedInHandshake).await;
+}
+
+#[tokio::test]
+async fn a_check_of_the_port_is_counted_apart_from_other_protocols() {
+    let node = Node::start(|_| ()).await;
+    drop(Raw::connect(node.server.address()).await);
+    node.wait_rejected(ConnectionRejectReason::ClosedWithoutBytes).await;
+    // A load balancer may reset the connection.
+    let check = Raw::connect(node.server.address()).await;
+    check.stream.set_zero_linger().expect("the system supports it");
+    drop(check);
+    let count =
+        || rejected_count(&node.server.handle(), ConnectionRejectReason::ClosedWithoutBytes);
+    eventually("the second check is counted", async || count() == 2).await;
+}
+
+#[tokio::test]
+async fn an_answer_arrives_although_the_rest_of_the_request_comes_later() {
+    let node = Node::start(|_| ()).await;
+    let tls = [&[22, 3, 1, 2, 0, 1, 0, 1, 252][..], &[7; 200]].concat();
+    let requests: [(&[u8], &[u8], ConnectionRejectReason); 2] = [
+        (b"GET /metrics HTTP/1.1\r\n", b"HTTP/1.1 400", ConnectionRejectReason::OtherProtocol),
+        (&tls, &[21, 3, 3, 0, 2, 2, 10], ConnectionRejectReason::UnexpectedTls),
+    ];
+    for (begin, answer, reason) in requests {
+        let mut client = Raw::connect(node.server.address()).await;
+        client.write(begin).await;
+        wait_rejected(&node.server.handle(), reason).await;
+        // A system that has closed the connection resets it when more bytes arrive.
+        client.write(b"Host: localhost\r\n").await;
+        let mut received = Vec::new();
+        client.stream.read_to_end(&mut received).await.expect("no reset");
+        assert!(received.starts_with(answer), "{}", received.escape_ascii());
+    }
 }
 
 #[tokio::test]

@@ -483,6 +483,13 @@ async fn a_failed_reload_keeps_the_old_files() {
 }
 
 #[tokio::test]
+async fn a_check_of_the_port_of_a_tls_node_is_counted_apart_from_other_protocols() {
+    let node = Node::start().await;
+    drop(Raw::connect(node.address).await);
+    node.wait_rejected(ConnectionRejectReason::ClosedWithoutBytes).await;
+}
+
+#[tokio::test]
 async fn an_aborted_tls_handshake_is_counted() {
     let node = Node::start().await;
     // The client trusts no authority, and aborts the handshake.

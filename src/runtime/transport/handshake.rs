@@ -365,6 +365,11 @@ impl ConnectionReader {
         self.first.other_protocol()
     }
 
+    /// Whether no byte of the remote has arrived.
+    pub(super) fn is_silent(&self) -> bool {
+        self.first.is_empty() && self.received_bytes() == 0
+    }
+
     async fn hello<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Hello> {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),

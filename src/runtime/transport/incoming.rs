@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(feature = "tls")]
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink, split};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::{Instant, sleep, timeout};
@@ -32,10 +32,14 @@ use crate::runtime::transport::handshake::{
 use crate::runtime::transport::lane::Lane;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
-use crate::runtime::transport::link::{Link, Stream, classified};
+use crate::runtime::transport::link::{Link, Stream, classified, closed_without_bytes};
+use crate::runtime::transport::other_protocol::OtherProtocol;
 use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHandshakes};
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
+
+/// The maximum number of bytes that are read from a remote after an answer to its other protocol.
+const UNREAD_BYTES_MAX: u64 = 64 << 10;
 
 /// The interval at which revocation lists that expire are logged.
 #[cfg(feature = "tls")]
@@ -156,6 +160,19 @@ fn leaves_room(stream: &RawStream, reserved: usize) -> bool {
     }
 }
 
+/// A handshake that failed.
+struct FailedHandshake {
+    error: io::Error,
+    /// The connection, if the remote was sent an answer that explains the failure.
+    answered: Option<Stream>,
+}
+
+impl From<io::Error> for FailedHandshake {
+    fn from(error: io::Error) -> FailedHandshake {
+        FailedHandshake { error, answered: None }
+    }
+}
+
 /// The kind of caller, which the first frame of a connection determines.
 enum Caller {
     Peer(PeerCaller, ConnectionPermit),
@@ -172,24 +189,29 @@ impl ConnectionHandler {
     ) {
         let timed_out = |_| {
             let message = "the handshake did not complete within handshake_timeout";
-            Err(reject(ConnectionRejectReason::HandshakeTimeout, message))
+            Err(reject(ConnectionRejectReason::HandshakeTimeout, message).into())
         };
         let completed = tokio::select! {
             biased;
             () = pending_handshake.displaced() => {
                 let message = "handshakes_max is reached: a newer connection took the place";
-                Err(reject(ConnectionRejectReason::TooManyConnections, message))
+                Err(reject(ConnectionRejectReason::TooManyConnections, message).into())
             }
             completed = timeout(
                 self.config.handshake_timeout,
                 self.handshake(stream, from, &pending_handshake),
             ) => completed.unwrap_or_else(timed_out),
         };
-        let (link, frames, caller) =
-            match completed.map_err(classified).map_err(closed_in_handshake) {
-                Ok(completed) => completed,
-                Err(error) => return self.reject(from, &error),
-            };
+        let (link, frames, caller) = match completed {
+            Ok(completed) => completed,
+            Err(FailedHandshake { error, answered }) => {
+                self.reject(from, &closed_in_handshake(classified(error)));
+                if let Some(stream) = answered {
+                    self.close_answered(stream, &pending_handshake).await;
+                }
+                return;
+            }
+        };
         drop(pending_handshake);
         let network = &self.handle.registry.counts.network;
         let kind = usize::from(matches!(caller, Caller::Client(_)));
@@ -217,14 +239,30 @@ impl ConnectionHandler {
 
     fn reject(&self, from: SocketAddr, error: &io::Error) {
         self.handle.registry.rejected.count(error);
-        if !self.may_log(error) {
-            return;
-        }
         match ConnectionRejectReason::of(error) {
+            Some(ConnectionRejectReason::ClosedWithoutBytes) => {
+                debug!(%from, %error, "rejected a connection");
+            }
+            _ if !self.may_log(error) => {}
             Some(ConnectionRejectReason::TwoProcesses) => {
                 warn!(%from, %error, "rejected a connection");
             }
             _ => info!(%from, %error, "rejected a connection"),
+        }
+    }
+
+    /// Closes the connection to a remote that was sent an answer, once the remote has closed its
+    /// end: the system resets a connection that is closed with unread bytes, and the remote could
+    /// lose the answer.
+    async fn close_answered(&self, mut stream: Stream, pending_handshake: &PendingHandshake) {
+        let closed = async {
+            stream.shutdown().await?;
+            copy(&mut stream.take(UNREAD_BYTES_MAX), &mut sink()).await
+        };
+        tokio::select! {
+            biased;
+            () = pending_handshake.displaced() => {}
+            _ = timeout(self.config.handshake_timeout, closed) => {}
         }
     }
 
@@ -265,18 +303,19 @@ impl ConnectionHandler {
         stream: RawStream,
         from: SocketAddr,
         pending_handshake: &PendingHandshake,
-    ) -> io::Result<(Link, ConnectionReader, Caller)> {
+    ) -> Result<(Link, ConnectionReader, Caller), FailedHandshake> {
         let mut link = self.accept(stream, pending_handshake).await?;
         let mut frames = ConnectionReader::new();
         frames.watch_received(link.received.clone());
         let first = match frames.next(&mut link.stream).await {
             Ok(first) => first,
+            Err(error) if frames.is_silent() => return Err(closed_without_bytes(error).into()),
             Err(error) => {
-                if let Some(other) = frames.other_protocol() {
-                    // If the remote has gone already, it does not need the reason.
-                    let _ = write_all(&mut link.stream, other.answer()).await;
-                }
-                return Err(error);
+                let answer = frames.other_protocol().map_or(&[][..], OtherProtocol::answer);
+                // If the remote has gone already, it does not need the reason.
+                let is_sent = write_all(&mut link.stream, answer).await.is_ok();
+                let answered = (is_sent && !answer.is_empty()).then_some(link.stream);
+                return Err(FailedHandshake { error, answered });
             }
         };
         let caller = match first {
@@ -296,7 +335,7 @@ impl ConnectionHandler {
             // The frame reader accepts only a hello as the first frame.
             _ => {
                 let message = "the first frame is not a hello";
-                return Err(reject(ConnectionRejectReason::InvalidFrame, message));
+                return Err(reject(ConnectionRejectReason::InvalidFrame, message).into());
             }
         };
         Ok((link, frames, caller))

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+#[cfg(feature = "tls")]
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
@@ -118,7 +120,10 @@ impl Security {
                 let first = stream.first_bytes();
                 let accepted = tls.accept(stream).await;
                 let (stream, principal, watch) =
-                    accepted.map_err(|error| with_protocol(error, first.get()))?;
+                    accepted.map_err(|error| match received.load(Ordering::Relaxed) {
+                        0 => closed_without_bytes(error),
+                        _ => with_protocol(error, first.get()),
+                    })?;
                 Ok(Link::tls(stream, principal, watch, received))
             }
         }
@@ -153,6 +158,19 @@ fn with_protocol(error: io::Error, first: Option<&FirstBytes>) -> io::Error {
     match first.and_then(FirstBytes::other_protocol) {
         None | Some(OtherProtocol::Tls) => error,
         Some(other) => other.error(),
+    }
+}
+
+/// Gives the error of a connection on which no byte has arrived a reason of its own if the remote
+/// closed that connection.
+pub(super) fn closed_without_bytes(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => reject(
+            ConnectionRejectReason::ClosedWithoutBytes,
+            "the remote closed the connection without sending a byte, as a load balancer does to \
+             check a port",
+        ),
+        _ => error,
     }
 }
 

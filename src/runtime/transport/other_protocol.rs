@@ -51,6 +51,10 @@ impl FirstBytes {
         missing > 0
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS hides the bytes"))]
     pub(super) fn is_complete(&self) -> bool {
         self.0.len() == SIGN_BYTES
