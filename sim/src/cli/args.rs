@@ -1,5 +1,6 @@
 //! The command line of `cargo sim`: flags, subcommands and one-line usage errors.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
@@ -18,7 +19,7 @@ use crate::cli::auto_arguments::{AutoArguments, SeedsOfMutant};
 use crate::cli::exit::EXIT_CODES;
 use crate::cli::recordings::arguments::ReplayArguments;
 use crate::cli::run_arguments::{RunArguments, SeedOptions};
-use crate::cli::values::{self, Shard, StopCondition};
+use crate::cli::values::{self, DiffTarget, Shard, StopCondition};
 use crate::record::EventId;
 use crate::settings::strategy::Strategy;
 use crate::values::time::SimTime;
@@ -394,7 +395,7 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = OsString>,
 ) -> Result<Arguments, EarlyExit> {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    let command = with_negative_numbers(Arguments::command().bin_name(program));
+    let command = with_negative_values(Arguments::command().bin_name(program));
     let words = std::iter::once(program.into()).chain(words);
     let matches = command.try_get_matches_from(words);
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -404,13 +405,27 @@ pub(crate) fn parse(
     })
 }
 
-/// Lets flags take negative numbers, so that the parser of the flag says which numbers are valid.
-pub(crate) fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
-        true => argument.allow_negative_numbers(true),
-        false => argument,
+/// Lets flags take values with a minus sign, such as `-1..3`, so that the parser of the flag says
+/// which values are valid. Of the arguments that take any text or may have no value, and of those
+/// without a flag, only numbers may be negative, because the next word may be a flag.
+pub(crate) fn with_negative_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let parsed = argument.get_value_parser().type_id();
+        let takes_text = [
+            parsed == TypeId::of::<String>(),
+            parsed == TypeId::of::<PathBuf>(),
+            parsed == TypeId::of::<DiffTarget>(),
+        ]
+        .contains(&true);
+        let is_optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
+        let is_parsed_flag = argument.get_long().is_some() && !takes_text && !is_optional;
+        match argument.get_action().takes_values() {
+            true if is_parsed_flag => argument.allow_hyphen_values(true),
+            true => argument.allow_negative_numbers(true),
+            false => argument,
+        }
     });
-    command.mut_subcommands(with_negative_numbers)
+    command.mut_subcommands(with_negative_values)
 }
 
 /// Returns the first paragraph of a clap error and its tip, without the usage text.

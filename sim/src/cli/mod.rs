@@ -143,8 +143,10 @@ fn variable_of(flag: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
-    use crate::cli::args::with_negative_numbers;
+    use crate::cli::args::with_negative_values;
 
     /// Words of the standard library and of clap, which name neither form nor bounds of a number.
     const TERSE: [&str; 6] = [
@@ -173,16 +175,26 @@ mod tests {
 
     #[test]
     fn an_invalid_number_is_named_with_its_flag_and_the_form_that_is_expected() {
-        let command = with_negative_numbers(Arguments::command());
+        let command = with_negative_values(Arguments::command());
         let flags = flags_with_values(&command, &[]);
         assert!(flags.len() > 20, "{flags:?}");
         let mut rejected = 0;
+        let negative = ["-1", "-1..3", "-1s", "-x"];
+        let others = ["x", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"];
         for flag in flags {
-            for value in ["x", "-1", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"] {
-                let words = ["program".to_owned()].into_iter().chain(flag.clone());
-                let words = words.chain([value.to_owned()]);
-                let Err(error) = command.clone().try_get_matches_from(words) else { continue };
-                if error.kind() != clap::error::ErrorKind::ValueValidation {
+            let error = |value: Option<&str>| {
+                let words = ["program"].into_iter().chain(flag.iter().map(String::as_str));
+                command.clone().try_get_matches_from(words.chain(value)).err()
+            };
+            let fails = |value, kind| error(value).is_some_and(|error| error.kind() == kind);
+            let takes_text = !fails(Some("x..y"), ErrorKind::ValueValidation);
+            let is_optional = !fails(None, ErrorKind::InvalidValue);
+            assert!(error(Some("--x")).is_some(), "{flag:?} takes the flag after it");
+            for value in negative.into_iter().chain(others) {
+                let Some(error) = error(Some(value)) else { continue };
+                if error.kind() != ErrorKind::ValueValidation {
+                    let may_be_a_flag = takes_text || is_optional;
+                    assert!(may_be_a_flag || !negative.contains(&value), "{error}");
                     continue;
                 }
                 rejected += 1;

@@ -1,6 +1,8 @@
 //! The command line: the subcommands and their flags.
 
+use std::any::TypeId;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -23,6 +25,7 @@ use crate::serve::ServeFlags;
 use crate::sessions::SessionsFlags;
 use crate::status::StatusFlags;
 use crate::upgrade::UpgradeFlags;
+use crate::values::Cluster;
 
 /// A durable, replicated key-value store on Raft.
 #[derive(Debug, Parser)]
@@ -92,13 +95,27 @@ Start a cluster of three nodes on this machine, each command in its own terminal
   quorate serve --id 2 --data-dir d2 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
   quorate serve --id 3 --data-dir d3 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103";
 
-/// Lets flags take negative numbers, so that the parser of the flag says which numbers are valid.
-pub(crate) fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
-        true => argument.allow_negative_numbers(true),
-        false => argument,
+/// Lets flags take values with a minus sign, such as `-1..3`, so that the parser of the flag says
+/// which values are valid. Of the arguments that take any text or may have no value, and of those
+/// without a flag, only numbers may be negative, because the next word may be a flag.
+pub(crate) fn with_negative_values(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let parsed = argument.get_value_parser().type_id();
+        let takes_text = [
+            parsed == TypeId::of::<String>(),
+            parsed == TypeId::of::<PathBuf>(),
+            parsed == TypeId::of::<Cluster>(),
+        ]
+        .contains(&true);
+        let is_optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
+        let is_parsed_flag = argument.get_long().is_some() && !takes_text && !is_optional;
+        match argument.get_action().takes_values() {
+            true if is_parsed_flag => argument.allow_hyphen_values(true),
+            true => argument.allow_negative_numbers(true),
+            false => argument,
+        }
     });
-    command.mut_subcommands(with_negative_numbers)
+    command.mut_subcommands(with_negative_values)
 }
 
 /// The subcommands of `quorate`.
@@ -158,6 +175,8 @@ pub(crate) enum CliCommand {
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     /// Words of the standard library and of clap, which name neither form nor bounds of a number.
@@ -187,16 +206,26 @@ mod tests {
 
     #[test]
     fn an_invalid_number_is_named_with_its_flag_and_the_form_that_is_expected() {
-        let command = with_negative_numbers(Args::command());
+        let command = with_negative_values(Args::command());
         let flags = flags_with_values(&command, &[]);
         assert!(flags.len() > 20, "{flags:?}");
         let mut rejected = 0;
+        let negative = ["-1", "-1..3", "-1s", "-x"];
+        let others = ["x", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"];
         for flag in flags {
-            for value in ["x", "-1", "1.5", "0", "+1", "18446744073709551616", "5..2", "9s9"] {
-                let words = ["program".to_owned()].into_iter().chain(flag.clone());
-                let words = words.chain([value.to_owned()]);
-                let Err(error) = command.clone().try_get_matches_from(words) else { continue };
-                if error.kind() != clap::error::ErrorKind::ValueValidation {
+            let error = |value: Option<&str>| {
+                let words = ["program"].into_iter().chain(flag.iter().map(String::as_str));
+                command.clone().try_get_matches_from(words.chain(value)).err()
+            };
+            let fails = |value, kind| error(value).is_some_and(|error| error.kind() == kind);
+            let takes_text = !fails(Some("x..y"), ErrorKind::ValueValidation);
+            let is_optional = !fails(None, ErrorKind::InvalidValue);
+            assert!(error(Some("--x")).is_some(), "{flag:?} takes the flag after it");
+            for value in negative.into_iter().chain(others) {
+                let Some(error) = error(Some(value)) else { continue };
+                if error.kind() != ErrorKind::ValueValidation {
+                    let may_be_a_flag = takes_text || is_optional;
+                    assert!(may_be_a_flag || !negative.contains(&value), "{error}");
                     continue;
                 }
                 rejected += 1;

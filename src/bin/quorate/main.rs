@@ -52,7 +52,7 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Args, CliCommand};
 
 fn main() -> ExitCode {
-    let matches = args::with_negative_numbers(Args::command()).try_get_matches();
+    let matches = args::with_negative_values(Args::command()).try_get_matches();
     let matches = matches.unwrap_or_else(|error| args::with_tip(error, std::env::args_os()).exit());
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let matched = matches.subcommand().expect("clap requires a subcommand").1;
