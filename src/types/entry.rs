@@ -130,7 +130,7 @@ impl fmt::Display for EntryList<'_> {
         const EACH_MAX: usize = 4;
         match self.0 {
             [first, .., last] if self.0.len() > EACH_MAX => {
-                write!(f, "[{}..{}]", first.id, last.id)
+                write!(f, "[{}..={}]", first.id, last.id)
             }
             few => {
                 f.write_str("[")?;

@@ -146,7 +146,7 @@ impl Image {
         let position = |index| usize::try_from(offset(index)).expect("a position fits");
         let range = position(first).saturating_sub(1)..position(last);
         let held = self.log.get(range).filter(|entries| !entries.is_empty());
-        let wrong = || format!("fetches {first}..{last}, which its disk does not hold");
+        let wrong = || format!("fetches {first}..={last}, which its disk does not hold");
         let mut entries = held.ok_or_else(wrong)?.to_vec();
         let mut bytes = 0;
         let intact = entries.iter().take_while(|entry| !self.damaged.contains(&entry.id.index));

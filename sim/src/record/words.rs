@@ -57,7 +57,7 @@ impl fmt::Display for EventKind {
             }
             EventKind::Applied { first, last, executed } => {
                 let hash = executed.iter().fold(0, |all: u64, (_, reply)| all ^ reply);
-                write!(f, "applies {first}..{last}, replies {hash:016x}")
+                write!(f, "applies {first}..={last}, replies {hash:016x}")
             }
             EventKind::SnapshotTaken(last) => write!(f, "takes a snapshot up to {last}"),
             EventKind::Restored(index) => write!(f, "restores a snapshot up to index {index}"),

@@ -54,7 +54,7 @@ texts! { Action:
     Self::Apply(entries) => "applies {}", EntryList(entries);
     Self::Restore(meta) => "restores snapshot at {}", meta.last;
     Self::ReceiveSnapshot { from, meta } => "requests snapshot at {} from {from}", meta.last;
-    Self::Fetch { consumer, first, last, .. } => "fetches {first}..{last} for {consumer}";
+    Self::Fetch { consumer, first, last, .. } => "fetches {first}..={last} for {consumer}";
     Self::Repair(entries) => "repairs {}", EntryList(entries);
     Self::AdoptSnapshot(meta) => "adopts snapshot at {}", meta.last;
     Self::Committed { tag, id } => "committed {tag} at {id}";
