@@ -160,9 +160,10 @@ impl Driver {
         self.lanes.submit();
         self.record();
         loop {
-            self.pending.release_applied(&self.node.status());
-            self.counts.observe(&self.node);
-            self.log_damage();
+            let status = self.node.status();
+            self.pending.release_applied(&status);
+            self.counts.observe(&self.node, &status);
+            self.log_damage(status.damaged_entries);
             self.conditions.log_changes(self.clock.now(), &self.node);
             if matches!(self.stage, Stage::Stopped(_)) {
                 self.node.recorder().into_iter().for_each(Recorder::finish_block);
@@ -348,9 +349,8 @@ impl Driver {
         }
     }
 
-    /// Logs that the number of damaged entries has risen, and that all of them are repaired.
-    fn log_damage(&mut self) {
-        let damaged = self.node.status().damaged_entries;
+    /// Logs that `damaged`, the number of damaged entries, has risen, and that all of them are repaired.
+    fn log_damage(&mut self, damaged: usize) {
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
         if damaged > before {
             warn!(

@@ -213,12 +213,12 @@ impl Counts {
 
     /// Records the current state of the node; called after each turn of the driver, at least once a
     /// second.
-    pub(in crate::runtime) fn observe(&self, node: &Node) {
+    pub(in crate::runtime) fn observe(&self, node: &Node, status: &Status) {
         if !ENABLED {
             return;
         }
-        let (status, state) = (node.status(), &self.state);
-        state.set(&status);
+        let state = &self.state;
+        state.set(status);
         state.requests_pending.set(node.requests_pending() as u64);
         state.verification.set(node.verification().number() as u64);
         let versions = [
@@ -247,13 +247,13 @@ impl Counts {
         // A node that has lost the leadership must remove its view of the peers.
         let (now, is_leader) = (self.milliseconds(), status.role == RoleName::Leader);
         self.observed_at.store(now, Relaxed);
-        let is_stalled = self.commit_progress.is_stalled(&status, now);
+        let is_stalled = self.commit_progress.is_stalled(status, now);
         if self.peers_are_due(is_leader, now) {
             let peers = node.peers();
             self.network.observe(&peers);
-            self.observe_obstacle(node, &peers, is_stalled);
+            self.observe_obstacle(node, status, &peers, is_stalled);
         } else if !is_leader {
-            self.observe_obstacle(node, &[], is_stalled);
+            self.observe_obstacle(node, status, &[], is_stalled);
         }
     }
 
@@ -269,12 +269,18 @@ impl Counts {
         is_due
     }
 
-    fn observe_obstacle(&self, node: &Node, peers: &[PeerStatus], is_stalled: bool) {
-        let (status, membership) = (node.status(), node.raft().log().membership());
+    fn observe_obstacle(
+        &self,
+        node: &Node,
+        status: &Status,
+        peers: &[PeerStatus],
+        is_stalled: bool,
+    ) {
+        let membership = node.raft().log().membership();
         let disk_is_unknown = self.unknown_disk.is_reported(status.committed);
         let obstacle = disk_is_unknown.then_some(WriteObstacle::UnknownDisk);
         let obstacle =
-            obstacle.or_else(|| WriteObstacle::of(&status, node.verification(), membership, peers));
+            obstacle.or_else(|| WriteObstacle::of(status, node.verification(), membership, peers));
         let obstacle = obstacle.or(is_stalled.then_some(WriteObstacle::NothingCommitted));
         *lock(&self.state.write_obstacle) = obstacle;
     }
