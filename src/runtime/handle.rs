@@ -22,8 +22,8 @@ use crate::runtime::transport::connection_registry::ConnectionRegistry;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, RejectReason, Report,
-    RoleName, Term,
+    Acknowledge, Change, EntryId, Membership, NodeId, ReadLevel, RejectReason, Report, RoleName,
+    Term,
 };
 use crate::wire::{ReplyBody, RequestBody};
 
@@ -79,22 +79,20 @@ impl Handle {
         request: &machine::Request<'_>,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        let command = || request.encode_for(Proposer::Unnamed);
-        self.propose_stamped(request.encoded_bytes(), command, acknowledge).await
-    }
-
-    /// Proposes an encoded request, as a `ClientSession` returns it, and waits until it is
-    /// acknowledged as `acknowledge` requires.
-    ///
-    /// # Errors
-    /// A [`RequestError`].
-    pub async fn propose_command(
-        &self,
-        command: Command,
-        acknowledge: Acknowledge,
-    ) -> Result<ProposalOutcome, RequestError> {
-        let stamped = || Proposer::Unnamed.stamp(&command);
-        self.propose_stamped(command.len(), stamped, acknowledge).await
+        let bytes = request.encoded_bytes();
+        if bytes > self.command_bytes_max {
+            let reason = RejectReason::TooLarge;
+            let reply = ReplyBody::Rejected { reason, leader: None };
+            let (counts, metric) = (&self.registry.counts, RequestMetric::Proposal);
+            counts.request_ended(metric, Stopwatch::start(), &reply);
+            return Err(RequestError::Rejected(reason));
+        }
+        // The command is encoded once there is room for it.
+        let body = || RequestBody::ProposeFor {
+            acknowledge,
+            command: request.encode_for(Proposer::Unnamed),
+        };
+        self.call(Share::Proposals, bytes, body, request::proposal_outcome).await
     }
 
     /// Queries the state machine; any node accepts reads. `docs/READS.md` describes the read
@@ -228,25 +226,6 @@ impl Handle {
     pub(super) fn stopped_reply(&self) -> ReplyBody {
         let leader = self.leadership.borrow().leader;
         reject_reply(RejectReason::Stopped, leader, &self.membership.borrow())
-    }
-
-    /// Proposes a command of at least `bytes` bytes, which `command` makes once there is room for
-    /// it. A command that is too long for any leader is rejected at once.
-    async fn propose_stamped(
-        &self,
-        bytes: usize,
-        command: impl FnOnce() -> Command,
-        acknowledge: Acknowledge,
-    ) -> Result<ProposalOutcome, RequestError> {
-        if bytes > self.command_bytes_max {
-            let reason = RejectReason::TooLarge;
-            let reply = ReplyBody::Rejected { reason, leader: None };
-            let (counts, metric) = (&self.registry.counts, RequestMetric::Proposal);
-            counts.request_ended(metric, Stopwatch::start(), &reply);
-            return Err(RequestError::Rejected(reason));
-        }
-        let request = || RequestBody::ProposeFor { acknowledge, command: command() };
-        self.call(Share::Proposals, bytes, request, request::proposal_outcome).await
     }
 
     async fn control<T>(
