@@ -1,12 +1,15 @@
 //! The requests of a program to the nodes of a running cluster.
 
 use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
 use quorate::raft::RejectReason;
 use quorate::runtime::{RequestError, Server};
+use quorate::storage::{Disk, DiskError, FileAction, FileName};
 use quorate::types::{Address, Change, Index, NodeId, ReadLevel};
+use quorate_sim::disk::SimDisk;
 
 use crate::clients::client_of;
 use crate::cluster::{Cluster, Lines, eventually};
@@ -89,6 +92,38 @@ async fn a_node_joins_and_another_leaves() {
     cluster.handle(leader).change_membership(change).await.expect("the change is committed");
     let members = cluster.handle(leader).membership();
     assert!(!members.borrow().is_member(leaves));
+}
+
+/// A disk of the program's own, in memory; its clones are the same disk.
+#[derive(Clone, Default)]
+struct OwnDisk(Arc<Mutex<SimDisk>>);
+
+impl Disk for OwnDisk {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.0.lock().expect("no panic").list()
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        self.0.lock().expect("no panic").execute(action)
+    }
+}
+
+#[tokio::test]
+async fn a_node_continues_from_a_disk_of_the_programs_own() {
+    let (cluster, disk) = (Cluster::unstarted(1), OwnDisk::default());
+    for line in ["1", "2"] {
+        let config = cluster.config(NodeId(1));
+        let directory = config.directory.clone();
+        let server = Server::start_on_disk(disk.clone(), config, Lines::default()).await;
+        let server = server.expect("the disk is that of the node");
+        let handle = server.handle();
+        eventually("the node applies a line", async || {
+            handle.propose(b"line").await.is_ok_and(|count| count[..] == *line.as_bytes())
+        })
+        .await;
+        server.shutdown().await.expect("no failure");
+        assert!(!directory.exists(), "the node uses no other disk");
+    }
 }
 
 /// A state machine whose queries take a while.
