@@ -9,14 +9,21 @@ use quorate::types::{Instant, NodeId, Packet, Tag};
 use crate::observe::outcome::Failure;
 use crate::observe::{OpId, Violation};
 use crate::observer::Observer;
-use crate::record::{Delivery, EventKind, InputKind, LossReason, Record};
+use crate::record::{Delivery, EventKind, InputKind, LossReason, NodeWork, Record};
 use crate::values::time::SimTime;
 
 impl Observer {
     /// Takes the recording of a run with this failure, if any; `None` if the run is not recorded.
-    pub(crate) fn record(&mut self, now: SimTime, failure: Option<&Failure>) -> Option<Record> {
+    /// `panic_text` returns the sentence about a panic of a node in its work.
+    pub(crate) fn record(
+        &mut self,
+        now: SimTime,
+        failure: Option<&Failure>,
+        panic_text: impl FnOnce(NodeId, &NodeWork) -> String,
+    ) -> Option<Record> {
         let mut recorder = self.recorder.take()?;
         if let Some(failure) = failure {
+            recorder.work_panicked(now, panic_text);
             recorder.failed(now, failure);
         }
         Some(recorder.finish())
@@ -41,11 +48,10 @@ impl Observer {
         }
     }
 
-    /// Notes the work that a node, or its state machine, does now outside of the node's steps, by
-    /// the sentence about its panic.
-    pub(crate) fn work_begins(&mut self, node: NodeId, panic: impl FnOnce() -> String) {
+    /// Notes the work that a node, or its state machine, does now outside of the node's steps.
+    pub(crate) fn work_begins(&mut self, node: NodeId, work: impl FnOnce() -> NodeWork) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.work_begins(node, panic());
+            recorder.work_begins(node, work());
         }
     }
 

@@ -2,9 +2,11 @@
 
 use quorate::machine::Request;
 use quorate::raft::Status;
-use quorate::types::{Entry, Payload, Write};
+use quorate::replica::Work;
+use quorate::types::{Entry, NodeId, Payload, Write};
 use quorate_page::text::printable;
 
+use crate::record::NodeWork;
 use crate::workload::request::unmark;
 
 /// Formats the bytes of a user's command, without the simulator's mark.
@@ -53,6 +55,27 @@ pub(crate) fn write(write: &Write) -> String {
         (None, _) => {}
     }
     if parts.is_empty() { "commit index".to_owned() } else { parts.join(", ") }
+}
+
+/// Returns the sentence about the panic of a node, or of its state machine, in this work.
+pub(crate) fn panic_in_work(node: NodeId, work: &NodeWork, format: CommandText<'_>) -> String {
+    let does = match work {
+        NodeWork::Start => return format!("{node} panics while it starts from its disk"),
+        NodeWork::Snapshot => "takes a snapshot".to_owned(),
+        NodeWork::Machine(Work::Apply(entries)) => {
+            let text = |applied: &Entry| {
+                format!("applies entry {}, `{}`", applied.id, entry(applied, format))
+            };
+            entries.first().map_or_else(String::new, text)
+        }
+        NodeWork::Machine(Work::Query { query, .. }) => {
+            format!("answers the query `{}`", printable(query))
+        }
+        NodeWork::Machine(Work::Restore(meta) | Work::Rebuild(meta)) => {
+            format!("restores the snapshot up to {}", meta.last)
+        }
+    };
+    format!("{node}'s state machine panics while it {does}")
 }
 
 /// Describes a log entry without its index and term.

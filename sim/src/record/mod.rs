@@ -11,4 +11,4 @@ pub use event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Reco
 pub use record_builder::{BuiltRecord, RecordBuilder};
 pub use recorded_run::{Record, RecordOrigin, Recording};
 pub use recorder::RecordUntil;
-pub(crate) use recorder::Recorder;
+pub(crate) use recorder::{NodeWork, Recorder};

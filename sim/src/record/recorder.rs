@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate::log::Log;
 use quorate::machine::Outcome;
 use quorate::raft::Status;
-use quorate::replica::ComparisonResult;
+use quorate::replica::{ComparisonResult, Work};
 use quorate::types::{EntryId, Instant, Membership, Message, NodeId, Packet, Tag, Write};
 
 use crate::observe::outcome::Failure;
@@ -57,8 +57,19 @@ pub(crate) struct Recorder {
 enum Computation {
     /// The node takes this input.
     Step(InputKind),
-    /// The node starts or its state machine works; the sentence says so about a panic.
-    Work(String),
+    /// The node, or its state machine, does this work outside of the node's steps.
+    Work(NodeWork),
+}
+
+/// The work of a node, or of its state machine, outside of the node's steps.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeWork {
+    /// The node starts from its disk.
+    Start,
+    /// The state machine executes this.
+    Machine(Work),
+    /// The state machine takes a snapshot.
+    Snapshot,
 }
 
 /// The recording state of one node.
@@ -171,10 +182,9 @@ impl Recorder {
         self.current = Some((node, Computation::Step(taken)));
     }
 
-    /// Sets the work of a node, or of its state machine, outside of the node's steps. If it panics,
-    /// [`Recorder::failed`] records this sentence.
-    pub(crate) fn work_begins(&mut self, node: NodeId, panic: String) {
-        self.current = Some((node, Computation::Work(panic)));
+    /// Sets the work that a node does now. If it panics, [`Recorder::work_panicked`] records it.
+    pub(crate) fn work_begins(&mut self, node: NodeId, work: NodeWork) {
+        self.current = Some((node, Computation::Work(work)));
     }
 
     /// Notes that the work of [`Recorder::work_begins`] is done.
@@ -323,20 +333,30 @@ impl Recorder {
         self.requests.insert(tag, id);
     }
 
-    /// Records the failure of the run as the last event. If a node or its state machine panicked,
-    /// the event before it is the input or the work, and has no status.
+    /// Records the panic in the work of [`Recorder::work_begins`], if that is not done. The event
+    /// has no status.
+    pub(crate) fn work_panicked(
+        &mut self,
+        now: SimTime,
+        sentence: impl FnOnce(NodeId, &NodeWork) -> String,
+    ) {
+        if let Some((node, Computation::Work(work))) = &self.current {
+            let (node, sentence) = (*node, sentence(*node, work));
+            self.work_ends();
+            self.track(node).state = None;
+            self.node_event(now, node, EventKind::Panicked(sentence));
+        }
+    }
+
+    /// Records the failure of the run as the last event. If a node panicked in a step, the event
+    /// before it is the input, and has no status.
     pub(crate) fn failed(&mut self, now: SimTime, failure: &Failure) {
         if self.is_over {
             return;
         }
-        if let Some((node, computation)) = self.current.take() {
+        if let Some((node, Computation::Step(taken))) = self.current.take() {
             self.track(node).state = None;
-            match computation {
-                Computation::Step(taken) => _ = self.record_input(now, node, taken),
-                Computation::Work(panic) => {
-                    self.node_event(now, node, EventKind::Panicked(panic));
-                }
-            }
+            self.record_input(now, node, taken);
         }
         let accused = self.record.last();
         let node = accused.and_then(|accused| self.record.event(accused).node);

@@ -13,6 +13,7 @@ use quorate::types::NodeId;
 use crate::observe::outcome::{Failure, Outcome};
 use crate::observer::Observer;
 use crate::observer::guided::{AbstractStates, Corpus, RunPoint};
+use crate::picture::text;
 use crate::plan::{Op, Plan};
 use crate::record::{Record, RecordUntil, Recorder, Recording};
 use crate::settings::Settings;
@@ -225,7 +226,9 @@ impl Case {
                 .map(Failure::Stalled)
                 .or_else(|| Some(Failure::of(observer.violation()?.clone()))),
         };
-        let record = observer.record(now, failure.as_ref());
+        let describe = |command: &[u8]| options.workload.describe_command(command);
+        let record = observer
+            .record(now, failure.as_ref(), |node, work| text::panic_in_work(node, work, &describe));
         let recorded = record.map(|record| (record, cluster.peers()));
         let abstract_states = observer.take_abstract_states();
         let states = abstract_states.keys().copied().collect();

@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate::machine::StateMachine;
 use quorate::types::Index;
 use quorate_sim::chaos;
 use quorate_sim::observe::OpId;
+use quorate_sim::record::RecordUntil;
+use quorate_sim::run::{RunOptions, record};
 use quorate_sim::values::choice::Draw;
-use quorate_sim::workload::Workload;
+use quorate_sim::workload::{AnyWorkload, Workload};
 
 /// A counter whose snapshot forgets its last bit.
 #[derive(Clone)]
@@ -41,9 +45,11 @@ impl StateMachine for Counter {
 }
 
 /// Clients that count up to `limit`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Counting {
     limit: u64,
+    /// The number of commands that were described.
+    described: Arc<AtomicU64>,
 }
 
 impl Workload for Counting {
@@ -62,15 +68,28 @@ impl Workload for Counting {
     }
 
     fn describe_command(&self, command: &[u8]) -> String {
+        self.described.fetch_add(1, Ordering::Relaxed);
         format!("add {}", String::from_utf8_lossy(command))
+    }
+}
+
+#[test]
+fn a_recording_describes_only_the_command_at_which_the_machine_panics() {
+    for (limit, described_max) in [(u64::MAX, 0), (3, 1)] {
+        let counting = Counting { limit, ..Counting::default() };
+        let workload = AnyWorkload::new(counting.clone());
+        let options = RunOptions { workload, ..RunOptions::default() };
+        let recording = record(0, &options, RecordUntil::End);
+        assert!(!recording.record.events.is_empty());
+        assert_eq!(counting.described.load(Ordering::Relaxed), described_max);
     }
 }
 
 #[test]
 #[cfg(feature = "cli")]
 fn the_error_of_a_failed_run_says_what_the_command_would() {
-    let failure =
-        chaos::run(Counting { limit: u64::MAX }, 0..100).expect_err("snapshots lose increments");
+    let failure = chaos::run(Counting { limit: u64::MAX, ..Counting::default() }, 0..100)
+        .expect_err("snapshots lose increments");
     let text = failure.to_string();
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -90,7 +109,8 @@ fn the_error_of_a_failed_run_says_what_the_command_would() {
 #[test]
 #[cfg(feature = "cli")]
 fn the_panic_of_a_machine_names_its_node_its_command_and_its_message() {
-    let failure = chaos::run(Counting { limit: 3 }, 0..1).expect_err("the counter overflows");
+    let failure = chaos::run(Counting { limit: 3, ..Counting::default() }, 0..1)
+        .expect_err("the counter overflows");
     let parts =
         ["'s state machine panics while it applies entry ", ", `add +1`: the counter is full"];
     assert!(parts.iter().all(|part| failure.cause.contains(part)), "{failure}");

@@ -7,17 +7,15 @@ use std::time::Duration;
 use quorate::replica::{Input, Output, Work, WorkResult};
 use quorate::storage::{Completion, DiskError, FileAction, FileName, Lane, Operation};
 use quorate::types::{Acknowledge, Entries, NodeId, Proposal};
-use quorate_page::text::printable;
 
 use crate::disk;
 use crate::faults::Fault;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
-use crate::picture::text;
 use crate::plan::Trigger;
+use crate::record::NodeWork;
 use crate::values::choice::{Key, Kind};
-use crate::workload::Workload;
 use crate::world::cluster::node::Node;
 use crate::world::cluster::queues::CompletionReport;
 use crate::world::cluster::queues::ViewRequest;
@@ -215,7 +213,7 @@ impl Node {
         let result = match self.life.running_mut()?.work.submitted.pop_front()? {
             Work::Apply(entries) => self.apply(entries, run),
             work => {
-                run.observer.work_begins(node, || panic_sentence(node, &work, &run.setup));
+                run.observer.work_begins(node, || NodeWork::Machine(work.clone()));
                 let running = self.life.running_mut()?;
                 let result = running.worker.execute(work, &mut self.disk.device);
                 run.observer.work_ends();
@@ -247,7 +245,7 @@ impl Node {
         let (mut outcomes, mut state_digests) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(entry.clone().into());
-            run.observer.work_begins(node, || panic_sentence(node, &work, &run.setup));
+            run.observer.work_begins(node, || NodeWork::Machine(work.clone()));
             let applied = worker.execute(work, &mut self.disk.device);
             run.observer.work_ends();
             if let WorkResult::Applied {
@@ -301,8 +299,7 @@ impl Node {
         let running = self.life.running_mut()?;
         Some(match running.work.view_requests.pop_front()? {
             ViewRequest::Freeze => {
-                let panic = || format!("{node}'s state machine panics while it takes a snapshot");
-                run.observer.work_begins(node, panic);
+                run.observer.work_begins(node, || NodeWork::Snapshot);
                 let mut bytes = Vec::new();
                 let frozen = running.worker.freeze().map(|mut frozen| {
                     frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
@@ -393,21 +390,6 @@ impl Node {
         }
         Some(output)
     }
-}
-
-/// Returns the sentence about a panic of a node's state machine in this work.
-fn panic_sentence(node: NodeId, work: &Work, setup: &Setup) -> String {
-    let describe = |command: &[u8]| setup.workload.describe_command(command);
-    let does = match work {
-        Work::Apply(entries) => entries.first().map_or_else(String::new, |entry| {
-            format!("applies entry {}, `{}`", entry.id, text::entry(entry, &describe))
-        }),
-        Work::Query { query, .. } => format!("answers the query `{}`", printable(query)),
-        Work::Restore(meta) | Work::Rebuild(meta) => {
-            format!("restores the snapshot up to {}", meta.last)
-        }
-    };
-    format!("{node}'s state machine panics while it {does}")
 }
 
 /// Returns true if a write to the superblock's file at `offset` writes a copy of the superblock,

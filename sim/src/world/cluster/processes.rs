@@ -15,6 +15,7 @@ use crate::machine::SimMachine;
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
 use crate::observer::Observer;
+use crate::record::NodeWork;
 use crate::values::choice::Kind;
 use crate::values::time::SimTime;
 use crate::workload::Workload;
@@ -68,7 +69,7 @@ impl Cluster {
         let disk = &node.disk;
         let damaged = disk.is_damaged() || disk.device.has_damaged_sectors() || disk.lost_end;
         let id = place.id();
-        run.observer.work_begins(id, || format!("{id} panics while it starts from its disk"));
+        run.observer.work_begins(id, || NodeWork::Start);
         let opened = node.open(&run.setup, now);
         run.observer.work_ends();
         let mut replica = match opened {
