@@ -19,6 +19,7 @@ mod identity;
 mod import;
 mod index;
 mod inspection;
+mod located_entry;
 mod log;
 mod log_end;
 mod loss;

@@ -4,21 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::storage::block::{Digest, Record, body_of};
+use crate::storage::block::body_of;
 use crate::storage::directory::Directory;
-use crate::storage::disk::{Disk, FileAction, FileName, Lane, OperationId};
+use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::identity::Identity;
 use crate::storage::index::LogIndex;
+use crate::storage::located_entry::{LocatedEntry, SectorGroup, is_intact, plan};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::read_cache::{FileRange, ReadCache};
 use crate::storage::rebuild::rebuild_segment;
-use crate::storage::scan::{HeaderBlock, SegmentScan};
 use crate::storage::scrub::{ScrubPlace, Scrubbed, damaged_headers, scrub};
-use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, unreadable_sector};
-use crate::storage::segment::NodeSegment;
 use crate::storage::start_writes::writes_of;
 use crate::storage::superblock::{COPIES, COPY_BYTES};
 use crate::types::{DamagedEntry, Entry, EntryId, Index};
@@ -114,21 +112,6 @@ enum Stage {
     /// Reads the candidates again.
     Verify(VecDeque<EntryId>),
 }
-
-/// An entry of the log and the sectors of its body, as they were read.
-struct LocatedEntry {
-    segment: NodeSegment,
-    found: HeaderBlock,
-    /// The position of the entry in its flush.
-    place: usize,
-    /// The offset and the content of the sectors.
-    start: u64,
-    sectors: Vec<u8>,
-}
-
-/// Damaged sectors that are written together: a single one, or those of a page that could not be
-/// read.
-type SectorGroup = Vec<u64>;
 
 impl Repairs {
     pub(crate) fn new(identity: Identity) -> Repairs {
@@ -519,80 +502,4 @@ impl Repair {
         let pending = actions.map(|action| operations.request(Owner::Log, Lane::Log, action));
         self.stage = Stage::Write(pending.collect());
     }
-}
-
-/// Finds the sectors to write for an entry; `None` if the log does not have this entry, its header
-/// block cannot be read, or the content is not what was written.
-fn plan(
-    disk: &mut dyn Disk,
-    index: &LogIndex,
-    identity: Identity,
-    entry: &Entry,
-) -> Option<(LocatedEntry, Vec<SectorGroup>)> {
-    let located = locate(disk, index, identity, entry.id)?;
-    let record = &located.found.records[located.place];
-    if Record::of(entry, Digest::of(&body_of(entry)), record.chain) != *record {
-        return None;
-    }
-    let (codec, file) = (located.segment.bodies, located.segment.file());
-    let mut groups: Vec<SectorGroup> = Vec::new();
-    let offsets = (located.start..).step_by(SECTOR_BYTES);
-    for (offset, sector) in offsets.zip(located.sectors.chunks(SECTOR_BYTES)) {
-        let is_known = groups.last().is_some_and(|group| group.contains(&offset));
-        if is_known || codec.state(offset, sector) == SectorState::Valid {
-            continue;
-        }
-        if sector != unreadable_sector() {
-            groups.push(vec![offset]);
-            continue;
-        }
-        let page = offset - offset % PAGE_BYTES as u64;
-        let read = FileAction::Read { file, offset: page, bytes: PAGE_BYTES };
-        let content = disk.execute(&read).ok()?;
-        let sectors = (page..).step_by(SECTOR_BYTES).zip(content.chunks(SECTOR_BYTES));
-        let unreadable = sectors.filter(|(_, sector)| **sector == unreadable_sector());
-        groups.push(unreadable.map(|(offset, _)| offset).collect());
-    }
-    Some((located, groups))
-}
-
-/// Returns true if the log has this entry, and its body is as it was written.
-fn is_intact(disk: &mut dyn Disk, index: &LogIndex, identity: Identity, id: EntryId) -> bool {
-    let Some(located) = locate(disk, index, identity, id) else { return false };
-    let LocatedEntry { segment, found, place, start, sectors } = located;
-    let Ok(payload) = segment.bodies.unframe(start, &sectors) else { return false };
-    let bodies = FlushBodies::new(&found.block, &found.records);
-    let body = bodies.body_in(place, &payload);
-    body.is_some_and(|body| found.records[place].entry(body).is_some())
-}
-
-/// Finds an entry of the log, and reads the sectors of its body; `None` if the log does not have
-/// it, or a header block up to its own cannot be read.
-fn locate(
-    disk: &mut dyn Disk,
-    index: &LogIndex,
-    identity: Identity,
-    id: EntryId,
-) -> Option<LocatedEntry> {
-    let position = index.locate(id.index)?;
-    let mut scan = SegmentScan::new(identity, position.segment, position.end);
-    let mut offset = position.offset;
-    while offset < position.end {
-        let found = scan.block(disk, offset).ok().flatten()?;
-        offset = found.end;
-        let Some(place) = found.records.iter().position(|record| record.id.index == id.index)
-        else {
-            continue;
-        };
-        let range = FlushBodies::new(&found.block, &found.records).sectors(place);
-        let (file, bytes) = (scan.segment.file(), usize::try_from(range.end - range.start).ok()?);
-        let read = FileAction::Read { file, offset: range.start, bytes };
-        let mut sectors = if bytes > 0 { disk.execute(&read).ok()? } else { Vec::new() };
-        // Sectors after the end of a file that was cut are damaged, like unwritten ones.
-        sectors.resize(bytes, 0);
-        let is_same = found.records[place].id == id;
-        let (segment, start) = (scan.segment, range.start);
-        return is_same.then_some(LocatedEntry { segment, found, place, start, sectors });
-    }
-    None
 }
