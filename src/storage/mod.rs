@@ -34,6 +34,7 @@ mod recovery;
 mod regular_file;
 mod remedy;
 mod repair;
+mod replayed_entries;
 mod salvage;
 mod scan;
 mod scrub;

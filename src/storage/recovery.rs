@@ -1,7 +1,7 @@
 //! Recovery: reads a directory before the start, changes nothing, and returns the log, or an error.
 //! The result names damage that a peer can repair or the snapshot covers, and a lost log end.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use crate::storage::block::{Block, FlushSeq, Link, Record};
 use crate::storage::body_damage::{BodyDamage, LogDamage};
@@ -17,10 +17,11 @@ use crate::storage::log_end::{
 use crate::storage::loss::{self, Loss};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::rebuild::rebuild_headers;
+use crate::storage::replayed_entries::ReplayedEntries;
 use crate::storage::scan::{HeaderBlock, SegmentScan, StrayWrites};
 use crate::storage::superblock::Superblock;
 use crate::storage::torn_flush::TornFlush;
-use crate::types::{Entry, EntryId, Index, Term};
+use crate::types::{EntryId, Index, Term};
 
 /// The log as recovery found it.
 #[derive(Clone, Debug)]
@@ -177,12 +178,7 @@ pub(crate) struct Replay<'a> {
     /// The highest commit index that the snapshot or a flush names. Unlike the commit index of the
     /// superblock, it comes only from flushes that are left if the end of the log is lost.
     committed_left: Index,
-    runs: Vec<EntryId>,
-    memberships: Vec<Index>,
-    /// The last entries with their sizes in bytes, as many as the tail may hold.
-    tail: VecDeque<(Index, usize)>,
-    tail_bytes: usize,
-    tail_bytes_max: usize,
+    entries: ReplayedEntries,
     last_seq: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: BodyDamage,
@@ -204,11 +200,7 @@ impl<'a> Replay<'a> {
             compacted: None,
             committed: superblock.committed,
             committed_left: superblock.snapshot.last.index,
-            runs: Vec::new(),
-            memberships: Vec::new(),
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-            tail_bytes_max,
+            entries: ReplayedEntries::new(tail_bytes_max),
             last_seq: None,
             unacknowledged: None,
             damage: BodyDamage::default(),
@@ -280,10 +272,7 @@ impl<'a> Replay<'a> {
         self.index = LogIndex::new(next.prev);
         self.last_seq = Some(FlushSeq(next.seq.0 - 1));
         (self.started, self.compacted) = (false, None);
-        self.runs.clear();
-        self.memberships.clear();
-        self.tail.clear();
-        self.tail_bytes = 0;
+        self.entries.clear();
     }
 
     /// Checks the bodies of the flushes before `until` in a segment, which were acknowledged.
@@ -415,44 +404,14 @@ impl<'a> Replay<'a> {
         self.index.append(&flush);
         let is_compacted = |record: &&Record| record.id.index == self.superblock.compacted;
         self.compacted = records.iter().find(is_compacted).map(Record::link).or(self.compacted);
-        self.note_entries(prev.id, records);
+        self.entries.append(prev.id, records, self.index.base().id.term);
         assert_eq!(self.term_at(last.id.index), last.id.term, "the runs end with the last entry");
         Ok(())
     }
 
     /// Returns the term of the entry at `index`, which is in the log or its base.
     fn term_at(&self, index: Index) -> Term {
-        let before = self.runs.partition_point(|run| run.index <= index);
-        let run = before.checked_sub(1).map(|place| self.runs[place].term);
-        run.unwrap_or(self.index.base().id.term)
-    }
-
-    fn note_entries(&mut self, prev: EntryId, records: &[Record]) {
-        while self.runs.pop_if(|run| run.index > prev.index).is_some() {}
-        while self.memberships.pop_if(|index| *index > prev.index).is_some() {}
-        while let Some((_, bytes)) = self.tail.pop_back_if(|(index, _)| *index > prev.index) {
-            self.tail_bytes -= bytes;
-        }
-        let mut term = self.term_at(prev.index);
-        for record in records {
-            if record.id.term != term {
-                term = record.id.term;
-                self.runs.push(record.id);
-            }
-            if record.is_membership() {
-                self.memberships.push(record.id.index);
-            }
-            let bytes = Entry::OVERHEAD_BYTES + record.body_bytes as usize;
-            self.tail.push_back((record.id.index, bytes));
-            self.tail_bytes += bytes;
-            while self.tail_bytes > self.tail_bytes_max
-                && let Some((_, bytes)) = self.tail.pop_front()
-            {
-                self.tail_bytes -= bytes;
-            }
-        }
-        assert!(self.tail_bytes <= self.tail_bytes_max, "the tail is bounded");
-        assert!(!self.tail.is_empty() || self.tail_bytes == 0, "an empty tail has no bytes");
+        self.entries.term_at(index, self.index.base().id.term)
     }
 
     /// Returns the number of the last flush that was replayed, or that an installed snapshot
@@ -561,21 +520,22 @@ impl<'a> Replay<'a> {
     fn recovered(mut self, last_seq: FlushSeq) -> RecoveredLog {
         self.compacted.into_iter().for_each(|compacted| self.index.begin_after(compacted));
         let (base, last) = (self.index.base().id.index, self.index.last().id.index);
-        self.runs.retain(|run| run.index > base);
+        let ReplayedEntries { mut runs, mut memberships, tail, .. } = self.entries;
+        runs.retain(|run| run.index > base);
         let damage = self.damage.of_log(&self.index);
         // The entries before the last damaged one are read when they are needed.
         let damaged: BTreeSet<Index> = damage.entries.iter().map(|found| found.id.index).collect();
-        self.memberships.retain(|index| *index > base && !damaged.contains(index));
+        memberships.retain(|index| *index > base && !damaged.contains(index));
         let readable = damage.entries.last().map_or(base, |entry| entry.id.index).next();
-        let tail_first = self.tail.front().map_or(last.next(), |(index, _)| *index);
+        let tail_first = tail.front().map_or(last.next(), |(index, _)| *index);
         assert!(readable.max(tail_first) <= last.next(), "the tail is in the log");
-        assert!(self.runs.last().is_none_or(|run| run.index <= last), "runs end with the log");
+        assert!(runs.last().is_none_or(|run| run.index <= last), "runs end with the log");
         RecoveredLog {
             index: self.index,
             damage,
             committed: self.committed,
-            runs: self.runs,
-            memberships: self.memberships,
+            runs,
+            memberships,
             tail_first: tail_first.max(readable),
             unacknowledged: self.unacknowledged,
             torn: self.torn,
