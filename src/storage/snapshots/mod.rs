@@ -15,6 +15,7 @@ mod taking;
 #[cfg(test)]
 mod tests;
 mod verification;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::storage::snapshots::load::chunk_damage;
 use crate::storage::snapshots::receiving::Receiving;
 use crate::storage::snapshots::scrubbing::{Scrubbing, SnapshotScrubPlace};
 use crate::storage::snapshots::taking::Taking;
+use crate::storage::snapshots::work::Work;
 use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, SnapshotPart};
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
@@ -82,13 +84,6 @@ impl OpenedSnapshots {
     pub(crate) fn damage_of_every_one(&self) -> Option<StorageError> {
         self.damage.clone().filter(|_| self.snapshots.current().is_none())
     }
-}
-
-#[derive(Clone, Debug)]
-enum Work {
-    Taking(Taking),
-    Receiving(Receiving),
-    Finishing(Finishing),
 }
 
 impl Snapshots {
@@ -578,24 +573,6 @@ impl Snapshots {
             *kept = None;
             self.failed_reads.retain(|last| last != manifest.meta().last.index);
             self.common.events.push(SnapshotEvent::Damaged(damage));
-        }
-    }
-}
-
-impl Work {
-    fn last(&self) -> EntryId {
-        match self {
-            Work::Taking(taking) => taking.last(),
-            Work::Receiving(receiving) => receiving.meta().last,
-            Work::Finishing(finishing) => finishing.manifest().meta().last,
-        }
-    }
-
-    fn is_received(&self) -> bool {
-        match self {
-            Work::Taking(_) => false,
-            Work::Receiving(_) => true,
-            Work::Finishing(finishing) => finishing.received,
         }
     }
 }
