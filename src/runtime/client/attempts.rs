@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::runtime::client::config::ClientConfig;
-use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag};
+use crate::runtime::client::connection::{Connection, Dialer};
 use crate::runtime::client::error::{AttemptError, ClientError, RejectCause};
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::client::pending_replies::{ConnectionError, SentFlag};
 use crate::runtime::lock::lock;
 use crate::runtime::transport::link::Links;
 use crate::runtime::unnamed_cluster::ANY_UNNAMED_CLUSTER;

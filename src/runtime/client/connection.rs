@@ -1,10 +1,9 @@
 //! One connection to one node: requests of many callers are in flight together, and replies arrive
 //! in any order.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::{self, Receiver};
@@ -15,6 +14,9 @@ use tracing::debug;
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::error::Mismatch;
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::client::pending_replies::{
+    ConnectionError, OutgoingRequest, PendingReplies, ReplyResult, SentFlag,
+};
 use crate::runtime::lock::lock;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::handshake::{
@@ -28,22 +30,6 @@ use crate::wire::{
     ClientHello, ClientHelloError, ClientRequest, Frame, ReplyBody, RequestBody, Versions,
     encode_keepalive,
 };
-
-/// The result of sending one request to one node.
-pub(super) type ReplyResult = Result<ReplyBody, ConnectionError>;
-
-/// The reasons for which a request has no reply.
-#[derive(Clone, Debug)]
-pub(super) enum ConnectionError {
-    /// The request was not sent: the node is not reachable.
-    Unreachable(String),
-    /// The request was not sent: the node and the client are configured differently.
-    Mismatch(Mismatch, String),
-    /// The request may have been sent, and the connection was lost.
-    Lost(String),
-    /// The request is too large for a frame.
-    TooLarge,
-}
 
 /// A handle to a connection to one node. The connection ends when it is lost, when it has been idle
 /// for `ClientConfig::idle_max`, or when the last clone of the handle is dropped.
@@ -62,25 +48,6 @@ pub(super) struct Dialer {
     /// replied, and from then on the only one that the client accepts; before that, the last
     /// cluster with a name, for error messages.
     pub(super) met: Arc<Mutex<Option<ClusterId>>>,
-}
-
-/// Records whether a request was sent or withdrawn, whichever happened first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SentFlag(Arc<OnceLock<bool>>);
-
-/// A request in the queue of a connection.
-#[derive(Debug)]
-struct OutgoingRequest {
-    body: RequestBody,
-    sent: SentFlag,
-    reply: oneshot::Sender<ReplyResult>,
-}
-
-/// The callers that wait for replies, by the number of the request.
-#[derive(Debug, Default)]
-struct PendingReplies {
-    last: u64,
-    callers: BTreeMap<u64, oneshot::Sender<ReplyResult>>,
 }
 
 impl Connection {
@@ -114,18 +81,6 @@ impl Connection {
     }
 }
 
-impl SentFlag {
-    /// Marks the request as sent; returns false if it was withdrawn.
-    fn mark_sent(&self) -> bool {
-        *self.0.get_or_init(|| true)
-    }
-
-    /// Withdraws the request; returns false if it was sent.
-    pub(super) fn withdraw(&self) -> bool {
-        !*self.0.get_or_init(|| false)
-    }
-}
-
 impl Dialer {
     async fn run(self, address: String, mut queue: Receiver<OutgoingRequest>) {
         let pending = Mutex::new(PendingReplies::default());
@@ -149,10 +104,7 @@ impl Dialer {
         };
         debug!(address, error, "disconnected");
         queue.close();
-        let callers = std::mem::take(&mut lock(&pending).callers).into_values();
-        for caller in callers {
-            drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
-        }
+        lock(&pending).lose(&error);
         while let Ok(OutgoingRequest { reply, .. }) = queue.try_recv() {
             drop(reply.send(Err(match mismatch {
                 Some(mismatch) => ConnectionError::Mismatch(mismatch, error.clone()),
@@ -240,10 +192,9 @@ impl Dialer {
                         }
                         continue;
                     }
-                    let caller = lock(pending).callers.remove(&reply.number);
-                    let caller = caller.ok_or_else(|| protocol_error("a reply has no request"))?;
-                    // A caller that has dropped its future receives nothing.
-                    drop(caller.send(Ok(reply.body)));
+                    if !lock(pending).complete(reply.number, reply.body) {
+                        return Err(protocol_error("a reply has no request"));
+                    }
                 }
                 Frame::Keepalive => {}
                 _ => return Err(protocol_error("the node sent a frame that is not a reply")),
@@ -284,36 +235,12 @@ impl Dialer {
                     last_request = Instant::now();
                 }
                 () = sleep_until(keepalive_at) => {
-                    let has_pending = !lock(pending).callers.is_empty();
-                    if !has_pending && last_request + self.config.idle_max <= Instant::now() {
+                    let is_idle = lock(pending).is_empty();
+                    if is_idle && last_request + self.config.idle_max <= Instant::now() {
                         return Ok(());
                     }
                     encode_keepalive(&mut bytes);
                 }
-            }
-        }
-    }
-}
-
-impl PendingReplies {
-    /// The number of the connection's own request for a report.
-    const REPORT: u64 = 0;
-
-    /// Gives the request a number, and appends its frame to `bytes`.
-    fn encode(
-        &mut self,
-        OutgoingRequest { body, sent, reply }: OutgoingRequest,
-        bytes: &mut Vec<u8>,
-    ) {
-        if reply.is_closed() || !sent.mark_sent() {
-            return;
-        }
-        let number = self.last + 1;
-        match (ClientRequest { number, body }).encode(bytes) {
-            Err(_) => drop(reply.send(Err(ConnectionError::TooLarge))),
-            Ok(()) => {
-                self.last = number;
-                self.callers.insert(number, reply);
             }
         }
     }
@@ -381,9 +308,7 @@ mod tests {
                 let served = dialer.serve(Box::new(near), frames, &mut queue, &pending);
                 let ended = served.await.err();
                 let error = ended.map_or_else(|| "idle".to_owned(), |error| error.to_string());
-                for caller in std::mem::take(&mut lock(&pending).callers).into_values() {
-                    drop(caller.send(Err(ConnectionError::Lost(error.clone()))));
-                }
+                lock(&pending).lose(&error);
             });
             TestConnection {
                 connection: Connection(sender),
@@ -497,27 +422,6 @@ mod tests {
         // Keepalives of the node do not make a connection busy.
         let ended = keep_alive(&mut connection.stream, idle_max / 2).await;
         assert!(ended.is_err() && connection.connection.is_closed(), "it is idle");
-    }
-
-    #[test]
-    fn a_request_is_either_sent_or_withdrawn() {
-        let mut pending = PendingReplies::default();
-        let mut bytes = Vec::new();
-        let (sent, (sender, _receiver)) = (SentFlag::default(), oneshot::channel());
-        assert!(sent.withdraw());
-        pending.encode(
-            OutgoingRequest { body: RequestBody::CancelMembershipChange, sent, reply: sender },
-            &mut bytes,
-        );
-        assert!(bytes.is_empty() && pending.callers.is_empty());
-        let (sent, (sender, _receiver)) = (SentFlag::default(), oneshot::channel());
-        let request = OutgoingRequest {
-            body: RequestBody::CancelMembershipChange,
-            sent: sent.clone(),
-            reply: sender,
-        };
-        pending.encode(request, &mut bytes);
-        assert!(!sent.withdraw() && !bytes.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

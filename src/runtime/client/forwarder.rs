@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::runtime::client::config::ClientConfig;
-use crate::runtime::client::connection::{Connection, ConnectionError, Dialer, SentFlag};
+use crate::runtime::client::connection::{Connection, Dialer};
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::client::pending_replies::{ConnectionError, SentFlag};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::lock::lock;
 use crate::runtime::tasks::Tasks;

@@ -9,6 +9,7 @@ mod connection;
 mod error;
 mod forwarder;
 mod nodes;
+mod pending_replies;
 mod session;
 mod typed;
 
