@@ -1,0 +1,179 @@
+//! Tests of the limits of requests.
+
+use super::*;
+use crate::runtime::principal::Principal;
+use crate::types::{EntryId, NodeId};
+
+const MIB: usize = 1 << 20;
+
+fn origin(last: u8) -> Origin {
+    Origin::new(None, [127, 0, 0, last].into())
+}
+
+#[test]
+fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_max: 3,
+        requests_per_origin_max: 2,
+        requests_reserved: 1,
+        requests_kib_max: 8 << 10,
+        requests_kib_per_origin_max: 4 << 10,
+        ..ServiceConfig::default()
+    });
+    for bytes in [0, MIB] {
+        let (first, again) = (limits.of(&origin(1), false), limits.of(&origin(1), false));
+        let held = [first.acquire(Share::Proposals, bytes), again.acquire(Share::Proposals, bytes)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(first.acquire(Share::Proposals, bytes).is_none(), "its own limit is reached");
+        assert!(again.acquire(Share::Proposals, bytes).is_none(), "connections share it");
+        let other = limits.of(&origin(2), false);
+        let others = other.acquire(Share::Proposals, bytes);
+        assert!(others.is_some(), "another client has room");
+        assert!(
+            other.acquire(Share::Proposals, bytes).is_none(),
+            "the limit of all clients is reached"
+        );
+        let admin = Principal::admin("ops").map(Origin::Principal).expect("the name is valid");
+        let admin = limits.of(&admin, false);
+        let request = admin.acquire(Share::Proposals, 0);
+        assert!(request.is_some(), "an administrator has room");
+        drop((held, others));
+        assert!(first.acquire(Share::Proposals, bytes).is_some(), "the limits are free again");
+    }
+}
+
+#[test]
+fn changes_that_have_no_outcome_leave_room_for_reads() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_max: 3,
+        requests_per_origin_max: 2,
+        requests_kib_max: 8 << 10,
+        requests_kib_per_origin_max: 4 << 10,
+        ..ServiceConfig::default()
+    });
+    for bytes in [0, MIB] {
+        let acquire = |share, last| limits.of(&origin(last), false).acquire(share, bytes);
+        let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Proposals, last)).into();
+        assert!(changes.iter().all(Option::is_some));
+        assert!(acquire(Share::Proposals, 3).is_none(), "the limit is reached");
+        let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
+        assert!(reads.iter().all(Option::is_some));
+        let incomplete = || limits.of(&origin(3), false).acquire_incomplete(bytes);
+        assert!(incomplete().is_none(), "both limits are reached");
+        drop(reads);
+        assert!(incomplete().is_some(), "it may be a query");
+        let change = limits.of(&origin(3), false).acquire_incomplete(2 * MIB);
+        assert!(change.is_none(), "it may be a change, which leaves room for queries");
+        let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
+        assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
+        drop(reads);
+    }
+}
+
+#[test]
+fn forwarded_requests_leave_room_for_administrators() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_reserved: 4,
+        requests_per_origin_max: 5,
+        ..ServiceConfig::default()
+    });
+    let (admin, node) = (Principal::admin("ops").expect("it is valid"), Principal::Node(NodeId(2)));
+    let forwarding = limits.of(&Origin::Principal(node), true);
+    let held: Vec<_> = (0..10).filter_map(|_| forwarding.acquire(Share::Proposals, 0)).collect();
+    assert_eq!(held.len(), 5, "a node has the share of one client");
+    let other = Principal::admin("dev").expect("it is valid");
+    let requests_of = |principal| {
+        let admin = limits.of(&Origin::Principal(principal), false);
+        (0..10).filter_map(|_| admin.acquire(Share::Proposals, 0)).collect::<Vec<_>>()
+    };
+    let requests = [requests_of(admin), requests_of(other)];
+    assert_eq!(requests.map(|requests| requests.len()), [2, 2], "each has half of the reserve");
+}
+
+#[test]
+fn a_node_in_the_reserve_and_its_forwarded_requests_have_separate_limits() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_reserved: 4,
+        requests_per_origin_max: 5,
+        ..ServiceConfig::default()
+    });
+    let node = Origin::Principal(Principal::Node(NodeId(2)));
+    let acquired = |forwards| {
+        let limits = limits.of(&node, forwards);
+        (0..10).filter_map(|_| limits.acquire(Share::Reads, 0)).collect::<Vec<_>>()
+    };
+    let (own, forwarded) = (acquired(false), acquired(true));
+    assert_eq!((own.len(), forwarded.len()), (2, 5));
+}
+
+#[test]
+fn one_client_of_a_node_that_forwards_leaves_room_for_its_others() {
+    let config = ServiceConfig {
+        requests_per_origin_max: 8,
+        requests_kib_per_origin_max: 8 << 10,
+        ..ServiceConfig::default()
+    };
+    for bytes in [0, MIB - COMMAND_OVERHEAD_BYTES] {
+        let [follower, leader] = [(); 2].map(|()| ServiceLimits::new(&config));
+        let node = leader.of(&Origin::Principal(Principal::Node(NodeId(2))), true);
+        let forward = |last| {
+            let limits = follower.of(&origin(last), false);
+            let own = limits.acquire(Share::Proposals, bytes)?;
+            Some((
+                own,
+                limits.acquire(Share::Forwarded, bytes)?,
+                node.acquire(Share::Proposals, bytes)?,
+            ))
+        };
+        let greedy: Vec<_> = (0..10).filter_map(|_| forward(1)).collect();
+        assert_eq!(greedy.len(), 2, "a quarter of what the leader accepts from this node");
+        let others: Vec<_> = (2..9).filter_map(forward).collect();
+        assert_eq!(others.len(), 6, "the rest is for others");
+    }
+}
+
+#[test]
+fn a_command_counts_with_what_the_leader_adds_to_it() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_kib_max: 16,
+        requests_kib_per_origin_max: 4,
+        ..ServiceConfig::default()
+    });
+    let acquired = |share, bytes| {
+        let acquire = || limits.of(&origin(1), false).acquire(share, bytes);
+        (0..10).filter_map(|_| acquire()).collect::<Vec<_>>().len()
+    };
+    assert_eq!(acquired(Share::Proposals, 0), 4, "also an empty command is an entry");
+    assert_eq!(acquired(Share::Proposals, 1 << 10), 2);
+    assert_eq!(acquired(Share::Proposals, 4 << 10), 1, "the longest command is accepted alone");
+    assert_eq!(acquired(Share::Proposals, (4 << 10) + 1), 0);
+    assert_eq!(acquired(Share::Reads, 0), 10);
+    assert_eq!(acquired(Share::Reads, 1 << 10), 4);
+}
+
+#[test]
+fn long_replies_to_proposals_are_bounded() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_kib_max: 9 << 10,
+        // Four long replies, and the six other requests.
+        requests_kib_per_origin_max: (4 << 10) + 6,
+        ..ServiceConfig::default()
+    });
+    let of = |last| limits.of(&origin(last), false);
+    let reply =
+        |bytes: usize| ReplyBody::Replied { id: EntryId::ZERO, reply: Arc::from(vec![7; bytes]) };
+    let mut held: Vec<_> = (0..10).filter_map(|_| of(1).acquire(Share::Proposals, 0)).collect();
+    let replied = held.iter_mut().map(|permits| match permits.exchange_for_reply(reply(MIB)) {
+        ReplyBody::Replied { .. } => true,
+        ReplyBody::Unknown => false,
+        other => panic!("{other:?}"),
+    });
+    let replied: Vec<bool> = replied.collect();
+    assert_eq!(replied, [[true; 4].as_slice(), &[false; 6]].concat());
+    assert_eq!(held[9].exchange_for_reply(reply(1 << 10)), reply(1 << 10), "it is short");
+    let mut other = of(2).acquire(Share::Proposals, 0).expect("another client has room");
+    assert!(other.exchange_for_reply(reply(MIB)) == reply(MIB));
+    drop(held);
+    let mut next = of(1).acquire(Share::Proposals, 0).expect("the limits are free again");
+    assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
+}
