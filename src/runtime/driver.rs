@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::recording::Recorder;
-use crate::replica::{ComparisonResult, Input, Node, Output, Work};
+use crate::replica::{ComparisonResult, Input, Node, Output, Work, WorkResult};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::conditions::Conditions;
@@ -26,7 +26,7 @@ use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
 use crate::storage::{DiskError, ErrorCause, FileName, StorageError};
-use crate::types::{Membership, Packet, Report, RoleChange, RoleName};
+use crate::types::{Membership, Packet, Report, RoleChange, RoleName, Tag};
 use crate::wire::{ReplyBody, RequestBody};
 
 /// The maximum number of items taken from one queue before the other queues get their turn.
@@ -252,6 +252,7 @@ impl Driver {
         for event in events {
             match event {
                 Event::Input(input) => self.step(input),
+                Event::NoRoom(tag) => self.end_query(tag),
                 Event::View(view, token) => self.lanes.hold_view(view, token),
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Verified(verified) => self.on_verified(verified),
@@ -265,6 +266,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Rejects a read whose query was not executed, and ends it in the node, which waits for an
+    /// answer.
+    fn end_query(&mut self, tag: Tag) {
+        self.pending.reject_query(tag, &self.counts);
+        let (applied, answer) = (self.node.raft().log().applied(), Vec::new());
+        self.step(Input::WorkDone(WorkResult::Answered { tag, applied, answer }));
     }
 
     /// Stops the node if its directory is not at its path any more. If that cannot be found out,
@@ -305,7 +314,7 @@ impl Driver {
             self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
         }
         let pending = &self.pending;
-        let Some(output) = self.lanes.take(output, |tag| pending.origin_of(tag)) else { return };
+        let Some(output) = self.lanes.take(output, |tag| pending.limits_of(tag)) else { return };
         let Some(output) = self.pending.complete(output, &self.node, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.transport.send(packet),

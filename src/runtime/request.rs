@@ -11,11 +11,11 @@ use crate::machine::{self, Outcome, SessionId};
 use crate::replica::{Input, Node, Output};
 use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::origin::OriginNumber;
-use crate::runtime::request_limits::{KibPermits, LimitPermits, Share};
+use crate::runtime::request_limits::{ClientLimits, KibPermits, LimitPermits, Share};
 use crate::types::{
     EntryId, Freshness, Index, Membership, NodeId, RejectReason, Report, RoleName, Status, Tag,
 };
-use crate::wire::{LeaderHint, ReplyBody, RequestBody};
+use crate::wire::{LeaderHint, ReplyBody, RequestBody, ServiceRejectReason};
 
 /// The reasons for which a request fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -249,7 +249,7 @@ impl ReplySender {
 
     /// Returns the number of the origin of the request.
     fn origin(&self) -> OriginNumber {
-        self.permits.as_ref().map(LimitPermits::origin).unwrap_or_default()
+        self.permits.as_ref().map(|permits| permits.limits().origin()).unwrap_or_default()
     }
 
     /// Sends the reply as [`ReplySender::send`] does. `count` gets the reply that is sent.
@@ -335,9 +335,18 @@ impl PendingRequests {
         Ok(input)
     }
 
-    /// Returns the origin of a pending request.
-    pub(super) fn origin_of(&self, tag: Tag) -> OriginNumber {
-        self.by_tag.get(&tag).map(|request| request.reply.origin()).unwrap_or_default()
+    /// Returns the limits that count a pending request, if any do.
+    pub(super) fn limits_of(&self, tag: Tag) -> Option<ClientLimits> {
+        let permits = self.by_tag.get(&tag)?.reply.permits.as_ref()?;
+        Some(permits.limits().clone())
+    }
+
+    /// Rejects a read whose query is not executed, because its origin has no room for the answer.
+    pub(super) fn reject_query(&mut self, tag: Tag, counts: &Counts) {
+        if let Some(PendingRequest { metric, since, reply }) = self.by_tag.remove(&tag) {
+            let rejected = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+            reply.send_and_count(rejected, |reply| counts.request_ended(metric, since, reply));
+        }
     }
 
     /// Sends the reply if the output ends a request; returns any other output.

@@ -2,6 +2,7 @@
 //! replies.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{AcquireError, Semaphore};
@@ -69,6 +70,9 @@ pub(in crate::runtime) enum Share {
 struct Quotas {
     shares: [Quota; 4],
     origin: OriginNumber,
+    /// Whether the last answer to the origin found no room because of its other answers, and none
+    /// of those is written since.
+    answers_are_full: AtomicBool,
 }
 
 /// One share of a limit of pending requests, and of the KiB of requests and replies.
@@ -157,7 +161,8 @@ impl Quotas {
     /// requests.
     fn new(requests_max: usize, kib_max: usize, forwarded: Quota, origin: OriginNumber) -> Quotas {
         let quota = || Quota::new(requests_max, kib_max);
-        Quotas { shares: [quota(), quota(), quota(), forwarded], origin }
+        let answers_are_full = AtomicBool::new(false);
+        Quotas { shares: [quota(), quota(), quota(), forwarded], origin, answers_are_full }
     }
 }
 
@@ -224,6 +229,17 @@ impl ClientLimits {
         quota.kib.wait_and_take(kib).await.ok()?;
         permits.kib.count = kib;
         Some(permits)
+    }
+
+    /// Returns the number of the origin; the default one for the program.
+    pub(in crate::runtime) fn origin(&self) -> OriginNumber {
+        self.0[0].origin
+    }
+
+    /// Returns true if an answer to the origin would be rejected: the last one was, because of the
+    /// answers to the origin that are not written, and none of those is written since.
+    pub(in crate::runtime) fn answers_are_full(&self) -> bool {
+        self.0[0].answers_are_full.load(Ordering::SeqCst)
     }
 
     /// Ends all waits for permits, also later ones.
@@ -337,12 +353,12 @@ impl LimitPermits {
         };
         // A reply larger than the whole limit may be sent if no other reply is unwritten.
         let kib = bytes.div_ceil(1 << 10).min(self.kib.limits.kib_max(self.kib.share));
-        if self.kib.take(kib) { body } else { replacement }
+        if self.kib.take_for_reply(kib) { body } else { replacement }
     }
 
-    /// Returns the number of the origin of the request.
-    pub(in crate::runtime) fn origin(&self) -> OriginNumber {
-        self.kib.limits.0[0].origin
+    /// Returns the limits that count the request.
+    pub(in crate::runtime) fn limits(&self) -> &ClientLimits {
+        &self.kib.limits
     }
 
     /// Returns the permits for the KiB. They count until the caller drops them, even after the
@@ -362,16 +378,44 @@ impl KibPermits {
         let granted = self.limits.take(self.share, more, |quota| &quota.kib);
         if granted {
             let fewer = self.count.saturating_sub(count);
-            self.limits.put_back(self.share, fewer, |quota| &quota.kib);
+            self.put_back(fewer);
             self.count = count;
         }
         granted
+    }
+
+    /// Does the same as [`KibPermits::take`] for a reply, and records whether the answers to the
+    /// origin leave no room for it.
+    fn take_for_reply(&mut self, count: usize) -> bool {
+        if self.take(count) {
+            return true;
+        }
+        if self.share != Share::Reads {
+            return false;
+        }
+        let own = Arc::clone(&self.limits.0[0]);
+        own.answers_are_full.store(true, Ordering::SeqCst);
+        // KiB that were put back before the record was made have not cleared it.
+        let granted = self.take(count);
+        let more = count.saturating_sub(self.count);
+        let has_room = own.shares[self.share as usize].kib.0.available_permits() >= more;
+        if granted || has_room {
+            own.answers_are_full.store(false, Ordering::SeqCst);
+        }
+        granted
+    }
+
+    fn put_back(&self, count: usize) {
+        self.limits.put_back(self.share, count, |quota| &quota.kib);
+        if self.share == Share::Reads && count > 0 {
+            self.limits.0[0].answers_are_full.store(false, Ordering::SeqCst);
+        }
     }
 }
 
 impl Drop for KibPermits {
     fn drop(&mut self) {
-        self.limits.put_back(self.share, self.count, |quota| &quota.kib);
+        self.put_back(self.count);
     }
 }
 

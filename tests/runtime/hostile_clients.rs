@@ -1,7 +1,8 @@
 //! Hostile clients of a real node: they cannot act as another client, nor fill its memory.
 
 use std::io::{self, Read};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use quorate::machine::{
     Nonce, Proposer, Request, Sequence, SessionId, SessionLimits, StateMachine,
@@ -77,7 +78,7 @@ fn in_session(session: SessionId, sequence: u64, command: &[u8]) -> Request<'_> 
 
 #[cfg(feature = "certs")]
 mod with_certificates {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use tokio_rustls::client::TlsStream;
 
@@ -338,6 +339,73 @@ impl StateMachine for Large {
     fn quota(&self) -> Option<QuotaUsage> {
         None
     }
+}
+
+/// A state machine that counts its queries, and answers each with 100,000 zeros.
+#[derive(Debug, Default)]
+struct Counted(Arc<AtomicUsize>);
+
+impl StateMachine for Counted {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        vec![0; 100_000]
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(io::empty())
+    }
+    fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+    fn quota(&self) -> Option<QuotaUsage> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_not_executed_if_its_answer_has_no_room() {
+    /// The queries that are executed before the node handles the first of their answers.
+    const PIECE: usize = (4 << 20) / 100_000 + 1;
+    let mut cluster = Cluster::unstarted(1);
+    let mut config = cluster.config(NodeId(1));
+    config.service.requests_kib_per_origin_max = 1 << 10;
+    let window = config.service.requests_per_connection_max;
+    let executed = Arc::<AtomicUsize>::default();
+    let server = Server::start(config, Counted(Arc::clone(&executed))).await;
+    cluster.servers.insert(NodeId(1), server.expect("the directory is new"));
+    cluster.leader().await;
+    let mut attacker = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
+    let mut flood = Vec::new();
+    for number in 0..window as u64 {
+        let body = RequestBody::Read { level: ReadLevel::Linearizable, query: Vec::new() };
+        ClientRequest { number, body }.encode(&mut flood).expect("it is short");
+    }
+    attacker.raw.write(&flood).await;
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    let mut again = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
+    let mut others = 0;
+    eventually("unread answers use up the limit of their client", async || {
+        let body = RequestBody::Read { level: ReadLevel::Linearizable, query: Vec::new() };
+        let is_rejected = again.send(body).await == overloaded;
+        others += usize::from(!is_rejected);
+        is_rejected
+    })
+    .await;
+    let (mut answered, mut rejected) = (0, 0);
+    while answered + rejected < window {
+        match attacker.raw.read_frame().await {
+            Some(Frame::Reply(ClientReply { body: ReplyBody::Answered { .. }, .. })) => {
+                answered += 1;
+            }
+            Some(Frame::Reply(ClientReply { body, .. })) if body == overloaded => rejected += 1,
+            Some(Frame::Keepalive) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let wasted = executed.load(Ordering::Relaxed) - others - answered;
+    assert!(wasted <= 2 * PIECE, "{wasted} queries were executed for nothing, {rejected} rejected");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::runtime::lanes::job_queue::{Job, JobOrder, JobQueue};
 use crate::runtime::lock::lock;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
+use crate::types::Tag;
 
 /// The bytes of answers after which a lane pauses until the driver has handled them, over any
 /// number of runs: the driver's thread may run thousands of queries one by one before it handles
@@ -29,6 +30,8 @@ pub(in crate::runtime) type ViewToken = Arc<()>;
 pub(in crate::runtime) enum Event {
     /// An input for the node.
     Input(Input),
+    /// A query that was not executed, because its origin has no room for the answer.
+    NoRoom(Tag),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>, ViewToken),
     /// The directory was compared with its path; an error if the node must stop.

@@ -26,7 +26,7 @@ use crate::runtime::lanes::job_runner::{Execute, ViewToken};
 use crate::runtime::lanes::lane::Lane;
 pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
-use crate::runtime::origin::OriginNumber;
+use crate::runtime::request_limits::ClientLimits;
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 use crate::types::Tag;
 
@@ -42,6 +42,9 @@ enum BulkJob {
 /// A job of the machine lane.
 enum MachineJob {
     Work(Work),
+    /// A query, with the limits of its origin. It is not executed if its answer would be rejected,
+    /// because executing it may cost far more than sending it.
+    Query(Tag, Vec<u8>, Option<ClientLimits>),
     Freeze(ViewToken),
 }
 
@@ -94,6 +97,13 @@ impl LaneWork {
         };
         let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
         let machine = move |job, queued_at| match job {
+            MachineJob::Query(tag, query, limits) => {
+                if limits.is_some_and(|limits| limits.answers_are_full()) {
+                    return Event::NoRoom(tag);
+                }
+                let work = Work::Query { tag, query };
+                Event::Input(Input::WorkDone(worker.execute(work, &mut machine_disk)))
+            }
             MachineJob::Work(work) => {
                 let applies = matches!(work, Work::Apply(_));
                 let done = worker.execute(work, &mut machine_disk);
@@ -120,11 +130,11 @@ impl Lanes {
     }
 
     /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
-    /// for a lane. `origin_of` returns the origin of a query by its tag.
+    /// for a lane. `limits_of` returns the limits of the origin of a query by its tag.
     pub(super) fn take(
         &mut self,
         output: Output,
-        origin_of: impl Fn(Tag) -> OriginNumber,
+        limits_of: impl Fn(Tag) -> Option<ClientLimits>,
     ) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {
@@ -132,17 +142,23 @@ impl Lanes {
                 DiskLane::Bulk => self.queue_bulk(BulkJob::Disk(operation)),
             },
             Output::Work(work) => {
+                let is_quick = self.is_quick(&work);
                 // A query may be executed after later commands, but not after a later restore,
                 // which may bring an earlier state.
-                let order = match &work {
-                    Work::Apply(_) => JobOrder::InOrder,
-                    Work::Query { tag, .. } => JobOrder::InTurn(origin_of(*tag)),
-                    Work::Restore(_) | Work::Rebuild(_) => JobOrder::Barrier,
+                let (job, order) = match work {
+                    Work::Query { tag, query } => {
+                        let limits = limits_of(tag);
+                        let origin = limits.as_ref().map(ClientLimits::origin).unwrap_or_default();
+                        (MachineJob::Query(tag, query, limits), JobOrder::InTurn(origin))
+                    }
+                    Work::Apply(_) => (MachineJob::Work(work), JobOrder::InOrder),
+                    Work::Restore(_) | Work::Rebuild(_) => {
+                        (MachineJob::Work(work), JobOrder::Barrier)
+                    }
                 };
-                if self.is_quick(&work) {
-                    self.machine.queue_quick(MachineJob::Work(work), order);
-                } else {
-                    self.machine.queue(MachineJob::Work(work), order);
+                match is_quick {
+                    true => self.machine.queue_quick(job, order),
+                    false => self.machine.queue(job, order),
                 }
             }
             Output::FreezeView => {
@@ -293,7 +309,7 @@ mod tests {
         let missing = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
         let query = Work::Query { tag: Tag(1), query: Vec::new() };
         for work in [query, Work::Restore(missing)] {
-            assert!(lanes.take(Output::Work(work), |_| OriginNumber(1)).is_none());
+            assert!(lanes.take(Output::Work(work), |_| None).is_none());
         }
         lanes.submit();
         let first = events_received.blocking_recv().expect("the events are sent").remove(0);
@@ -309,9 +325,9 @@ mod tests {
             let id = EntryId::new(Term(1), Index(index));
             Work::Apply([Entry { id, payload: Payload::Noop }].into())
         };
-        let origin_of = |_| OriginNumber::default();
+        let limits_of = |_| None;
         assert!(lanes.is_quick(&apply(1)));
-        assert!(lanes.take(Output::FreezeView, origin_of).is_none());
+        assert!(lanes.take(Output::FreezeView, limits_of).is_none());
         lanes.submit();
         for index in 1..=2 {
             assert!(!lanes.is_quick(&apply(index)), "command {index} may copy the state");
@@ -321,7 +337,7 @@ mod tests {
         assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
         assert!(!lanes.is_quick(&apply(3)));
         loop {
-            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }, origin_of).is_none());
+            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }, limits_of).is_none());
             lanes.bulk.submit();
             match next() {
                 Event::Input(Input::ViewRead(bytes)) if !bytes.is_empty() => {}

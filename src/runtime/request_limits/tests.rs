@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runtime::principal::Principal;
-use crate::types::{EntryId, NodeId};
+use crate::types::{EntryId, Freshness, Index, NodeId};
 
 const MIB: usize = 1 << 20;
 
@@ -176,4 +176,35 @@ fn long_replies_to_proposals_are_bounded() {
     drop(held);
     let mut next = of(1).acquire(Share::Proposals, 0).expect("the limits are free again");
     assert!(next.exchange_for_reply(reply(MIB)) == reply(MIB));
+}
+
+#[test]
+fn the_answers_to_an_origin_are_full_until_one_of_them_is_written() {
+    let limits = ServiceLimits::new(&ServiceConfig {
+        requests_kib_max: 6 << 10,
+        requests_kib_per_origin_max: 4 << 10,
+        ..ServiceConfig::default()
+    });
+    let answer = |last| {
+        let mut permits = limits.of(&origin(last), false).acquire(Share::Reads, 0).expect("room");
+        let (index, freshness) = (Index(1), Freshness::Linearizable);
+        let body = ReplyBody::Answered { freshness, index, applied: index, answer: vec![7; MIB] };
+        let is_sent = permits.exchange_for_reply(body.clone()) == body;
+        (is_sent, permits)
+    };
+    let are_full = |last| limits.of(&origin(last), false).answers_are_full();
+    let mut held: Vec<_> = (0..4).map(|_| answer(1)).collect();
+    assert!(held.iter().all(|(is_sent, _)| *is_sent));
+    assert!(!are_full(1), "none was rejected");
+    let others: Vec<_> = (0..3).map(|_| answer(2)).collect();
+    assert_eq!(others.iter().filter(|(is_sent, _)| *is_sent).count(), 2);
+    assert!(!are_full(2), "the answers to another origin took the room");
+    drop(others);
+    let (is_sent, rejected) = answer(1);
+    assert!(!is_sent && are_full(1));
+    drop(rejected);
+    assert!(are_full(1), "a rejection makes no room");
+    held.pop();
+    assert!(!are_full(1));
+    assert!(answer(1).0, "there is room");
 }
