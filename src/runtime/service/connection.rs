@@ -390,6 +390,8 @@ impl Connection {
                 held_permits.push(permits);
                 if bytes.len() >= BATCH_BYTES {
                     self.send(&mut write, &mut bytes).await?;
+                    // A client may accept all of its replies at once, however long they are.
+                    yield_now().await;
                 }
             }
             if !bytes.is_empty() {

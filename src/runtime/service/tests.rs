@@ -2,6 +2,7 @@
 
 mod audit;
 mod lost_leader;
+mod turns;
 mod window;
 
 use std::sync::Arc;
