@@ -78,7 +78,8 @@ pub(crate) struct Block {
     pub(crate) identity: Identity,
     pub(crate) segment: u64,
     pub(crate) seq: FlushSeq,
-    /// The entry that the flush follows: entries after it in older flushes are overwritten.
+    /// The entry that the flush follows; entries after it in older flushes are no longer part of
+    /// the log.
     pub(crate) prev: Link,
     /// A lower bound of the commit index; it may be after the last entry of the flush.
     pub(crate) committed: Index,
@@ -91,10 +92,10 @@ pub(crate) struct Block {
 /// The reason why a payload is not a header block of the expected segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BlockError {
-    /// The payload is not a header block, or contradicts itself; the text says how.
+    /// The payload is not a valid header block of this segment; the text says how.
     Invalid(&'static str),
-    /// The payload belongs to another node or segment: the name of the field, the expected value,
-    /// and the value found.
+    /// The payload has another format version, node or segment number: the name of the field, the
+    /// expected value, and the value found.
     Mismatch(&'static str, String, String),
 }
 
@@ -165,8 +166,8 @@ impl Record {
         bytes
     }
 
-    /// Decodes a header from its bytes; `None` if its kind is unknown, if an entry of this kind has
-    /// no body of this size, or if the size of header and body exceeds 32 bits.
+    /// Decodes a header from its bytes; `None` if its kind is unknown, if an entry of this kind
+    /// cannot have a body of this size, or if the size of header and body exceeds 32 bits.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Record> {
         let reader = &mut Reader::new(bytes);
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
@@ -175,7 +176,7 @@ impl Record {
         let known = match kind {
             KIND_NOOP => body_bytes == 0,
             KIND_MEMBERSHIP => body_bytes as usize <= Membership::BYTES_MAX,
-            // Otherwise `Record::bytes` would overflow on systems of 32 bits.
+            // Otherwise `Record::bytes` would overflow on 32-bit systems.
             _ => kind == KIND_COMMAND && body_bytes <= u32::MAX - RECORD_BYTES as u32,
         };
         known.then_some(Record { id, kind, body_bytes, body, chain })
@@ -246,7 +247,7 @@ impl Block {
     /// Decodes the fixed part from the payload of the block's first sector in `segment`.
     ///
     /// # Errors
-    /// A [`BlockError`] if the payload is invalid, or belongs to another node or segment.
+    /// A [`BlockError`] if the payload is invalid, or has another format version, node or segment.
     pub(crate) fn decode(payload: &[u8], segment: &NodeSegment) -> Result<Block, BlockError> {
         let version = version_of(payload).ok_or(BlockError::Invalid("not a header block"))?;
         if version != VERSION {
@@ -269,8 +270,8 @@ impl Block {
         if block.entries == 0 || block.entries as usize > ENTRIES_MAX {
             return invalid("the number of entries in the header block is out of range");
         }
-        let ids = [block.prev.id.index, block.committed, block.watermark];
-        if ids.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
+        let indices = [block.prev.id.index, block.committed, block.watermark];
+        if indices.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
             return invalid("an index or term in the header block is out of range");
         }
         if block.body_offset.max(block.body_bytes) > BODIES_MAX {
@@ -318,8 +319,9 @@ impl Block {
         Block::payload_bytes(self.entries as usize)
     }
 
-    /// Decodes the headers of the entries, and checks that they are consecutive, chained, and as
-    /// long as the block states.
+    /// Decodes the headers of the entries, and checks that their indices are consecutive, that
+    /// their terms do not decrease, that they are chained, and that their records have the total
+    /// size that the block states.
     ///
     /// # Errors
     /// A text that states the first contradiction.
@@ -335,10 +337,13 @@ impl Block {
                 .and_then(Record::decode)
                 .ok_or("an entry has an unknown kind or an invalid size")?;
             let before = records.last().map_or(self.prev, Record::link);
-            if record.id.index != before.id.index.next() || record.id.index > Index::MAX {
+            if record.id.index > Index::MAX || record.id.term > Term::MAX {
+                return Err("an index or term of an entry is out of range");
+            }
+            if record.id.index != before.id.index.next() {
                 return Err("the entries are not consecutive");
             }
-            if record.id.term < before.id.term || record.id.term > Term::MAX {
+            if record.id.term < before.id.term {
                 return Err("the terms of the entries decrease");
             }
             if record.chain != before.chain {

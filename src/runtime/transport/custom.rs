@@ -4,7 +4,7 @@ use crate::runtime::transport::incoming::InboundQueues;
 use crate::types::{Membership, NodeId, Packet};
 
 /// Carries packets to the other nodes in place of TCP sockets, for example over the program's own
-/// RPC or within one process. Start the node by
+/// RPC or within one process. Start the node with
 /// [`Server::start_with_transport`](crate::runtime::Server::start_with_transport).
 ///
 /// A transport may lose, duplicate and reorder packets, as networks do. It must not alter them:
@@ -15,8 +15,10 @@ pub trait Transport: Send {
     /// its queue.
     fn send(&mut self, packet: Packet);
 
-    /// Takes the members' addresses from the active membership, at the start and after each change;
-    /// at the start also from `Config::bootstrap_peers`. The default implementation does nothing.
+    /// Adds the addresses of these members. Called at the start, first with the bootstrap peers of
+    /// the configuration, if set, and then with the active membership, which may still be empty;
+    /// and after each change. Addresses that a later call does not contain must be kept. The
+    /// default implementation does nothing.
     fn update_membership(&mut self, membership: &Membership) {
         let _ = membership;
     }
