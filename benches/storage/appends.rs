@@ -67,7 +67,7 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         Effort::Smoke => (1, 50),
     };
     println!("\nappends against the same writes and syncs alone, medians of {rounds} rounds");
-    println!("(goal: 90 % of the bare limit with 64 clients of 128 bytes)");
+    println!("(goal: 90 % of the bare limit with 64 clients, commands of 128 bytes)");
     println!(
         "{:<30}{:>10}{:>11}{:>11}{:>11}{:>11}{:>10}",
         "", "appends/s", "flush", "relayed", "bare", "of relayed", "of bare"
@@ -99,7 +99,7 @@ fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
     let micros = |times: &[Duration]| median(times).as_secs_f64() * 1e6 / flushes as f64;
     println!(
         "{:<30}{:>10.0}{:>8.0} µs{:>8.0} µs{:>8.0} µs{:>9.1} %{:>8.1} %",
-        format!("{clients} of {bytes} bytes{}", if turns == 1 { "" } else { ", in turns" }),
+        format!("{clients} clients, {bytes} bytes{}", if turns == 1 { "" } else { ", in turns" }),
         (clients / turns) as f64 * 1e6 / micros(&stores),
         micros(&stores),
         micros(&relayed),
@@ -154,8 +154,8 @@ impl Subject {
 
     fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
         let (mut left, mut ready) = (flushes, self.load.turns);
-        // The number of requests to the worker that it has not answered. The next flush may follow
-        // a mark of the acknowledged floor before the mark is answered.
+        // The number of requests to the worker that it has not answered. It can exceed one: the
+        // next flush may be sent before the write of a floor mark is answered.
         let mut in_progress = 0;
         let mut events = Vec::new();
         loop {
@@ -198,7 +198,7 @@ impl Subject {
     }
 }
 
-/// The limit: repeats the writes and syncs of the store's thread.
+/// The limit: repeats the writes and syncs of the lane `Log`.
 struct Limit {
     file: Arc<File>,
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The quota of the store: its alarm on a real node, and how an operator clears it.
+//! The quota of the store and the bounds of sessions, as an operator sets them on a real node.
 
 use crate::cli::CommandOutput;
 use crate::http::first_of;
@@ -13,7 +13,7 @@ fn ask(nodes: &Nodes, words: &[&str]) -> CommandOutput {
 }
 
 #[test]
-fn a_full_store_is_read_only_until_an_operator_made_room() {
+fn with_the_alarm_on_the_store_does_not_grow_until_an_operator_clears_it() {
     let (mut nodes, metrics, page) = first_of(1);
     eventually("the node leads", || get(metrics, "/health").status == 200);
     ask(&nodes, &["put", "a", "one"]).ok();
@@ -34,7 +34,7 @@ fn a_full_store_is_read_only_until_an_operator_made_room() {
     let view = get(page, "/api/cluster").json();
     assert_eq!(view["nodes"][0]["usage"]["quota"]["alarm"], true);
 
-    // The alarm and the quota are a part of the log.
+    // The alarm and the quota are part of the replicated state: they survive a restart.
     nodes.kill(1);
     let members = nodes.listed(&[1]);
     nodes.serve_with(1, &["--members", &members]);
@@ -51,7 +51,7 @@ fn a_full_store_is_read_only_until_an_operator_made_room() {
 }
 
 #[test]
-fn an_invalid_bound_of_sessions_is_refused() {
+fn bounds_of_sessions_are_checked_and_take_effect() {
     let (nodes, metrics, _) = first_of(1);
     eventually("the node leads", || get(metrics, "/health").status == 200);
     let refused = ask(&nodes, &["sessions", "set", "--max", "10"]);

@@ -3,9 +3,9 @@
 use quorate::http::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-/// Sends the bytes as a request, and then a health check, each on a connection of its own.
+/// Sends the bytes as a request, and then a liveness check, each on a connection of its own.
 pub(crate) async fn drive(endpoint: &Endpoint, bytes: &[u8]) {
-    // Otherwise an incomplete request would be waited for.
+    // Otherwise the endpoint would wait for the rest of an incomplete request.
     let is_last = true;
     let reply = exchange(endpoint, bytes, is_last).await;
     let text = String::from_utf8_lossy(&reply);
@@ -18,7 +18,7 @@ pub(crate) async fn drive(endpoint: &Endpoint, bytes: &[u8]) {
 }
 
 /// Returns all bytes that the endpoint sends on a connection with this request. If `is_last`, the
-/// connection then has no more bytes for the endpoint.
+/// client then shuts down its sending side.
 async fn exchange(endpoint: &Endpoint, request: &[u8], is_last: bool) -> Vec<u8> {
     let (mut client, served) = duplex(1 << 20);
     let asking = async {

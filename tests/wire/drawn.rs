@@ -1,5 +1,5 @@
-//! Packets of every kind, requests of every kind that has fields, and replies of four kinds, with
-//! drawn values that are the same in every run.
+//! Packets of every kind, requests of five kinds, and replies of four kinds, with drawn values that
+//! are the same in every run.
 
 use std::time::Duration;
 
@@ -250,7 +250,7 @@ fn change(draw: &mut Draw) -> Change {
     })
 }
 
-/// Draws a request with fields.
+/// Draws a request of one of five kinds.
 pub(crate) fn request(draw: &mut Draw) -> ClientRequest {
     let levels = [
         ReadLevel::Linearizable,
