@@ -166,7 +166,7 @@ impl<'t, 'a> Form<'t, 'a> {
     /// Returns the error that another form was expected here.
     pub(super) fn expected(self, expectation: &str) -> OffsetError {
         let found = match self.kind() {
-            Kind::Null => "nothing".to_owned(),
+            Kind::Null => "null".to_owned(),
             Kind::Bool(truth) => truth.to_string(),
             Kind::Integer(number) => number.to_string(),
             Kind::Number(text) | Kind::Word(text) => printable(text),

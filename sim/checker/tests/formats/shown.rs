@@ -43,7 +43,7 @@ pub(crate) fn read(text: &str, options: &Options) -> Loaded {
 pub(crate) fn error(text: &str, options: &Options) -> ParseError {
     match formats::parse(text.as_bytes(), options) {
         Err(error) => error,
-        Ok(loaded) => panic!("it is read: {:?}\n{text}", shown(&loaded.history)),
+        Ok(loaded) => panic!("parsed without an error: {:?}\n{text}", shown(&loaded.history)),
     }
 }
 

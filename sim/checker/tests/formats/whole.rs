@@ -1,4 +1,5 @@
-//! Texts of which a reader could drop or change a part: they are read whole, or rejected.
+//! Inputs that a careless parser would read only in part, or altered: each is read in full or
+//! rejected.
 
 use std::io::Write;
 
@@ -31,7 +32,7 @@ fn nothing_may_follow_a_header_on_its_line() {
 }
 
 #[test]
-fn nothing_may_follow_an_event_or_the_last_one() {
+fn nothing_may_follow_an_event_on_its_line_or_the_end_of_the_history() {
     let lines = format!("{HEADER}\r\n{INVOKE}\r\n{WRONG}");
     assert!(!linearizable(&read(&lines, &Options::default())));
     let events = r#"[{"Kind":false,"Value":{"f":"read"},"Id":0}]"#;
@@ -46,7 +47,7 @@ fn nothing_may_follow_an_event_or_the_last_one() {
 }
 
 #[test]
-fn a_carriage_return_ends_a_comment_of_edn() {
+fn a_carriage_return_ends_an_edn_comment() {
     let text = "; a comment\r{:type :invoke, :process 0, :f :read, :value nil}\r\
                 {:type :ok, :process 0, :f :read, :value 7}\r";
     assert!(!linearizable(&read(text, &named("register"))));
@@ -134,10 +135,10 @@ fn repeated_fields_are_rejected_by_name() {
 }
 
 #[test]
-fn null_cannot_be_written_to_an_elle_register_in_one_step() {
+fn a_transaction_of_one_step_cannot_write_null_to_an_elle_register() {
     let text = "{:type :invoke, :process 0, :f :txn, :value [[:w 1 nil]]}";
     let found = error(text, &named("rw-register"));
-    assert_eq!(found.message, "expected a value other than the initial value, found nothing");
+    assert_eq!(found.message, "expected a value other than the initial value, found null");
     let zero = Options { init: Some("0".to_owned()), ..named("rw-register") };
     assert!(linearizable(&read(text, &zero)));
 }

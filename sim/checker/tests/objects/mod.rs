@@ -67,7 +67,7 @@ pub(crate) fn appending() -> Kv {
     Kv { init: initial(values.intern("")), values }
 }
 
-/// The value `others`, and another one of the key 2.
+/// The initial value `others`, and a different one for key 2.
 fn initial(others: ValueId) -> InitialValues {
     InitialValues { others, by_key: BTreeMap::from([(ValueId(2), ValueId(3))]) }
 }
@@ -266,7 +266,8 @@ pub(crate) fn lock() -> Lock {
     Lock::default()
 }
 
-/// Every operation succeeds, so half of the histories are illegal.
+/// No result carries information, so only the order of operations can be wrong: operations are
+/// drawn so that about half of the histories are illegal.
 impl Subject for Lock {
     fn draw_op(&self, random: &mut Random, mix: &Mix) -> LockOp {
         let turn = mix.fresh(random) + u32::from(random.random_bool(0.1));
