@@ -1,8 +1,9 @@
-//! Quorums, computed by the definition and independently of the core's code.
+//! Quorums, computed from the definition and independently of the core's code.
 
 use quorate::types::{Membership, NodeId, Voters};
 
-/// Returns true if the nodes of `set` are a quorum: a majority of each half of the membership.
+/// Returns true if the nodes of `set` are a quorum: a majority of the incoming voters and, in a
+/// joint membership, of the outgoing ones.
 pub(crate) fn is_quorum(membership: &Membership, set: &[NodeId]) -> bool {
     is_majority(membership.incoming(), set)
         && (membership.outgoing().is_empty() || is_majority(membership.outgoing(), set))
@@ -16,7 +17,8 @@ fn is_majority(voters: &Voters, set: &[NodeId]) -> bool {
     twice > voters.len() || (twice == voters.len() && casting)
 }
 
-/// Returns true if `set` contains all voters, each of which may become the last survivor.
+/// Returns true if `set` contains all voters. With last survivors a commit needs them all, because
+/// each may become the last survivor.
 pub(crate) fn has_all_voters(membership: &Membership, set: &[NodeId]) -> bool {
     membership.voters().all(|voter| set.contains(&voter))
 }
@@ -55,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_casting_vote_does_not_move_in_one_step() {
+    fn quorums_do_not_intersect_if_the_casting_vote_moves_in_one_step() {
         let held = |holder| of(&[1, 2]).with_casting(NodeId(holder));
         assert!(quorums_intersect(&held(1), &held(1)));
         assert!(!quorums_intersect(&held(1), &held(2)));

@@ -16,7 +16,8 @@ pub(crate) struct Request {
     pub(crate) operation: Operation,
     /// The node that the client asked, by its place, and the number of that node's start.
     pub(crate) asked: (usize, u16),
-    /// The client that continues after it, if it is not a single operation.
+    /// The client that sends its next operation after this one; `None` for a probe or an operation
+    /// of a fault.
     pub(crate) client: Option<u16>,
     pending: Option<Pending<KvOp, KvRet>>,
     /// Whether the client has received a reply.

@@ -41,8 +41,9 @@ struct View {
     /// of any message.
     next: Index,
     end: Index,
-    /// Whether all entries in flight were once acknowledged in this term, and no later reply made
-    /// the leader go back.
+    /// Whether at some time in this term no entry was in flight to the peer, and nothing since then
+    /// may have made the leader go back: a rejection, a restart, a membership change, or a lagging
+    /// driver.
     is_streaming: bool,
     /// Whether the peer had no space or was uncertain in this term.
     is_irregular: bool,

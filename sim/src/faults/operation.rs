@@ -36,8 +36,8 @@ pub(crate) trait Planned: fmt::Display {
     /// Returns the effect of the operation.
     fn strike(&self) -> Strike<'_>;
 
-    /// Returns an error with the reason if the operation does not exist on real processes although
-    /// its kind of strike does.
+    /// Returns an error with the reason if the operation cannot be carried out on real processes,
+    /// although other operations with its kind of strike can.
     fn on_processes(&self) -> Result<(), &'static str> {
         Ok(())
     }
@@ -61,10 +61,10 @@ impl Extent {
 }
 
 /// Defines a kind of operation: its type with its verbs and their arguments, and closures. `draw`
-/// draws an operation on a node, for about a duration; `strike` returns its effect; `on_processes`
-/// returns the reason if an operation does not exist on real processes although its kind of strike
-/// does. The doc comment of a verb is also its summary in the reference. The fields of a verb's
-/// tuple are the values of its arguments.
+/// draws an operation on a node that lasts about the given duration; `strike` returns its effect;
+/// `on_processes` returns the reason if an operation cannot be carried out on real processes,
+/// although other operations with its kind of strike can. The doc comment of a verb is also its
+/// summary in the reference. The fields of a verb's tuple are the values of its arguments.
 macro_rules! operation {
     (
         $(#[doc = $about:literal])+
@@ -160,7 +160,7 @@ macro_rules! operation {
             }
 
             $(impl $kind {
-                /// Draws an operation on the node, for about this duration.
+                /// Draws an operation on the node that lasts about this duration.
                 pub(super) fn draw(
                     draw: &mut crate::faults::fault_draw::FaultDraw<'_>,
                     node: NodeSelector,

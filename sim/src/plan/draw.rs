@@ -153,7 +153,7 @@ fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatte
         ),
         (Hard(leases::lease_expiry), 8, can_lease && has(Fault::LoadSpike)),
         (
-            Hard(elections::reads_at_isolated_follower),
+            Hard(elections::reads_at_follower_of_stranded_leader),
             3,
             has(Fault::Bridge) && has(Fault::LoadSpike) && can_be_outvoted,
         ),

@@ -85,7 +85,7 @@ pub(super) fn leader_isolation(planner: &mut Planner<'_>) {
 /// time, while the others campaign and get many requests: the old leader's read index may be
 /// stale. Or the leader has started a transfer first, so that the voters do not withhold their
 /// votes, and loses the other links when the target becomes a candidate.
-pub(super) fn reads_at_isolated_follower(planner: &mut Planner<'_>) {
+pub(super) fn reads_at_follower_of_stranded_leader(planner: &mut Planner<'_>) {
     let timeout = planner.settings.config.election_timeout_max;
     let (at, ally) = (planner.any_moment(), NodeSelector::Node(planner.draw.node()));
     let strand = Bridge::Strand(NodeSelector::Leader, ally, timeout * 3);

@@ -304,7 +304,8 @@ impl ChaosRun {
 }
 
 /// Makes every later panic of this thread name the seed. A panic in a task that a host has spawned
-/// may abort the process, because tokio then shuts down the runtime, whose tasks wake one another.
+/// may abort the process, because tokio then drops all tasks of the runtime, and one that wakes
+/// another while it is dropped panics again.
 fn name_seed_in_panics(seed: u64) {
     static HOOK: Once = Once::new();
     SEED.set(Some(seed));
@@ -328,7 +329,7 @@ async fn checked(world: World, check: Start) -> Outcome {
     check(world).await
 }
 
-/// Names the host in the error of its future, and makes an error of a panic.
+/// Names the host in the error of its future, and turns a panic into an error.
 fn guarded(host: &str, mut future: LocalFuture) -> impl Future<Output = Outcome> + use<> {
     let host = host.to_owned();
     poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

@@ -7,7 +7,8 @@ fn indices() -> std::ops::RangeInclusive<u8> {
     1..=u8::try_from(ENTRIES_MAX).expect("the log is short")
 }
 
-/// Adds the entries that acknowledgements commit to the history, and checks all safety properties.
+/// Records in the history which entries the acknowledgements have committed, and checks all safety
+/// properties.
 pub(crate) fn check(cluster: &mut Cluster) -> Result<(), String> {
     record_commits(cluster)?;
     check_leaders(cluster)?;
@@ -16,8 +17,9 @@ pub(crate) fn check(cluster: &mut Cluster) -> Result<(), String> {
     check_acknowledgements(cluster)
 }
 
-/// An entry is committed when a quorum has acknowledged it intact, whether or not the leader knows
-/// (Raft §5.4.2). State machine safety: no other entry was committed at its index.
+/// A quorum's intact acknowledgement of an entry of the leader's own term commits it and all
+/// entries before it (Raft §5.4.2), whether or not the leader knows. State machine safety: no other
+/// entry was committed at its index.
 fn record_commits(cluster: &mut Cluster) -> Result<(), String> {
     for place in cluster.places() {
         let node = cluster.nodes[place];
@@ -85,8 +87,8 @@ fn check_logs(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// A node counts an entry as committed only if a quorum acknowledged it intact, and has no other
-/// entry in its place.
+/// A node counts an entry as committed only if a quorum's intact acknowledgement committed it, and
+/// the node's own log has no other entry in its place.
 fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
     for place in cluster.places() {
         let node = &cluster.nodes[place];
@@ -104,7 +106,8 @@ fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// No un-ack: the nodes that could vote for a log without a committed entry are not a quorum.
+/// No un-ack (R1 of `docs/REPAIR.md`): no node takes an acknowledgement back silently. The nodes
+/// that could vote for a log without a committed entry are not a quorum.
 fn check_acknowledgements(cluster: &Cluster) -> Result<(), String> {
     for index in indices() {
         let Some((id, _)) = cluster.history.committed[usize::from(index) - 1] else { break };
@@ -132,15 +135,17 @@ pub(crate) fn must_recover(cluster: &Cluster) -> bool {
     cluster.is_quorum(certain) && nameless == 0 && all_have_copies
 }
 
-/// Whether the disks leave it possible that an entry is committed: a quorum of the nodes may have
-/// acknowledged it with an entry of some term, and no node shows that a later leader lacked it.
+/// Whether the disks leave it possible that an entry is committed: in some term, a quorum may have
+/// acknowledged an entry of that term at its index or after it, and no certain node has another
+/// entry in its place and entries of a later term.
 fn may_be_committed(cluster: &Cluster, index: u8, id: u8) -> bool {
     if cluster.omits(Omission::OnlyCommittedNeedsCopy) {
         let committed = cluster.history.committed[usize::from(index) - 1];
         return committed.is_some_and(|(known, _)| known == id);
     }
-    let terms = |node: &Node| (1..=node.log.last()).filter_map(|at| node.log.content(at)).max();
-    let top = cluster.places().filter_map(|place| terms(&cluster.nodes[place])).max().unwrap_or(0);
+    let last_term = |node: &Node| (1..=node.log.last()).filter_map(|at| node.log.content(at)).max();
+    let top =
+        cluster.places().filter_map(|place| last_term(&cluster.nodes[place])).max().unwrap_or(0);
     (id..=top).any(|term| {
         let acknowledged = cluster.set(|node| {
             let mut after = index..=node.log.last();
@@ -149,7 +154,7 @@ fn may_be_committed(cluster: &Cluster, index: u8, id: u8) -> bool {
         });
         let lacked = cluster.set(|node| {
             let has_other = node.log.content(index) != Some(id);
-            node.is_certain && has_other && terms(node) > Some(term)
+            node.is_certain && has_other && last_term(node) > Some(term)
         });
         cluster.is_quorum(acknowledged) && lacked == 0
     })

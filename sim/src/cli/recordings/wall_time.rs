@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_day_is_near_the_first_event() {
+    fn a_time_of_day_is_the_first_one_within_the_recordings() {
         let day = SimTime(86_400 * 1_000_000_000);
         let since = |text: &str, origin| {
             let time = event_time(text).expect("it is valid");
