@@ -193,7 +193,8 @@ impl Common {
     }
 
     /// Returns the fault of this node's disk that keeps the node from leading, or `None`: a write
-    /// is stuck, or an entry has stayed damaged for the longest election timeout.
+    /// is stuck, or an entry after the commit index has been damaged for the longest election
+    /// timeout.
     pub(crate) fn disk_obstacle(&self) -> Option<RoleCause> {
         let span = self.config.election_timeout_max;
         if self.disk_is_stuck() {

@@ -134,8 +134,8 @@ impl Role {
         if let Role::Leader(leader) = self { Some(leader) } else { None }
     }
 
-    /// Restarts the election timeout if this node granted the vote, or is a candidate whose log is
-    /// behind the requester's, because the requester is more likely to win.
+    /// Restarts the election timeout if this node is a follower that granted the vote, or a
+    /// candidate whose log is behind the requester's, because the requester is more likely to win.
     fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
         match self {
             Role::Follower(follower) if granted => follower.defer_own_election(common),

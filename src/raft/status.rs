@@ -66,7 +66,7 @@ impl Raft {
         self.common.now()
     }
 
-    /// The time after the last step for which the node may answer reads from its own state: as a
+    /// How long after the last step the node may answer reads from its own state: as a
     /// leader at the levels `Lease` and `Replica`, as a follower at the level `Replica`. Zero if it
     /// may not.
     #[must_use]

@@ -63,7 +63,9 @@ impl Ballot {
         drift_ppm: u32,
         now: Instant,
     ) -> Ballot {
-        // The vote lease counts from the last leader contact, which is before the start.
+        // The vote lease counts from the last leader contact, which is before the start. It may
+        // also cover read leases that this node granted as a leader: their holders' clocks measure
+        // them, so it is stretched.
         let withheld_until = now.after(stretched(hard_state.vote_lease, drift_ppm));
         let earlier_leases_until = (!hard_state.vote_lease.is_zero()).then_some(withheld_until);
         let started_in = hard_state.term;

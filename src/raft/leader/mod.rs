@@ -116,7 +116,8 @@ impl Leader {
         self.reads.len()
     }
 
-    /// The time from now on for which this leader may answer reads without a heartbeat round.
+    /// How long from now this leader may answer reads at the levels `Lease` and `Replica` without a
+    /// heartbeat round.
     pub(crate) fn lease_remaining(&self, common: &Common) -> Duration {
         let lease = self.lease.active(common.config());
         let round = lease.map(|_| self.confirmed_round(common));
@@ -563,7 +564,8 @@ impl Leader {
         self.quorum_reached(common, self.round, |peer| peer.acked_round())
     }
 
-    /// Panics if nothing that this leader waits for would end the wait of a read.
+    /// Panics if a read could wait forever: for the first commit of the term after that commit, or
+    /// for a round that was never sent.
     pub(crate) fn assert_reads_wait(&self, common: &Common) {
         let is_queued = !self.reads.has_early() || !self.has_committed_in_term(common);
         assert!(is_queued, "an early read is queued at the first commit of the term");

@@ -74,7 +74,10 @@ impl Proposals {
     }
 
     pub(crate) fn assert_invariants(&self, committed: Index, last: Index, all_live_max: usize) {
-        assert!(self.by_all_live.len() <= all_live_max, "the proposals for all live are bounded");
+        assert!(
+            self.by_all_live.len() <= all_live_max,
+            "the proposals that wait for every live voter are bounded"
+        );
         let next = self.by_quorum.front();
         assert!(next.is_none_or(|next| next.index > committed), "a committed proposal is answered");
         for waiting in [&self.by_quorum, &self.by_all_live] {

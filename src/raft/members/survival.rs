@@ -3,7 +3,7 @@
 //!
 //! `docs/SURVIVOR.md` has the argument. In short: a committed entry is on the disk of every voter,
 //! so any voter that was up all the time may continue alone. A node may do so if a leader has
-//! allowed it since the node's start, and the node was not paused since then.
+//! allowed it since the node's start, and the node has not been paused since then.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -29,7 +29,10 @@ impl Node {
         let leads = status.role == RoleName::Leader;
         assert!(leads || !self.requests.has_proposed(), "only a leader has proposals to commit");
         let waits = |index| self.raft.waits_for_all_live(index);
-        assert!(self.requests.early_indices().all(waits), "an early outcome is of a proposal");
+        assert!(
+            self.requests.early_indices().all(waits),
+            "an outcome that is known early is that of a proposal that waits for every live voter"
+        );
         let is_recorded = self.storage.is_quarantined();
         assert!(!is_recorded || !self.validation.is_usable(), "only a quarantine is recorded");
         let log = self.raft.log();
@@ -46,7 +49,7 @@ impl Node {
         let (proposed, reads) = self.raft.pending_requests();
         assert!(
             self.requests.proposed_count() == proposed,
-            "each request is somewhere in the node"
+            "the node and its core wait for the same number of requests"
         );
         assert!(self.requests.waiting_reads() == reads, "each read waits somewhere in the node");
         let (first, applied) = (self.requests.first_committed(), self.raft.log().applied());
