@@ -73,8 +73,8 @@ impl Rule for Clients {
         let OpId(number) = op;
         if !is_fresh_enough(freshness, read.level) {
             return S20.violated(format!(
-                "{node} serves read {number}, which requires freshness `{}`, with an answer of \
-                 freshness `{freshness}`",
+                "{node} serves read {number} at the level `{}` with an answer of freshness \
+                 `{freshness}`, which does not satisfy that level",
                 read.level
             ));
         }

@@ -196,8 +196,8 @@ impl Comparisons {
             return Ok(());
         }
         S77.violated(format!(
-            "{id} requests a snapshot for the rebuild of its state from {to} twice in a row, \
-             although {} has other voters",
+            "{id} asks {to} twice in a row for a snapshot to rebuild its state, although {} has \
+             other voters",
             voters.membership
         ))
     }

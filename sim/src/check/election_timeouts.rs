@@ -1,6 +1,6 @@
 //! Votes and campaigns, given the time since a node last heard from a leader: it votes for every
-//! candidate that no rule excludes (S64), for none while it hears its leader (S65, thesis §4.2.3),
-//! and campaigns only after its election timeout (S66, Raft §5.2).
+//! candidate that no rule excludes (S64), except in a transfer for none while it hears its leader
+//! (S65, thesis §4.2.3), and campaigns only after its election timeout (S66, Raft §5.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,7 +207,8 @@ impl Node {
         }
         S64.violated(format!(
             "{id} does not vote for {from} in term {term}, although {from}'s log is not behind, \
-             and {id} neither has another vote nor hears a leader nor withholds its vote"
+             and {id} has not voted for another node, hears no leader and does not withhold \
+             its vote"
         ))
     }
 
@@ -233,8 +234,8 @@ impl Node {
     }
 
     /// Whether the node may withhold its vote because a leader's lease relies on it. By the node's
-    /// clock, the lease lasts at most four times as long as the longer of the lease in its
-    /// status and the longest election timeout, because clocks differ.
+    /// clock, the lease ends within four times `vote_lease` or `election_timeout_max`, whichever is
+    /// longer, because each clock runs between half and twice as fast as real time.
     fn may_withhold(&self, known: &Known, before: &Status) -> bool {
         let since = self.first_step.max(self.heard).max(self.maybe_heard).max(self.led);
         let span = before.vote_lease.max(known.bounds.config.election_timeout_max) * 4;
@@ -307,9 +308,9 @@ fn handicap(config: &Config, id: NodeId, membership: &Membership) -> Duration {
     span * u32::try_from(higher).unwrap_or(0) / u32::try_from(voters.len().max(1)).unwrap_or(1)
 }
 
-/// Whether a candidate whose log ends with `last` is due the node's vote, as far as the logs decide:
-/// the node is certain of its log, and the candidate's log is not behind it and has every committed
-/// entry. Never in last-survivor mode, which has further rules.
+/// Whether a candidate whose log ends with `last` is due the node's vote, as far as the logs
+/// decide: the node is certain of its log, and the candidate's log is not behind it and has every
+/// committed entry. Never in last-survivor mode, which has further rules.
 fn may_elect(known: &Known, before: &Status, last: EntryId) -> bool {
     let is_certain = !before.is_uncertain && !known.model.last_survivor_enabled;
     is_certain && last >= before.last && last.index >= known.model.committed.last()

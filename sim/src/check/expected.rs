@@ -18,7 +18,7 @@ pub(super) struct Expected {
     /// The digest of all entries and outcomes up to each index, starting with the empty state at
     /// index 0; `None` if the machine has no digest.
     states: Vec<Option<Digest>>,
-    /// Whether some state machine no longer knew the replies to all commands it had applied.
+    /// Whether some state machine had forgotten a reply to a command that it had applied.
     pub(super) replies_forgotten: bool,
 }
 

@@ -141,7 +141,8 @@ checks! {
     S21 "lease-safety"
         "A read served under a lease sees every committed command that may change its answer."
     S22 "membership-steps"
-        "A node uses the last membership in its log; each membership is one safe step."
+        "A node uses the last membership in its log; each membership is one safe step from \
+         the one before it."
     S23 "only-voters-count"
         "Elections and commits count only the nodes that have a vote."
     S24 "replaced-disk"
@@ -174,7 +175,8 @@ checks! {
     S38 "uncertain-node"
         "An uncertain node counts in no quorum until a leader has confirmed its log."
     S39 "entries-in-memory"
-        "The entries in memory are a suffix of the log, evicted only for a bound or by a snapshot."
+        "The entries in memory are a suffix of the log, evicted only to keep a bound or by a \
+         snapshot."
     S40 "established-rounds"
         "A leader relies only on heartbeat rounds that began after its first commit in its term."
     S41 "entries-sent-once"
@@ -184,7 +186,8 @@ checks! {
     S43 "requested-parts"
         "A part of a snapshot is sent only to a node that requested it, and once for each request."
     S44 "log-compaction"
-        "Once a node has two snapshots, its log drops the entries that they replace."
+        "Once a node has two snapshots, its log drops the entries that both cover, except for \
+         trailing ones."
     S45 "current-term"
         "A node acknowledges nothing in an earlier term than its own."
     S46 "heartbeat-pace"
@@ -196,8 +199,8 @@ checks! {
     S49 "justified-campaign"
         "A node requests votes only after a quorum's pre-votes, or at its leader's request."
     S50 "eligible-candidate"
-        "A node votes only for a later term, and for a log that is not behind its own log or the \
-         commit index that it knows."
+        "A node grants a pre-vote only for a later term, and a vote or pre-vote only to a \
+         candidate whose log is not behind the node's log or the commit index that it knows."
     S51 "sent-entries"
         "A node acknowledges to a leader only entries that this leader sent it."
     S52 "transfer-target"
@@ -209,13 +212,14 @@ checks! {
         "A leader answers a read only after a quorum replied to a round that began after the read."
     S55 "vote-lease"
         "Until the leases that a node granted end, it neither votes for another node nor enters a \
-         later term to vote or to campaign."
+         later term to vote or to campaign, except in a leadership transfer."
     S56 "known-leader"
         "A node names as the leader of its term only the node that won that term."
     S57 "exclusive-lease"
         "No node holds a leader lease or a read lease once another node leads a later term."
     S58 "message-term"
-        "A node adopts a message's later term; a message of an earlier term changes nothing."
+        "Pre-votes, bootstrap and repair aside, a node adopts the later term of a message that it \
+         accepts, and one of an earlier term changes nothing."
     S59 "received-entries"
         "A follower acknowledges and commits only entries from messages of its term or snapshots."
     S60 "counted-replies"
@@ -229,7 +233,8 @@ checks! {
     S64 "due-vote"
         "A node grants its vote, or pre-vote, to each candidate that no rule excludes."
     S65 "heard-leader"
-        "A node that hears its leader grants no vote and no pre-vote for a later term."
+        "A node that hears its leader grants no vote or pre-vote for a later term, except in a \
+         transfer."
     S66 "election-timeout"
         "A node campaigns by itself only after an election timeout without a leader or a vote."
     S67 "prompt-commit"

@@ -149,7 +149,7 @@ impl Rule for Heartbeats {
         let (id, names) = (answer.node, names(known, replied));
         S54.violated(format!(
             "{id} leads term {term} and answers a read that was invoked after its heartbeat round \
-             {round}, but only {names} have replied to a later one, which is not a quorum of {}",
+             {round}, but a later round is confirmed only by {names}, which is not a quorum of {}",
             electorate.membership
         ))
     }
@@ -216,8 +216,8 @@ impl Heartbeats {
             return Ok(());
         }
         S48.violated(format!(
-            "{} leads term {term} and relies on its heartbeat round {confirmed}, but only {} have \
-             replied to it, which is not a quorum of {}",
+            "{} leads term {term} and relies on its heartbeat round {confirmed}, but that round is \
+             confirmed only by {}, which is not a quorum of {}",
             message.from,
             names(known, replied),
             model.electorate(slot).membership
@@ -272,7 +272,7 @@ impl Heartbeats {
         }
         S54.violated(format!(
             "{} leads term {term} and answers a read that {} forwarded after heartbeat round \
-             {round}, but only {} have replied to a later one, which is not a quorum of {}",
+             {round}, but a later round is confirmed only by {}, which is not a quorum of {}",
             message.from,
             message.to,
             names(known, replied),

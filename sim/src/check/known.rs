@@ -82,7 +82,7 @@ pub(super) struct Known {
     pub(super) quarantined: BTreeSet<NodeId>,
     /// The nodes that have not found their state consistent since they restored it.
     unverified: BTreeMap<NodeId, Unverified>,
-    /// The nodes whose state machines do not know the replies to all commands that they applied.
+    /// The nodes whose state machines have forgotten replies to commands that they applied.
     forgetful: BTreeSet<NodeId>,
     /// The core of the stabilization phase, once the phase has begun.
     pub(super) core: Option<Nodes>,
@@ -347,8 +347,8 @@ impl Known {
         }
         if state.is_undecided {
             return S31.violated(format!(
-                "{node} {does}, although a comparison found other states and no majority, and none \
-                 since then found its state consistent"
+                "{node} {does}, although a comparison found other states and no majority, and no \
+                 later comparison has found its state consistent"
             ));
         }
         let wait = self.bounds.replica.validation_timeout.saturating_mul(UNVERIFIED_TIMEOUTS);
@@ -378,7 +378,7 @@ impl Known {
         }
     }
 
-    /// Records whether the state machine of `node` no longer knows its replies.
+    /// Records whether the state machine of `node` has forgotten replies.
     fn note_states(&mut self, node: NodeId, states: &[Option<Digest>]) {
         let forgets = states.iter().any(Option::is_none);
         self.expected.replies_forgotten |= forgets && !self.taint.has(node);
@@ -389,7 +389,7 @@ impl Known {
         }
     }
 
-    /// Whether the node's state machine does not know the replies to all commands that it applied.
+    /// Whether the node's state machine has forgotten replies to commands that it applied.
     pub(super) fn is_forgetful(&self, node: NodeId) -> bool {
         self.forgetful.contains(&node)
     }

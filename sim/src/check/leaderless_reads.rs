@@ -68,8 +68,9 @@ impl Rule for LeaderlessReads {
 }
 
 impl Node {
-    /// Notes a step that may restart the election timeout, and returns whether the longest one has
-    /// passed. A node waits for at most twice that time, while other voters have a higher priority.
+    /// Notes a step that may restart the election timeout, and returns whether twice
+    /// `Config::election_timeout_max` has passed since: voters of a higher priority can delay the
+    /// timeout to almost that.
     fn is_timeout_over(&mut self, known: &Known, status: &Status) -> bool {
         let before = known.status_before(status);
         let has_new_role = before.is_none_or(|before| before.role != status.role);

@@ -131,8 +131,8 @@ impl LeadershipTransfers {
             return Ok(());
         }
         S52.violated(format!(
-            "{} leads term {term} and asks {} to campaign, which has reported in round {} that it \
-             may not lead",
+            "{} leads term {term} and asks {} to campaign, although that node has reported in \
+             round {} that it may not lead",
             message.from, message.to, report.round
         ))
     }

@@ -23,7 +23,7 @@ pub(super) struct Machines {
     roots: BTreeMap<Index, (Root, NodeId)>,
     /// The state machine restored from the last sampled snapshot, while it applies the log.
     shadow: Option<Shadow>,
-    /// The number of frozen snapshots so far.
+    /// The number of snapshots so far that were frozen from a state not known to be wrong.
     frozen: u64,
     /// The snapshots without some replies, each by its node and its last index.
     without_replies: BTreeSet<(NodeId, Index)>,

@@ -67,7 +67,7 @@ impl Rule for EntriesInMemory {
         let id = status.id;
         let Some(first) = first else {
             return S39.violated(format!(
-                "{id} counts {bytes} bytes of entries in memory, but no end of its log, which \
+                "{id} counts {bytes} bytes of entries in memory, but no suffix of its log, which \
                  ends with {}, has that size",
                 status.last
             ));

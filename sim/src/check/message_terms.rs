@@ -58,7 +58,7 @@ fn check_unchanged(message: &TakenMessage, before: &Status, status: &Status) -> 
 }
 
 /// Checks the term that the node enters: the term of the message or, if the node votes for itself,
-/// the term after the later of the message's and the node's own.
+/// the one after both the message's term and the node's own.
 fn check_entered(message: &TakenMessage, before: &Status, status: &Status) -> CheckResult {
     let (id, term) = (status.id, status.term);
     let campaigns = status.vote == Some(id) && term == before.term.max(message.term).next();

@@ -162,8 +162,8 @@ impl Rule for OwnSnapshots {
                 progress.base = None;
             } else if *steps > 2 {
                 return S44.violated(format!(
-                    "{} keeps the log after index {}, but its snapshots replace the entries up to \
-                     index {base}",
+                    "{} keeps the log after index {}, but should have dropped the entries up to \
+                     index {base}, which its snapshots replace",
                     status.id, status.base
                 ));
             }

@@ -96,8 +96,9 @@ impl Rule for ReceivedEntries {
             return Ok(());
         }
         S59.violated(format!(
-            "{id} commits index {is} in term {term}, but has received only messages of that term \
-             with commit index {committed} and entries up to index {verified}"
+            "{id} commits index {is} in term {term}, but its log is known to equal the leader's \
+             only up to index {verified}, and the commit index that the leader has named is \
+             {committed}"
         ))
     }
 
@@ -150,7 +151,8 @@ impl ReceivedEntries {
         }
         S59.violated(format!(
             "{id} reports in term {term} that its log equals the leader's up to index {reported}, \
-             but the messages of that term that it took cover only index {verified}"
+             but the messages of that term that it took, and snapshots, show that only up to index \
+             {verified}"
         ))
     }
 }

@@ -67,8 +67,8 @@ impl Rule for SnapshotContents {
             ));
         }
         S53.violated(format!(
-            "{of} whose sessions differ from those that result from the log, in their number, in \
-             their limits, in when one was last used, or in its executed requests"
+            "{of} whose sessions differ from those that result from the log (their number, limits, \
+             last uses or executed requests)"
         ))
     }
 }

@@ -60,6 +60,9 @@ fn describe_need(known: &Known, slot: Slot) -> String {
     }
     let last = leader_status.last.index;
     if leader_status.committed == last {
+        if own.id == leader.id {
+            return "although it leads, and its whole log is committed and applied".to_owned();
+        }
         return format!("for a reply from leader {}, whose whole log is committed", leader.id);
     }
     let next = leader_status.committed.next();

@@ -15,6 +15,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
     let event = history.event(history.failing);
     let Some(node) = event.node else { return };
     let step = phrases::step(history, history.failing);
+    let message = format!("with the message \"{words}\"");
     // A node that takes an input has a status afterwards, unless it panics.
     let before = history.state_before(history.failing);
     let before = before.filter(|_| history.state_after(history.failing).is_none());
@@ -23,16 +24,17 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, words: &str) {
             facts::role_since(history, draft, node, history.failing);
             facts::pending_writes(history, draft, node, 2);
             let role = phrases::role(before);
-            draft.cause(format!("{node}, {role}, panics in the step in which it {step}: {words}"));
+            draft
+                .cause(format!("{node}, {role}, panics in the step in which it {step}, {message}"));
         }
         (EventKind::Panicked(sentence), _) => {
             machines::last_steps(history, draft, node);
-            draft.cause(format!("{sentence}: {words}"));
+            draft.cause(format!("{sentence}, {message}"));
         }
         (EventKind::Applied { .. } | EventKind::TookInput(_), _) => {
             draft.fact(history.failing, event.own_at, format!("{node} {step}"));
             let outside = "code outside of the steps of the nodes panics";
-            draft.cause(format!("{outside} right after {node} {step}: {words}"));
+            draft.cause(format!("{outside} right after {node} {step}, {message}"));
         }
         _ => {}
     }

@@ -142,7 +142,8 @@ crate::forgeries! {
     }
 
     S52 a_leader_asks_a_node_that_may_not_lead on led
-    "n1 leads term t1 and asks n2 to campaign, which has reported in round 2 that it may not lead"
+    "n1 leads term t1 and asks n2 to campaign, although that node has reported in round 2 that it \
+     may not lead"
     |stage| {
         reports(stage, 1, true);
         stage.sends_in_step(1, 2, 1, Body::TimeoutNow);

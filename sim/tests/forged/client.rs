@@ -288,16 +288,16 @@ crate::forgeries! {
     }
 
     S20 a_read_is_less_fresh_than_required on written
-    "n1 serves read 1, which requires freshness `linearizable`, with an answer of freshness `of \
-     any age`"
+    "n1 serves read 1 at the level `linearizable` with an answer of freshness `of any age`, which \
+     does not satisfy that level"
     |stage| {
         let op = stage.reads();
         stage.serves_as(op, 1, 2, Freshness::Unknown);
     }
 
     S20 a_bounded_read_is_older_than_its_bound on written
-    "n1 serves read 1, which requires freshness `within 1s`, with an answer of freshness `within \
-     2s`"
+    "n1 serves read 1 at the level `within 1s` with an answer of freshness `within 2s`, which does \
+     not satisfy that level"
     |stage| {
         let op = stage.reads_at_level(ReadLevel::Bounded(Duration::from_secs(1)));
         stage.serves_as(op, 1, 2, Freshness::Within(Duration::from_secs(2)));

@@ -58,10 +58,10 @@ fn level() -> Stage {
 
 crate::forgeries! {
     L2 a_request_is_not_answered on level
-    "n1 has not answered request #9 within 9.773s after 61.006100 s: it waits for a reply from \
-     leader n1, whose whole log is committed; n1  leader         t1   1/1/1/1, disk up to 1@t1; \
-     n2  follower       t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/1/1, disk up \
-     to 1@t1"
+    "n1 has not answered request #9 within 9.773s after 61.006100 s: it waits although it \
+     leads, and its whole log is committed and applied; n1  leader         t1   1/1/1/1, disk up \
+     to 1@t1; n2  follower       t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/1/1, \
+     disk up to 1@t1"
     |stage| {
         stage.receives_request(4, 7);
         stage.receives_request(1, 8);
@@ -85,10 +85,10 @@ crate::forgeries! {
     }
 
     L2 a_proposal_on_all_live_voters_is_not_answered on level
-    "n1 has not answered request #9 within 9.773s after 1.005800 s: it waits for a reply from \
-     leader n1, whose whole log is committed; n1  leader         t1   1/1/1/1, disk up to 1@t1; \
-     n2  follower       t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/1/1, disk up \
-     to 1@t1"
+    "n1 has not answered request #9 within 9.773s after 1.005800 s: it waits although it \
+     leads, and its whole log is committed and applied; n1  leader         t1   1/1/1/1, disk up \
+     to 1@t1; n2  follower       t1   1/1/1/1, disk up to 1@t1; n3  follower       t1   1/1/1/1, \
+     disk up to 1@t1"
     |stage| {
         stage.receives_request_for_all_live(1, 9);
         stage.acknowledges(4, 1, 1, 1);
@@ -97,10 +97,10 @@ crate::forgeries! {
     }
 
     L2 a_voter_delays_an_answer_only_while_it_is_live on held_back
-    "n1 has not answered request #9 within 9.773s after 30.927800 s: it waits for a reply from \
-     leader n1, whose whole log is committed; n1  leader         t1   2/2/2/2, disk up to 2@t1; \
-     n2  follower       t1   2/2/2/2, disk up to 2@t1; n3  follower       t1   2/2/2/2, disk up \
-     to 2@t1"
+    "n1 has not answered request #9 within 9.773s after 30.927800 s: it waits although it \
+     leads, and its whole log is committed and applied; n1  leader         t1   2/2/2/2, disk up \
+     to 2@t1; n2  follower       t1   2/2/2/2, disk up to 2@t1; n3  follower       t1   2/2/2/2, \
+     disk up to 2@t1"
     |stage| {
         stage.receives_request_for_all_live(1, 9);
         for _ in 0..3 {
@@ -112,10 +112,10 @@ crate::forgeries! {
     }
 
     L2 a_lagging_voter_delays_no_other_answer on held_back
-    "n1 has not answered request #9 within 9.773s after 1.008400 s: it waits for a reply from \
-     leader n1, whose whole log is committed; n1  leader         t1   2/2/2/2, disk up to 2@t1; \
-     n2  follower       t1   2/2/2/2, disk up to 2@t1; n3  follower       t1   2/2/2/2, disk up \
-     to 2@t1"
+    "n1 has not answered request #9 within 9.773s after 1.008400 s: it waits although it \
+     leads, and its whole log is committed and applied; n1  leader         t1   2/2/2/2, disk up \
+     to 2@t1; n2  follower       t1   2/2/2/2, disk up to 2@t1; n3  follower       t1   2/2/2/2, \
+     disk up to 2@t1"
     |stage| {
         stage.receives_request(1, 9);
         stage.advances_time(BOUND);

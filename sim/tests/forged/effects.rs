@@ -232,8 +232,8 @@ crate::forgeries! {
     }
 
     S64 a_voter_rejects_a_candidate_without_a_reason on led
-    "n2 does not vote for n5 in term t2, although n5's log is not behind, and n2 neither has \
-     another vote nor hears a leader nor withholds its vote"
+    "n2 does not vote for n5 in term t2, although n5's log is not behind, and n2 has not \
+     voted for another node, hears no leader and does not withhold its vote"
     |stage| {
         stage.receives(2, 5, 2, request_vote(id(2, 1)));
         stage.changes_status(2, |status| (status.term, status.vote) = (Term(2), None));

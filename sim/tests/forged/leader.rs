@@ -352,8 +352,8 @@ crate::forgeries! {
     }
 
     S48 a_leader_relies_on_a_round_without_a_quorum on led
-    "n1 leads term t1 and relies on its heartbeat round 1, but only n1, n2 have replied to it, \
-     which is not a quorum of {n1 n2 n3 n4 n5}"
+    "n1 leads term t1 and relies on its heartbeat round 1, but that round is confirmed only by \
+     n1, n2, which is not a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.sends_in_step(1, 2, 1, Body::Heartbeat(Heartbeat::new(1, Index(1))));
         stage.answers_round(1);
@@ -371,8 +371,8 @@ crate::forgeries! {
     }
 
     S54 a_leader_answers_a_read_after_an_earlier_round on led
-    "n1 leads term t1 and answers a read that was invoked after its heartbeat round 1, but only n1 \
-     have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
+    "n1 leads term t1 and answers a read that was invoked after its heartbeat round 1, but a later \
+     round is confirmed only by n1, which is not a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.applies(1, 1);
         stage.beats(1, 0);
@@ -382,8 +382,8 @@ crate::forgeries! {
     }
 
     S54 a_leader_answers_a_forwarded_read_after_an_earlier_round on led
-    "n1 leads term t1 and answers a read that n2 forwarded after heartbeat round 1, but only n1 \
-     have replied to a later one, which is not a quorum of {n1 n2 n3 n4 n5}"
+    "n1 leads term t1 and answers a read that n2 forwarded after heartbeat round 1, but a later \
+     round is confirmed only by n1, which is not a quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.beats(1, 0);
         stage.answers_forwarded_read(3, false);

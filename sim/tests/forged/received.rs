@@ -223,7 +223,7 @@ crate::forgeries! {
 
     S59 a_node_acknowledges_an_entry_that_it_did_not_take on brought
     "n2 reports in term t1 that its log equals the leader's up to index 2, but the messages of \
-     that term that it took cover only index 1"
+     that term that it took, and snapshots, show that only up to index 1"
     |stage| {
         let outcome = AppendOutcome::Stored { verified: Index(2) };
         stage.sends(2, 1, 1, Body::AppendEntriesReply(outcome));
@@ -231,7 +231,7 @@ crate::forgeries! {
 
     S59 a_rejected_append_counts_as_equal on brought
     "n2 reports in term t1 that its log equals the leader's up to index 2, but the messages of \
-     that term that it took cover only index 1"
+     that term that it took, and snapshots, show that only up to index 1"
     |stage| {
         let prev = id(3, 1);
         stage.receives(2, 1, 1, entries(prev, 3, 0));
@@ -240,16 +240,16 @@ crate::forgeries! {
     }
 
     S59 a_node_commits_what_its_leader_did_not_name on brought
-    "n2 commits index 1 in term t1, but has received only messages of that term with commit index \
-     0 and entries up to index 1"
+    "n2 commits index 1 in term t1, but its log is known to equal the leader's only up to index 1, \
+     and the commit index that the leader has named is 0"
     |stage| {
         stage.commits(1, 2);
         stage.commits(2, 1);
     }
 
     S59 a_node_commits_beyond_the_entries_that_it_took on brought
-    "n2 commits index 2 in term t1, but has received only messages of that term with commit index \
-     2 and entries up to index 1"
+    "n2 commits index 2 in term t1, but its log is known to equal the leader's only up to index 1, \
+     and the commit index that the leader has named is 2"
     |stage| {
         stage.commits(1, 2);
         stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))));

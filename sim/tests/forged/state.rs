@@ -195,8 +195,8 @@ crate::forgeries! {
     }
 
     S53 a_session_of_a_snapshot_was_used_at_another_time on in_session
-    "n1 takes a snapshot up to 4@t1 whose sessions differ from those that result from the log, in \
-     their number, in their limits, in when one was last used, or in its executed requests"
+    "n1 takes a snapshot up to 4@t1 whose sessions differ from those that result from the log \
+     (their number, limits, last uses or executed requests)"
     |stage| stage.freezes(1, |bytes| bytes[SESSION_USED] = 3)
 
     S27 a_node_fails_to_start_from_an_undamaged_disk

@@ -176,8 +176,8 @@ crate::forgeries! {
     }
 
     S77 a_rebuild_asks_the_same_voter_again on applied
-    "n2 requests a snapshot for the rebuild of its state from n1 twice in a row, although {n1 n2 \
-     n3} has other voters"
+    "n2 asks n1 twice in a row for a snapshot to rebuild its state, although {n1 n2 n3} has other \
+     voters"
     |stage| {
         is_wrong(stage);
         finds(stage, 2, ComparisonResult::Diverged { index: INDEX });

@@ -147,7 +147,7 @@ fn entries_leave_memory_for_a_snapshot() {
 
 crate::forgeries! {
     S39 the_bytes_in_memory_are_those_of_no_entries on applied
-    "n1 counts 129 bytes of entries in memory, but no end of its log, which ends with 4@t1, has \
+    "n1 counts 129 bytes of entries in memory, but no suffix of its log, which ends with 4@t1, has \
      that size"
     |stage| stage.changes_status(1, |status| status.tail_bytes += 1)
 
@@ -178,7 +178,8 @@ crate::forgeries! {
     }
 
     S44 a_node_does_not_compact_its_log on applied
-    "n1 keeps the log after index 0, but its snapshots replace the entries up to index 2"
+    "n1 keeps the log after index 0, but should have dropped the entries up to index 2, which its \
+     snapshots replace"
     |stage| stage.takes_snapshots(0)
 
     L9 a_node_takes_no_snapshot on applied

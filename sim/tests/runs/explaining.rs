@@ -378,7 +378,7 @@ fn a_panic_is_explained_by_the_step_of_its_node() {
     assert_eq!(
         explanation.cause,
         "n2, a candidate in term t2, panics in the step in which it receives n3's \
-         RequestVoteReply that grants its vote in term t2: a vote counts once"
+         RequestVoteReply that grants its vote in term t2, with the message \"a vote counts once\""
     );
     let lines = text(&explanation);
     assert!(lines.contains("n2 handles a timer and becomes a candidate in term t2"), "{lines}");
@@ -411,7 +411,7 @@ fn a_panic_of_a_state_machine_is_explained_by_its_entry() {
     let panic = "n2's state machine panics while it applies entry 1@t1, `pay 7`".to_owned();
     let panicked = stage.push(2, None, EventKind::Panicked(panic.clone()));
     let explanation = stage.panics(Some(panicked), "the balance is negative");
-    assert_eq!(explanation.cause, format!("{panic}: the balance is negative"));
+    assert_eq!(explanation.cause, format!("{panic}, with the message \"the balance is negative\""));
     assert!(explanation.facts.iter().any(|fact| fact.sentence == panic), "{explanation}");
 }
 
@@ -431,8 +431,8 @@ fn a_panic_outside_of_a_step_belongs_to_no_node() {
     let mut stage = Stage::new();
     stage.takes(2, None, InputKind::Timeout, becomes_candidate);
     let explanation = stage.panics(None, "the simulator is wrong");
-    let cause = "code outside of the steps of the nodes panics right after n2 handles a timer: ";
-    assert_eq!(explanation.cause, format!("{cause}the simulator is wrong"));
+    let cause = "code outside of the steps of the nodes panics right after n2 handles a timer, ";
+    assert_eq!(explanation.cause, format!("{cause}with the message \"the simulator is wrong\""));
 }
 
 #[test]
