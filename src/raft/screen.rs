@@ -1,5 +1,5 @@
-//! The first check of every message: it rejects every message that no correct node sends to this
-//! node, so that no handler gets such a message.
+//! The first check of every message, without the node's state: it rejects messages for another node
+//! and malformed ones, so that no handler gets one.
 
 use core::time::Duration;
 

@@ -24,7 +24,8 @@ pub enum RecoveryRejectReason {
     QuorumAvailable(Vec<NodeId>),
     /// These nodes are alive and their directories were not surveyed: they may have more entries.
     NotSurveyed(Vec<NodeId>),
-    /// The id of the new cluster is that of a surveyed cluster, or of its origin.
+    /// The id of the new cluster is that of a surveyed cluster, of its origin, or of the cluster of
+    /// the backup.
     SameCluster(ClusterId),
     /// The new membership is invalid, empty or not settled.
     Membership(Option<ChangeError>),

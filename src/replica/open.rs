@@ -44,7 +44,8 @@ pub enum OpenError {
         /// The last index of the log.
         last: Index,
     },
-    /// The restored state is inconsistent.
+    /// The restored state is inconsistent, or the directory is new and the address of a bootstrap
+    /// peer is invalid.
     Start(StartError),
     /// The node is uncertain, and alone it is a quorum: no other node can give back the entries
     /// that it may have lost.

@@ -18,9 +18,11 @@ pub enum RejectReason {
     /// A bound of the configuration is reached, or the leader of a new term begins no membership
     /// change before it has committed an entry of that term: retry later.
     Busy,
-    /// The command is larger than `Config::command_bytes_max`.
+    /// The command is larger than `Config::command_bytes_max`, or the request of a client is larger
+    /// than its frame may be.
     TooLarge,
-    /// The read could not be confirmed, because no leader is known or the leader was lost.
+    /// The read could not be confirmed, because no leader is known, the leader was lost, or it did
+    /// not reply within the longest election timeout.
     NoLeader,
     /// The node has stopped and accepts no requests.
     Stopped,

@@ -212,7 +212,7 @@ pub enum MessageRejectReason {
     Malformed => "malformed",
     /// The sender is not a member.
     NotMember => "not a member",
-    /// The message is about a vote, and the sender is not a voter.
+    /// The message replies to a request for a vote or a pre-vote, and the sender is not a voter.
     NotVoter => "not a voter",
     /// The message is of an earlier term.
     StaleTerm => "stale term",
@@ -241,20 +241,20 @@ pub enum MessageRejectReason {
     /// The sender claims the leadership of a term that has a leader: the sender is faulty, or two
     /// survivors lead the same term (`Config::survivor`).
     SecondLeader => "second leader",
-    /// The sender acknowledges entries or a heartbeat round that this leader never sent: the sender
-    /// is faulty.
+    /// The sender acknowledges entries after the end of this leader's log, or a heartbeat round
+    /// that this leader never sent: the sender is faulty.
     ImpossibleMatch => "impossible match",
     /// A follower forwarded a read before this leader had committed an entry of its term, or while
     /// too many reads waited; or an uncertain node asked for the end of the log while this leader
     /// cannot append an entry. The sender asks again.
     LeaderNotReady => "leader is not ready",
-    /// Too many messages wait for the disk.
+    /// This node drops a message of its own, because too many wait for the disk.
     OutboxFull => "outbox full",
     /// This node's disk has no space for the entries.
     DiskFull => "disk full",
-    /// This node has no membership: a node with an empty disk does not vote.
+    /// This node has no membership, so it cannot vote, reply to a probe or handle the message.
     NoMembership => "no membership",
-    /// The sender's list of bootstrap peers differs from this node's.
+    /// The sender's list of bootstrap peers differs from this node's, or lacks the sender.
     OtherBootstrapPeers => "other bootstrap peers",
     /// A disk's incarnation differs from the one in the membership, or from the one in the peer's
     /// earlier messages.

@@ -21,11 +21,12 @@ pub enum ChangeError {
     NotMember(NodeId),
     /// The named holder of the casting vote would not be a voter.
     CastingWithoutVote(NodeId),
-    /// The named node would have two conflicting roles.
+    /// The change gives the named node more than one role, or the roles of the node in the
+    /// membership contradict each other.
     ConflictingRoles(NodeId),
     /// The named node votes with another incarnation of its disk: suspend or remove it first.
     OtherIncarnationVotes(NodeId),
-    /// The address of the named node has a space or a control character.
+    /// The address of the named node has white space or a control character.
     InvalidAddress(NodeId),
 }
 
