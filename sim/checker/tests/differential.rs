@@ -1,7 +1,7 @@
 //! Compares the search and the whole check with brute force, on many small histories, correct and
 //! with changed results.
 //!
-//! `cargo test` tries a few seeds. The long run takes its seeds from the environment:
+//! `cargo test` tries some thousands of seeds. The long run takes its seeds from the environment:
 //! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker --test differential --
 //! --ignored`.
 

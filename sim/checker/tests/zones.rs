@@ -12,7 +12,7 @@ use quorate_checker::value::{Value, ValueId};
 use quorate_checker::verdict::{Counterexample, Verdict};
 use rand::RngExt;
 
-/// Returns the number of histories of each kind: `QUORATE_CASES`, or a few.
+/// Returns the number of histories of each kind: `QUORATE_CASES`, or 4,000.
 fn cases() -> u64 {
     std::env::var("QUORATE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(4_000)
 }

@@ -120,7 +120,7 @@ fn initial(v: &[ValueId]) -> InitialValues {
 
 proptest! {
     #[test]
-    fn registers_and_maps_without_notation_are_rejected((data, draws, timings) in draws()) {
+    fn registers_and_maps_read_back_or_are_rejected((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let (mut kv, mut registers, mut transactions) = (vec![], vec![], vec![]);
         for (kind, a, b, _) in &draws {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn collections_without_notation_are_rejected((data, draws, timings) in draws()) {
+    fn collections_read_back_or_are_rejected((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let (mut sets, mut lists, mut queues, mut stacks) = (vec![], vec![], vec![], vec![]);
         for (kind, a, b, _) in &draws {
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn banks_and_counters_without_notation_are_rejected((data, draws, timings) in draws()) {
+    fn banks_and_counters_read_back_or_are_rejected((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let (mut banks, mut counters) = (vec![], vec![]);
         for (kind, a, b, amount) in &draws {
@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn registers_read_back((data, draws, timings) in draws()) {
+    fn registers_maps_and_transactions_read_back((data, draws, timings) in draws()) {
         let (values, v) = values(&data);
         let made: Vec<_> = draws.iter().map(|(kind, a, b, _)| match kind % 3 {
             0 => (RegisterOp::Read, RegisterRet::Value(v[*a])),
@@ -355,7 +355,7 @@ const TEXTS: [&str; 6] = [
       \"Output\":{},\"Return\":9}]",
 ];
 
-/// Every model name in a file.
+/// The names of all models, without aliases; the empty one names none.
 const MODELS: [&str; 12] = [
     "",
     "register",
