@@ -77,7 +77,8 @@ impl Raft {
     /// requests of that start.
     ///
     /// # Errors
-    /// A [`StartError`] if [`Config::check`] fails, or parts of `restored` contradict each other.
+    /// A [`StartError`] if [`Config::check`] fails, a new node has an invalid address of a bootstrap
+    /// peer, or `restored` is invalid.
     pub fn new(
         config: Config,
         restored: Restored,

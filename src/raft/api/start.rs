@@ -9,7 +9,7 @@ use crate::types::text::texts;
 pub enum StartError {
     /// The configuration is invalid.
     Config(ConfigError),
-    /// The restored state contradicts itself; the text names the contradiction.
+    /// The restored state contradicts itself, or part of it is invalid; the text names what is wrong.
     Restored(&'static str),
 }
 
