@@ -31,7 +31,7 @@ fn lagging() -> Stage {
     stage
 }
 
-/// Like [`lagging`]; in addition, one more entry is committed, which node 4 lacks although it
+/// Like [`level`]; in addition, one more entry is committed, which node 4 lacks although it
 /// replies.
 fn held_back() -> Stage {
     let mut stage = level();

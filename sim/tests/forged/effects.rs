@@ -36,7 +36,8 @@ fn diverged() -> Stage {
     stage
 }
 
-/// Like [`led`], where node 1 has its own two entries in memory, and is still to commit them.
+/// Like [`led`]; in addition, nodes 2 and 3 have acknowledged both entries, but node 1 has received
+/// only the acknowledgement of node 2.
 fn uncommitted() -> Stage {
     let mut stage = led();
     [2, 3].into_iter().for_each(|peer| stage.acknowledges(peer, 1, 1, 2));

@@ -106,7 +106,7 @@ impl Stage {
         self.sends(4, 2, 2, Body::RequestVote { last, transfer });
     }
 
-    /// Node 2 forwards a read to node 1, which answers it.
+    /// Node 2 forwards a read to node 1, or, if `is_answered`, node 1 answers it.
     fn answers_forwarded_read(&mut self, ticket: u64, is_answered: bool) {
         let start_id = 7;
         if is_answered {

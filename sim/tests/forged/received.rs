@@ -50,7 +50,7 @@ pub(crate) fn pre_candidate() -> Stage {
     stage
 }
 
-/// Like [`led`]; in addition, node 2 has applied both entries.
+/// Like [`led`]; in addition, nodes 1 and 2 have committed and applied both entries.
 fn applied() -> Stage {
     let mut stage = led();
     [1, 2].into_iter().for_each(|node| {

@@ -110,8 +110,8 @@ crate::forgeries! {
     }
 
     S31 an_undecided_node_answers_a_read on applied
-    "n1 answers a read, although a comparison found other states and no majority, and none since \
-     then found its state consistent"
+    "n1 answers a read, although a comparison found other states and no majority, and no later \
+     comparison has found its state consistent"
     |stage| {
         restores(stage, 1);
         stage.advances_time(LONG);
