@@ -77,7 +77,7 @@ fn a_cluster_is_restored_from_a_regular_file_only() {
 }
 
 #[test]
-fn no_command_writes_into_the_data_directory_of_a_node() {
+fn backup_and_restore_write_nothing_into_the_data_directory_of_a_node() {
     let nodes = Nodes::start(1);
     nodes.ask(&["put", "k", "v"]).ok();
     nodes.ask(&["snapshot", &nodes.address(1).to_string()]).ok();
@@ -189,7 +189,7 @@ fn interrupted(
 const ATTEMPTS_MAX: usize = 50;
 
 #[test]
-fn an_interrupted_backup_or_restore_leaves_no_files() {
+fn a_terminated_backup_or_restore_leaves_no_files() {
     let nodes = Nodes::start(1);
     let root = tempfile::tempdir().expect("a temporary file can be created");
     let large = root.path().join("large");

@@ -1,4 +1,5 @@
-//! The files of `examples/deploy/`: their metrics exist, and a node notifies its service manager.
+//! The files of `examples/deploy/`: metrics, alerts and the unit; and how a node
+//! notifies its service manager.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;

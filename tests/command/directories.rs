@@ -1,4 +1,4 @@
-//! Data directories, inspected while no node runs on them.
+//! Data directories: inspection, locks, moved and replaced files, copies, permissions and recovery.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -79,7 +79,7 @@ fn a_removed_lock_file_lets_no_second_node_in() {
 }
 
 #[test]
-fn a_node_whose_directory_is_replaced_stops_before_it_acknowledges_anything() {
+fn a_node_whose_directory_is_moved_or_replaced_stops_before_it_acknowledges_anything() {
     // With and without another directory in its place, under writes and idle.
     for (is_replaced, is_idle) in [(true, false), (false, true), (true, true)] {
         let mut nodes = Nodes::start(1);
@@ -223,7 +223,7 @@ fn a_symbolic_link_in_a_data_directory_is_named_as_one() {
 }
 
 #[test]
-fn a_directory_that_is_not_a_nodes_is_rejected() {
+fn a_directory_that_is_not_a_nodes_or_is_in_use_is_rejected() {
     let mut nodes = Nodes::none(1);
     nodes.quorate(&["inspect", "d1"]).fails_with(2, "d1: no such directory");
     fs::create_dir(nodes.directory(1)).expect("the disk has space");
@@ -287,7 +287,7 @@ fn a_new_cluster_is_recovered_after_the_loss_of_a_quorum() {
 }
 
 #[test]
-fn recovery_needs_every_directory_that_a_running_node_has() {
+fn recovery_is_rejected_while_a_node_runs_on_a_given_directory() {
     let mut nodes = Nodes::start(3);
     nodes.leader();
     [1, 3].into_iter().for_each(|id| nodes.kill(id));
@@ -301,7 +301,7 @@ fn recovery_needs_every_directory_that_a_running_node_has() {
 }
 
 #[test]
-fn recovery_uses_no_source_without_its_snapshot() {
+fn recovery_uses_no_source_whose_snapshot_is_damaged() {
     let mut nodes = Nodes::start(3);
     nodes.leader();
     nodes.kill(3);

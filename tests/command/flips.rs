@@ -55,7 +55,7 @@ impl Trial {
         }
     }
 
-    /// Kills these nodes while clients write, flips a bit on each, and starts them again.
+    /// Writes two values, kills these nodes, flips a bit on each, and starts them again.
     fn round(&mut self, victims: &[u64]) {
         self.write(2);
         victims.iter().for_each(|id| self.nodes.kill(*id));

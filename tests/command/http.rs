@@ -272,7 +272,7 @@ fn invalid_http_requests_are_rejected() {
 }
 
 #[test]
-fn slow_requests_and_slow_readers_take_no_place_of_a_health_check() {
+fn slow_requests_and_slow_readers_take_no_place_of_a_liveness_check() {
     let (_nodes, metrics, _) = first_of(1);
     let mut slow = Vec::new();
     for _ in 0..200 {

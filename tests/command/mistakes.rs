@@ -1,5 +1,5 @@
-//! Clients that are configured for different nodes than those that they reach: each mistake has its
-//! own exit code, and is named at once.
+//! Clients that are configured for different nodes than those that they reach, and arguments that
+//! no command can use: each mistake has its own exit code, and is named at once.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::http::first_of;
 use crate::http_client::get;
 use crate::nodes::Nodes;
 
-/// The ids of both clusters, and the certificates of the first one, are drawn by `certs`.
+/// The principals of the certificates that `certs` issues.
 const PRINCIPALS: [&str; 6] = ["--nodes", "1,2", "--admins", "ops", "--clients", "app"];
 
 /// A timeout that no client may wait for: the tests would take minutes.
@@ -119,7 +119,7 @@ fn a_node_without_certificates_does_not_wait_for_members_that_use_them() {
 }
 
 #[test]
-fn an_identity_without_certificates_is_rejected() {
+fn an_identity_without_certificates_or_the_reverse_is_rejected() {
     let nodes = Nodes::none(0);
     let words = ["get", "k", "--nodes", "127.0.0.1:1", "--as", "client/app"];
     nodes.quorate(&words).fails_with(2, "--as (or QUORATE_AS) names a certificate, but not where");
@@ -150,7 +150,7 @@ fn the_flags_of_nodes_and_members_are_distinguished() {
 }
 
 #[test]
-fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
+fn a_setting_that_no_node_can_use_is_rejected_with_its_bounds() {
     let nodes = Nodes::none(1);
     let members = nodes.listed(&[1]);
     let serve = ["serve", "--id", "1", "--data-dir", "d1", "--members", &members];
@@ -171,7 +171,7 @@ fn a_size_that_no_node_can_use_is_rejected_with_the_least_one() {
 }
 
 #[test]
-fn a_command_without_its_input_changes_nothing() {
+fn a_command_without_a_required_argument_changes_nothing() {
     let nodes = Nodes::none(0);
     let certs = ["certs", "certs", "--cluster", "orders"];
     nodes.quorate(&certs).fails_with(2, "no certificate requested");

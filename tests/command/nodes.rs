@@ -142,7 +142,7 @@ impl Nodes {
         self.running.kill(&format!("d{id}"));
     }
 
-    /// Sends the signal `TERM`, `STOP` or `CONT`.
+    /// Sends the signal `TERM`, `HUP`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, id: u64, signal: &str) {
         self.running.signal(&format!("d{id}"), signal);
     }

@@ -172,7 +172,7 @@ impl Counters {
 }
 
 #[test]
-fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
+fn a_rolling_upgrade_changes_the_rules_and_a_build_that_is_too_old_applies_nothing() {
     let mut counters = Counters::start([1, 1, 0]);
     counters.wait_known(0);
     assert_eq!(counters.add(), 1);
@@ -193,7 +193,8 @@ fn a_rolling_upgrade_changes_the_rules_and_stops_a_build_that_is_too_old() {
     assert_eq!(counters.ask(&["upgrade"]).ok(), "the version is 1 (library 1) from now on\n");
     assert_eq!(counters.add(), 5, "the new rule holds");
 
-    // A downgrade after the raise: the node stops, and the cluster still needs it for a quorum.
+    // A downgrade after the raise: the node applies nothing, but the cluster still needs it for a
+    // quorum.
     counters.install(3, 0);
     eventually("the old build says that it is too old", || counters.count_too_old(3) == 1);
     counters.running.kill("2");

@@ -36,7 +36,7 @@ fn noise(seed: u64, count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn byzantine_messages_cover_every_role_reject_reason_and_outcome() {
+fn byzantine_messages_cover_every_role_and_every_reason_to_reject_a_message() {
     let mut covered = BTreeSet::new();
     for seed in 0..6_000 {
         covered.extend(drive(&noise(seed, 2_000)).covered().iter().cloned());

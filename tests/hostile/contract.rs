@@ -1,4 +1,4 @@
-//! Drivers that break each rule of the contract.
+//! Drivers that break a rule of the contract, and late or odd ones that keep it.
 
 use std::time::Duration;
 

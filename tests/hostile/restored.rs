@@ -47,7 +47,7 @@ fn restored() -> impl Strategy<Value = Restored> {
     })
 }
 
-/// Every error in a restored state.
+/// Every error in the ids, indices and terms of a restored state.
 const ERRORS: [&str; 17] = [
     "applied is before the snapshot or after last",
     "damaged entries do not ascend from the base, or differ from runs",

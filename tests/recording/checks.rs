@@ -137,7 +137,7 @@ fn violated(checked: &[CheckedRecordings]) -> Vec<&'static str> {
 
 /// A peer votes for two candidates, and acknowledges two entries at one index.
 #[test]
-fn a_forged_pair_of_recordings_has_two_leaders_two_votes_and_two_contents() {
+fn recordings_of_deceived_cores_have_two_leaders_two_votes_and_two_contents() {
     let one = Deceived::new(ONE).elected().commits("short").recording();
     let two = Deceived::new(TWO).elected().commits("a longer command").recording();
     let (_, checked) = check_one(&one);

@@ -219,7 +219,7 @@ fn a_second_leader_of_a_term_violates_s1() {
 }
 
 #[test]
-fn a_leader_without_votes_violates_s2_and_the_grants_s4() {
+fn a_leader_without_durable_votes_violates_s2_s4_s5_and_s12() {
     notices(&["S2", "S4", "S5", "S12"], |facts| {
         let is_vote = facts.node != TWO && facts.status.term == Term(2);
         if is_vote && matches!(facts.step.input, Input::Persisted(_)) {
@@ -236,7 +236,7 @@ fn a_leader_without_votes_violates_s2_and_the_grants_s4() {
 }
 
 #[test]
-fn a_second_vote_violates_s3() {
+fn a_second_vote_violates_s3_and_s4() {
     notices(&["S3", "S4"], |facts| {
         for message in sent(facts).filter(|message| message.from == THREE) {
             if matches!(message.body, Body::RequestVoteReply { granted: true, .. }) {
@@ -294,7 +294,7 @@ fn a_term_that_decreases_violates_s7() {
 }
 
 #[test]
-fn a_start_without_what_was_durable_violates_s7_or_s17() {
+fn a_start_without_what_was_durable_violates_s5_or_s17() {
     let noticed = |forge: &dyn Fn(&mut Status)| Restart::default().noticed(forge).0;
     assert_eq!(noticed(&|_| {}), [""; 0]);
     // An emptied disk may lack all of them; the replies of the run itself are of term 1.
@@ -370,7 +370,7 @@ fn a_leader_without_a_committed_entry_violates_s10() {
 }
 
 #[test]
-fn another_committed_entry_violates_s11() {
+fn another_committed_entry_violates_s10_s11_and_s18() {
     notices(&["S10", "S11", "S18"], |facts| {
         if facts.node == THREE && commits(facts) && facts.status.term == Term(1) {
             facts.log = log_of(&[3, 3]);

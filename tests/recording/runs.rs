@@ -57,8 +57,8 @@ fn act(cluster: &mut Cluster, random: &mut Random, number: u64) {
         2 if id != other => cluster.cut(id, other),
         3..5 => (1..=5).for_each(|peer| cluster.uncut(id, NodeId(peer))),
         5 if is_up => {
-            let slow = random.below(2) == 0;
-            cluster.node_mut(id).flushes_at_once = slow;
+            let at_once = random.below(2) == 0;
+            cluster.node_mut(id).flushes_at_once = at_once;
             cluster.node_mut(id).flush();
         }
         6 => {
@@ -237,7 +237,7 @@ fn a_lost_block_is_a_break_and_no_error() {
     assert_eq!(steps(&parts[place..]).next().map(|step| step.record), Some(header.first_record));
 }
 
-/// A recording whose first proposal has a different tag than the one that was stepped.
+/// A recording whose first proposal has another command than the one that was stepped.
 #[test]
 fn a_step_with_other_actions_is_named() {
     let mut cluster = Cluster::new(3);

@@ -1,4 +1,5 @@
-//! Backups: their encoding stays the same, and each error in one is reported with its place.
+//! Backups: their encoding stays the same, each error in one is reported with its place, and a new
+//! cluster starts with the state of one.
 
 use std::io::{self, Read};
 
@@ -76,7 +77,7 @@ fn the_fixtures_of_backups_are_written_and_read() {
 }
 
 #[test]
-fn an_invalid_field_of_a_header_is_named() {
+fn the_error_of_an_invalid_header_field_has_its_offset() {
     let backup = written(512, 100);
     let members = u32::from_le_bytes([backup[48], backup[49], backup[50], backup[51]]);
     let end = 56 + members as usize;
@@ -101,7 +102,7 @@ fn damage(bytes: &[u8]) -> BackupError {
 }
 
 #[test]
-fn every_changed_byte_is_detected_at_its_place() {
+fn every_changed_byte_is_detected_and_never_restored() {
     let backup = written(512, 1100);
     for place in 0..backup.len() {
         for flip in [1, 0x80, 0xff] {
@@ -157,7 +158,7 @@ fn reordered_or_missing_chunks_are_rejected() {
 }
 
 #[test]
-fn an_invalid_header_is_rejected() {
+fn no_backup_with_an_invalid_header_is_written() {
     let rejected = |change: fn(&mut BackupHeader)| {
         let mut head = head(512);
         change(&mut head);

@@ -23,7 +23,7 @@ fn has(set: Set, id: NodeId) -> bool {
     set >> (id.0 - 1) & 1 == 1
 }
 
-/// A voter set and, if it is even, the holder of the casting vote.
+/// A voter set and the holder of the casting vote, which only an even set may have.
 type Half = (Set, Option<NodeId>);
 
 fn halves() -> Vec<Half> {

@@ -1,4 +1,4 @@
-//! Failures of a running cluster: crashes, shutdowns and panics.
+//! Crashes, shutdowns and panics of nodes, and starts that are rejected.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! Forwarding of proposals: a follower forwards a proposal to the leader once, if configured.
+//! Forwarding of proposals: a follower forwards a proposal to the leader once, if configured. And
+//! preferred leaders.
 
 use quorate::machine::Request;
 use quorate::runtime::{Server, ServerConfig};
@@ -103,7 +104,7 @@ async fn a_forwarded_proposal_is_not_forwarded_again() {
 }
 
 #[tokio::test]
-async fn the_preferred_leader_leads_first() {
+async fn the_most_preferred_running_node_leads() {
     let mut cluster = Cluster::unstarted(3);
     for id in (1..=3).map(NodeId) {
         let mut config: ServerConfig = cluster.config(id);

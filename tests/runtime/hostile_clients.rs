@@ -495,7 +495,7 @@ async fn commands_that_may_be_lost_count_until_they_are_applied() {
 }
 
 #[tokio::test]
-async fn a_client_names_the_bound_that_its_session_exceeds() {
+async fn an_error_names_the_bound_that_a_session_exceeds() {
     let cluster = Cluster::start(1).await;
     let bounds = SessionBounds { window_max: 8, ..SessionBounds::DEFAULT };
     let admin = Client::new(config_of(&cluster, [1])).expect("the configuration is valid");

@@ -153,7 +153,7 @@ async fn invalid_frames_end_their_own_connection_and_are_counted() {
 }
 
 #[tokio::test]
-async fn frames_before_the_hello_and_second_hellos_are_rejected() {
+async fn early_frames_second_hellos_and_replies_of_a_client_are_rejected() {
     let cluster = Cluster::start(1).await;
     let mut client = TestClient::open(&cluster, NodeId(1)).await;
     client.send(1, RequestBody::Report).await;

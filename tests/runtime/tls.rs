@@ -238,7 +238,7 @@ async fn a_certificate_needs_the_extended_key_usage_of_its_end() {
 }
 
 #[tokio::test]
-async fn a_node_is_not_called_without_the_extended_key_usage_of_a_server() {
+async fn a_node_does_not_start_without_the_extended_key_usages_of_both_ends() {
     let node = Node::start().await;
     let authority = node.certs().authority(Role::Node).expect("it exists");
     for usages in [vec![], vec![ExtendedKeyUsagePurpose::ClientAuth]] {
