@@ -1,5 +1,5 @@
-//! A small HTTP server for the status page and for a Prometheus server. It serves one request per
-//! connection, within a time limit, and no request changes anything.
+//! A small HTTP server for the status page, for health checks and for a Prometheus server. It
+//! serves one request per connection, within a time limit, and no request changes anything.
 //!
 //! ```no_run
 //! use quorate::http::{Endpoint, EndpointContent};

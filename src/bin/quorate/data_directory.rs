@@ -1,5 +1,5 @@
 //! Checks whether a path is, or is inside, the data directory of a node, where only the node
-//! writes.
+//! writes; and the errors of directories that cannot be opened.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
 //! Signals: the first SIGTERM or Ctrl-C shuts the command down cleanly, the second ends it at once.
+//! SIGHUP reloads the certificates of a node.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! Values of flags and settings: clusters, node addresses, times, sizes and read levels.
+//! Values of flags and settings: clusters, nodes and their addresses, principals, numbers, times,
+//! sizes and read levels.
 
 use std::fmt;
 use std::marker::PhantomData;
