@@ -1,5 +1,6 @@
 //! The reasons for which a recovery is rejected: there is no usable source, the recovery is not
-//! needed, or it would leave two clusters.
+//! needed, it could leave two clusters, or the new cluster is invalid. And the operator's consent
+//! to two clusters.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The configuration of a node: consensus, storage, snapshots and state comparison.
+//! The configuration of a node: consensus, storage, snapshots, scrubbing and state comparison.
 
 use core::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The types at the boundary of a node: its configuration, inputs and actions, and their texts.
+//! The types at the boundary of a node: its configuration, the errors of its start, its inputs and
+//! actions and their texts, and the counts of the messages that it rejected.
 
 pub(crate) mod action;
 pub(crate) mod config;

@@ -9,7 +9,8 @@ use crate::types::text::texts;
 pub enum StartError {
     /// The configuration is invalid.
     Config(ConfigError),
-    /// The restored state contradicts itself, or part of it is invalid; the text names what is wrong.
+    /// The restored state contradicts itself, or a part of it is invalid; the text names what is
+    /// wrong.
     Restored(&'static str),
 }
 
