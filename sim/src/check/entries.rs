@@ -1,4 +1,4 @@
-//! Every entry that any node held, by term and index: each id has one content and one prefix.
+//! Every entry that any node held, by term and index: each id has one content and one prefix (S8).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The knowledge of the checks about a run: everything that more than one of them reads. It is
-//! updated here and nowhere else, once for each observation.
+//! updated here and nowhere else, once for each observation. The parts of S31 about answers of
+//! nodes with a state that is quarantined or not compared are here, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

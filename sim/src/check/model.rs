@@ -1,5 +1,6 @@
 //! The checks' model of the cluster: each node's memory and disk, every entry that any node ever
-//! held, and the committed log.
+//! held, and the committed log. The parts of S8, S17, S22, S25 and S28 that compare a write or a
+//! start with the model alone are here, too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Forged uncertain nodes: S38, and what the other checks accept and reject after a disk lost its
-//! latest contents.
+//! Forged uncertain nodes: S38, and what other checks (S2, S3, S17, S42) accept and reject after a
+//! disk lost its latest contents.
 
 use std::time::Duration;
 
