@@ -1,6 +1,6 @@
-//! Shared parts of the example systems: encoding, snapshots, the node, the client connection, TLS,
-//! the prompt, times, the output and exit codes; the messaging state machine of two systems; and
-//! local clusters, latencies and tables for benchmarks.
+//! Shared parts of the example systems: encoding, snapshots, the node, its members and status, the
+//! client connection, TLS, the prompt, numbers and times, the output and exit codes; the messaging
+//! state machine of two systems; and local clusters, latencies and tables for benchmarks.
 
 pub mod calls;
 #[cfg(feature = "commands")]
