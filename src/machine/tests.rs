@@ -332,7 +332,7 @@ fn a_flipped_bit_is_rejected_or_gives_a_valid_machine() {
 }
 
 #[test]
-fn each_error_in_a_snapshot_is_named() {
+fn errors_in_a_snapshot_are_named() {
     let bytes = bytes_of(&busy());
     let last = busy().applied();
     let restore = |at: usize, value: u8| {

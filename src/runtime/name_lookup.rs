@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_needs_no_lookup_and_an_unknown_name_is_an_error() {
+    async fn an_address_needs_no_lookup_and_a_text_without_a_port_is_an_error() {
         let address = SocketAddr::from(([127, 0, 0, 1], 7101));
         assert_eq!(resolve("127.0.0.1:7101").await.expect("it is one"), [address]);
         resolve("no port").await.expect_err("it is no name");

@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_field_is_named() {
+    fn wrong_fields_are_named() {
         use ConfigError::*;
         assert_eq!(rejected(|c| c.id = NodeId(0)), IdIsZero);
         assert_eq!(rejected(|c| c.heartbeat_interval = Duration::ZERO), HeartbeatIntervalIsZero);

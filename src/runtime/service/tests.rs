@@ -204,7 +204,7 @@ async fn connection_without_node() -> (TestConnection, mpsc::Receiver<DriverRequ
 }
 
 #[tokio::test]
-async fn a_request_of_a_node_that_stops_has_an_unknown_outcome() {
+async fn a_change_at_a_node_that_stops_has_an_unknown_outcome_and_other_requests_are_rejected() {
     let stopped = ReplyBody::Rejected { reason: RejectReason::Stopped, leader: None };
     for body in all_requests() {
         let effect = Operation::of(&body).effect;
