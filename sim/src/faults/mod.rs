@@ -209,10 +209,10 @@ faults! {
     /// A node loses its disk, and starts on an empty one under the same id.
     Wipe "wipe" Identity FOLLOWER_AND_LEADER (Wipe::draw);
     /// A node starts on an older copy of its disk. In three of four runs the copies are marked as
-    /// restored, and the node is uncertain until a leader has confirmed its log: all checks stay
-    /// on. In the others safety cannot hold, because the node counts until a leader finds the loss,
-    /// but no node may panic. Runs with this fault may also lose more disks than the cluster
-    /// survives.
+    /// restored, or only the log is older: the node is uncertain until a leader has confirmed its
+    /// log, and all checks stay on. In the others safety cannot hold, because the node counts until
+    /// a leader finds the loss, but no node may panic. Runs with this fault may also lose more
+    /// disks than the cluster survives.
     Rollback "rollback" Identity NO_ROLE (Rollback::draw);
     /// A node's state machine makes an error.
     MachineFault "machine-fault" Node NO_ROLE (FaultyMachine::draw);
