@@ -14,7 +14,7 @@ pub enum Object {
     MultiRegister,
     /// Like `MultiRegister`, but a read of null shows that the key was not written, as in Elle.
     RwRegister,
-    /// Append-only lists: `append`, `read`.
+    /// Append-only lists: `append`, `read`, or `txn` of one of them.
     List,
     /// A lock: `acquire`, `release`.
     Lock,
