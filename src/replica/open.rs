@@ -163,8 +163,9 @@ pub fn can_be_repaired(opened: &OpenedStorage) -> bool {
 /// the directory before that.
 ///
 /// # Errors
-/// [`OpenError::SoleVoter`] if the node alone is a quorum; then nothing was changed. Otherwise the
-/// errors of [`Storage::make_uncertain`].
+/// [`OpenError::SoleVoter`] if the node alone is a quorum; then nothing was changed. Otherwise
+/// [`OpenError::Storage`], with an error of [`Inspection::open`] or [`Storage::make_uncertain`], or
+/// with damage with which no node can start.
 pub fn make_uncertain(
     disk: &mut dyn Disk,
     config: &StorageConfig,

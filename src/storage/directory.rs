@@ -26,8 +26,8 @@ impl Directory {
     ///
     /// # Errors
     /// [`OpenError::NotFormatted`] or [`OpenError::NoSuperblock`] without a superblock; another
-    /// [`OpenError`] if no copy of it can be used, copies contradict each other, the directory
-    /// cannot be listed, or a segment number is out of range.
+    /// [`OpenError`] if no copy of it can be used, copies contradict each other, a copy that may
+    /// decide cannot be read, the directory cannot be listed, or a segment number is out of range.
     pub(crate) fn read(disk: &mut dyn Disk) -> Result<Directory, OpenError> {
         let files = list(disk)?;
         if !files.iter().any(|(file, _)| *file == FileName::Superblock) {

@@ -80,7 +80,8 @@ impl FileDisk {
     ///
     /// # Errors
     /// A [`DiskError`] if another process has the directory open, if it cannot be created or read,
-    /// if a file is a symbolic link, or if a file cannot be synced.
+    /// if a file in it is a symbolic link or no regular file, or if a file cannot be restricted to
+    /// its owner, or synced.
     pub fn open(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
         create_directory(&path).map_err(|error| disk_error("create", &path, &error))?;
@@ -109,7 +110,8 @@ impl FileDisk {
     /// be a copy. Reads may return the content of the page cache.
     ///
     /// # Errors
-    /// A [`DiskError`] if another process has the directory open, or it cannot be read.
+    /// A [`DiskError`] if another process has the directory open, if it cannot be read, or if a
+    /// file in it is a symbolic link or no regular file.
     pub fn open_read_only(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
         let path = path.into();
         let held = open_and_lock(&path)?;

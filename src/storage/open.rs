@@ -121,7 +121,7 @@ impl Storage {
     ///
     /// # Errors
     /// An [`OpenError`] if the directory is not empty, the configuration is out of its bounds, or
-    /// the disk failed.
+    /// the disk is full or failed.
     pub fn format(
         disk: &mut dyn Disk,
         identity: Identity,
