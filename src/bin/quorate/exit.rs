@@ -13,10 +13,12 @@ pub(crate) enum Exit {
     /// The command succeeded, with a positive result.
     Done = 0,
     /// The result is negative: no such key, a failed compare, a cluster in which writes cannot
-    /// succeed, a member that does not answer, a quota with an alarm, or damage.
+    /// succeed, a member that does not answer, a quota with an alarm, a recording that could not be
+    /// copied completely, or damage.
     Negative = 1,
     /// The command line, a configuration or a file is invalid, the address of a node is that of
-    /// another service, or the output cannot be written.
+    /// another service, the output cannot be written, or a node cannot start, for a reason that is
+    /// not transient.
     InvalidInput = 2,
     /// The request was not executed: no node accepted it in time, or a signal interrupted it. Or a
     /// node did not start for a transient reason: a later start with the same settings may succeed.
