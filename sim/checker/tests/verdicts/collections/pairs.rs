@@ -9,7 +9,7 @@ use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{
+use super::fuzz::{
     assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 

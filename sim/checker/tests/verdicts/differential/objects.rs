@@ -12,7 +12,7 @@ use quorate_checker::models::{
 use quorate_checker::value::{ValueId, ValueTable};
 use rand::RngExt;
 
-use crate::{Mix, Subject};
+use super::{Mix, Subject};
 
 /// Returns a table of texts, so that values can be appended.
 fn values() -> ValueTable {

@@ -8,7 +8,7 @@ use quorate_checker::models::{
 use quorate_checker::value::ValueId;
 use rand::RngExt;
 
-use crate::stage::{ForgedOp, Forgery, Stage};
+use super::stage::{ForgedOp, Forgery, Stage};
 
 /// Two values that do not occur in the correct history.
 const NEW: ValueId = ValueId(1_000);

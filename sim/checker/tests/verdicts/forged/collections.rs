@@ -9,7 +9,7 @@ use quorate_checker::models::{
 use quorate_checker::value::ValueId;
 use rand::RngExt;
 
-use crate::stage::{ForgedOp, Forgery, Stage};
+use super::stage::{ForgedOp, Forgery, Stage};
 
 const NEW: ValueId = ValueId(1_000);
 const NEWER: ValueId = ValueId(1_001);

@@ -6,7 +6,7 @@ use quorate_checker::models::{Counter, CounterOp};
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{
+use super::fuzz::{
     assert_none_rejected, compare_many, decided, middling_shape, mutated, rounds, small_shape,
 };
 

@@ -8,7 +8,7 @@ use quorate_checker::models::{Bank, BankOp, BankRet, Counter, CounterOp, Lock, L
 use quorate_checker::value::ValueId;
 use rand::RngExt;
 
-use crate::stage::{ForgedOp, Forgery, Stage};
+use super::stage::{ForgedOp, Forgery, Stage};
 
 #[test]
 fn only_forged_counter_histories_are_rejected() {
@@ -100,12 +100,12 @@ fn only_forged_lock_histories_are_rejected() {
             Forgery::Inversion => vec![ForgedOp::Slow(LockOp::Acquire, ()), call(LockOp::Acquire)],
         }
     };
-    for forgery in crate::stage::FORGERIES {
-        let history = crate::stage::forged_history::<Lock>(&forge(&model, &false, forgery));
-        assert!(!crate::stage::holds(&model, &history), "{forgery:?}");
+    for forgery in super::stage::FORGERIES {
+        let history = super::stage::forged_history::<Lock>(&forge(&model, &false, forgery));
+        assert!(!super::stage::holds(&model, &history), "{forgery:?}");
     }
     let fine = [LockOp::Acquire, LockOp::Release, LockOp::Acquire].map(|op| ForgedOp::Call(op, ()));
-    assert!(crate::stage::holds(&model, &crate::stage::forged_history::<Lock>(&fine)));
+    assert!(super::stage::holds(&model, &super::stage::forged_history::<Lock>(&fine)));
 }
 
 /// A custom model: `init` and `step`, without hints.

@@ -9,7 +9,7 @@ use quorate_checker::models::{
 use quorate_checker::value::ValueId;
 use quorate_checker::verdict::{Counterexample, Verdict};
 
-use crate::fuzz::decided;
+use super::fuzz::decided;
 
 const KEY: ValueId = ValueId(1);
 

@@ -9,7 +9,7 @@ use quorate_checker::value::ValueId;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
+use super::fuzz::{compare_many, decided, mutated, rounds, small_shape};
 
 fn value(random: &mut Random, count: u32) -> ValueId {
     ValueId(random.random_range(1..=count))
