@@ -1,6 +1,8 @@
 //! Every scope is exhausted within its short bounds, reaches the states that it exercises, and has
 //! no violation. With a planted bug, the test of its scope fails with a shortest trace.
 
+mod repair;
+
 use quorate_explore::explore::{Reached, Report, Verdict, explore};
 use quorate_explore::scopes;
 
