@@ -1,13 +1,19 @@
-//! The storage on a disk with torn writes, lost writes and bit rot: everything reported durable
-//! survives any crash, and damage is distinguished from torn writes.
+//! What nodes keep on disks: logs, snapshots, directories and backups, and how complete nodes repair
+//! or compare them. One binary, because each has a copy of the library.
 
+mod atlas;
+#[path = "common/corpus.rs"]
+mod corpus;
 #[path = "common/draw.rs"]
 mod draw;
 #[path = "common/fixtures.rs"]
 mod fixtures;
-#[path = "common/corpus.rs"]
-mod kept_corpus;
+mod recovery;
+mod snapshot;
+mod validation;
 
+/// The storage on a disk with torn writes, lost writes and bit rot: everything reported durable
+/// survives any crash, and damage is distinguished from torn writes.
 mod storage {
     mod broken;
     mod copies;

@@ -6,7 +6,7 @@ use quorate::replica::{Input, Replica};
 use quorate::storage::Disk;
 use quorate::types::{Change, NodeId};
 
-use crate::driver::{Cluster, config};
+use super::driver::{Cluster, config};
 
 impl<D: Disk> Cluster<D> {
     /// Changes the membership, and waits until the change is complete and all nodes are equal.

@@ -1,5 +1,5 @@
 //! Fuzzes hellos: the input is the kind and the body of the first frame of a connection.
-//! `tests/wire/hellos.rs` checks the outcome, and `cargo test --test wire corpus` replays the kept
+//! `tests/wire/hellos.rs` checks the outcome, and `cargo test --test raft corpus` replays the kept
 //! corpus.
 //!
 //! The command is that of `hostile.rs`, with `--bin hello`, `-max_len=256` and `corpus/hello`.

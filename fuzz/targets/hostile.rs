@@ -16,7 +16,7 @@
 //! New inputs go to `work/`, which is not kept; `corpus/hostile` is. With `-merge=1 corpus/hostile
 //! work` at the end, the command adds the inputs that reach new code to the corpus, and with
 //! `-set_cover_merge=1` a minimal set of them. To analyse a crash, move its input file to
-//! `corpus/hostile` and run `cargo test --test hostile corpus`, which prints every input of the
+//! `corpus/hostile` and run `cargo test --test raft corpus`, which prints every input of the
 //! node. The file stays in the corpus.
 
 #![no_main]

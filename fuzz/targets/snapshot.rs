@@ -1,5 +1,5 @@
 //! Fuzzes snapshots: the input is a snapshot file, mutations of an intact one, and the parts that a
-//! peer sends. `tests/snapshot/driver.rs` checks the outcome, and `cargo test --test snapshot
+//! peer sends. `tests/snapshot/driver.rs` checks the outcome, and `cargo test --test storage
 //! corpus` replays the kept corpus.
 //!
 //! The command is that of `hostile.rs`, with `--bin snapshot` and `corpus/snapshot`.

@@ -1,6 +1,6 @@
 //! Fuzzes the decoding of frames: the input is a whole frame, and then the kind and the body of a
 //! frame with valid checksums. `tests/wire/driver.rs` checks the outcome, and `cargo test --test
-//! wire corpus` replays the kept corpus.
+//! raft corpus` replays the kept corpus.
 //!
 //! The command is that of `hostile.rs`, with `--bin wire` and `corpus/wire`.
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use quorate::types::{Change, ChangeError, Membership, NodeId, PendingTransition};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 
 #[derive(Deserialize)]
 struct Case {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use quorate::types::{Body, NodeId};
 
-use crate::cases::{CaseFile, report};
+use crate::answers::cases::{CaseFile, report};
 use crate::harness::{Cluster, log, stored, terms, voters};
 
 /// The term of the elections, and the term that every node has before.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::cases::shared_folder;
+use crate::answers::cases::shared_folder;
 use crate::skip;
 
 /// The folders of cases, in this repository and below `facts` of `QUORATE_DATA`.

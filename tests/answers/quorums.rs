@@ -9,7 +9,7 @@ use serde_json::Value;
 use quorate::quorum::{Tally, VoteResult, reached};
 use quorate::types::{Membership, NodeId};
 
-use crate::cases::{CaseFile, Verdict, decoded, report};
+use crate::answers::cases::{CaseFile, Verdict, decoded, report};
 
 /// The folder of etcd's tables below `public`.
 const ETCD: &str = "etcd/quorum";

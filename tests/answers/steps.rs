@@ -5,7 +5,7 @@ use serde::Deserialize;
 use quorate::raft::RoleName;
 use quorate::types::{AppendOutcome, Body, Index, Membership, Message, NodeId};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, entries_after, entry_id, log, plain, stored, terms};
 
 /// The state of a node in cases of one request.

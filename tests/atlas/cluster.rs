@@ -14,7 +14,7 @@ use quorate::types::{
 };
 use quorate_sim::disk::{SectorDamage, SimDisk};
 
-use crate::places::Sector;
+use super::places::Sector;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xa7);
 pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];

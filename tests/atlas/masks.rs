@@ -8,8 +8,8 @@ use quorate::storage::{Disk, FileAction, Inspection};
 use quorate::types::{Entry, Freshness, Index, ReadLevel};
 use quorate_sim::disk::{ChangeOrder, SectorDamage, SimDisk};
 
-use crate::cluster::{Cluster, NODES, SCRUB_PERIOD, config};
-use crate::places::{SECTOR, Sector, read};
+use super::cluster::{Cluster, NODES, SCRUB_PERIOD, config};
+use super::places::{SECTOR, Sector, read};
 
 /// The time within which a cluster that can recover has repaired everything.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);

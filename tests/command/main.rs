@@ -1,4 +1,5 @@
-//! The command `quorate`, as a person uses it: real processes, real files, real signals.
+//! The command `quorate`, as a person and as a test harness use it, and the store under a load: real
+//! processes, real files, real signals.
 #![cfg(unix)]
 
 #[path = "../common/addresses.rs"]
@@ -18,6 +19,8 @@ mod http;
 mod http_client;
 mod kills;
 mod lagging;
+#[path = "../lin_kv/mod.rs"]
+mod lin_kv;
 mod load;
 mod logs;
 mod losses;
@@ -32,6 +35,9 @@ mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
 mod quota;
+#[path = "../real_disk/mod.rs"]
+#[cfg(target_os = "linux")]
+mod real_disk;
 mod recordings;
 mod repairs;
 mod restored_directories;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
 use quorate::types::ChangeError;
 
-use crate::driver::drive;
+use super::driver::drive;
 
 /// Generates chunks of bytes, about one for each step, so that shrinking removes single steps.
 fn step_bytes() -> impl Strategy<Value = Vec<u8>> {

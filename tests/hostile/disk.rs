@@ -6,8 +6,8 @@ use quorate::types::{
     Write,
 };
 
-use crate::bytes::Bytes;
-use crate::messages::known_bootstrap_peer;
+use super::bytes::Bytes;
+use super::messages::known_bootstrap_peer;
 
 /// The durable state of the node.
 #[derive(Clone, Debug)]

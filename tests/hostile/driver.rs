@@ -12,9 +12,9 @@ use quorate::types::{
     Write, WriteId,
 };
 
-use crate::bytes::Bytes;
-use crate::disk::Disk;
-use crate::messages::{Known, change, is_impossible, known_bootstrap_peer, message_end};
+use super::bytes::Bytes;
+use super::disk::Disk;
+use super::messages::{Known, change, is_impossible, known_bootstrap_peer, message_end};
 
 /// The maximum number of other voters. A full outbox still keeps the vote requests to all of them.
 const OTHERS_MAX: usize = 5;

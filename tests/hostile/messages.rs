@@ -9,7 +9,7 @@ use quorate::types::{
     PendingTransition, Readiness, SnapshotMeta, Term,
 };
 
-use crate::bytes::Bytes;
+use super::bytes::Bytes;
 
 /// The state of the node that a Byzantine peer may know.
 pub(crate) struct Known<'a> {

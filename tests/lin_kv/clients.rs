@@ -11,7 +11,7 @@ use quorate_checker::value::ValueId;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use crate::bench::TestBench;
+use super::bench::TestBench;
 
 pub(crate) const CLIENTS: usize = 5;
 const KEYS: u32 = 3;

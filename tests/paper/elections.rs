@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use quorate::raft::{Input, MessageRejectReason, RoleName};
 use quorate::types::{Body, EntryId, NodeId, Restored, Term};
 
+use super::{append, bodies, heartbeat, vote_reply};
 use crate::harness::{
     Cluster, FIVE, FOUR, MessageKind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored,
     voters,
 };
-use crate::{append, bodies, heartbeat, vote_reply};
 
 /// A node that has never run, in a cluster of `voter_count` voters.
 fn fresh(voter_count: u64) -> Node {

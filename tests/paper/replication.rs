@@ -3,11 +3,11 @@
 use quorate::raft::{Action, MessageRejectReason, RoleName};
 use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, Message, NodeId, Restored};
 
+use super::{append, bodies};
 use crate::harness::{
     Cluster, FIVE, FOUR, MessageKind, Node, ONE, THREE, TWO, entries_after, entry_id, log, plain,
     stored, terms, voters,
 };
-use crate::{append, bodies};
 
 /// A follower of three nodes with this log, in this term.
 fn follower(term: u64, terms: &[u64]) -> Node {

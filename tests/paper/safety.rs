@@ -3,10 +3,10 @@
 use quorate::raft::{Action, Input, MessageRejectReason};
 use quorate::types::{AppendOutcome, Body, Index, NodeId, Tag};
 
+use super::{bodies, vote_reply};
 use crate::harness::{
     Cluster, FIVE, FOUR, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };
-use crate::{bodies, vote_reply};
 
 /// §5.4.1: "If the logs have last entries with different terms, then the log with the later term
 /// is more up-to-date. If the logs end with the same term, then whichever log is longer is more

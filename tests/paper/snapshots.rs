@@ -6,7 +6,7 @@ use quorate::types::{
     Message, NodeId, SnapshotMeta, Tag, Term,
 };
 
-use crate::append;
+use super::append;
 use crate::harness::{ONE, THREE, TWO, entry_id, log, plain, stored, voters};
 
 /// Node 1 of three, whose log has entries of these terms, in term 5 under node 2. Its disk and its

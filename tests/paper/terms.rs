@@ -5,8 +5,8 @@ use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Index, Readiness, Restored, SnapshotMeta, Term,
 };
 
+use super::{append, bodies, heartbeat, vote_reply};
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
-use crate::{append, bodies, heartbeat, vote_reply};
 
 /// Returns a node of three that has the given role in term 2.
 fn in_role(role: RoleName) -> Node {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use quorate::types::Index;
 
 use super::load::{Load, check};
-use super::program::build;
+use crate::program::build;
 use crate::skip::skipped;
 
 const WRITES: usize = 300;

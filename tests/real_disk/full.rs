@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use quorate::storage::OpenError;
 
-use super::mount::Image;
 use super::store::{Store, config};
+use crate::mount::Image;
 use crate::skip::skipped;
 
 const IMAGE_BYTES: u64 = 64 << 20;

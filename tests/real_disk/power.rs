@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::load::{Load, check};
-use super::mount::{Image, run};
-use super::program::build;
+use crate::mount::{Image, run};
+use crate::program::build;
 use crate::skip::skipped;
 
 /// The number of cuts after which the load uses a new directory, so that the log stays short.

@@ -16,7 +16,7 @@ use quorate_sim::scenario::Scenario;
 use quorate_sim::settings::Settings;
 use quorate_sim::values::time::SimTime;
 
-use crate::checks::surveyed;
+use super::checks::surveyed;
 use crate::harness::{Cluster, ONE, THREE, TICK, TWO, voters};
 
 #[test]

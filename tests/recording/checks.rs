@@ -10,8 +10,8 @@ use quorate_sim::recordings::{
     CheckedRecordings, Merged, NodeRecording, RecordingChecks, Source, merge, survey,
 };
 
+use super::runs::run;
 use crate::harness::{ONE, THREE, TWO, plain, voters};
-use crate::runs::run;
 
 pub(crate) fn surveyed(recording: &[u8]) -> NodeRecording {
     let source = Source::Memory("a recording".to_owned(), recording.into());

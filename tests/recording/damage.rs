@@ -2,7 +2,7 @@
 
 use quorate::recording::{Contents, RecordingErrorReason};
 
-use crate::runs::{replay, run};
+use super::runs::{replay, run};
 
 const FRAME_BYTES: usize = 16;
 

@@ -16,7 +16,7 @@ use quorate_sim::recordings::{
 };
 use quorate_sim::values::time::SimTime;
 
-use crate::checks::surveyed;
+use super::checks::surveyed;
 use crate::harness::{Cluster, ONE, THREE, TWO};
 
 /// A step of one node as the checks see it, to be changed by a forgery.

@@ -6,7 +6,7 @@ use quorate::raft::Input;
 use quorate::recording::{Contents, RecordingError, RecordingErrorReason, Replay, Replayed, Step};
 use quorate::types::{Acknowledge, Change, Command, NodeId, Restored, Tag};
 
-use crate::damage::blocks;
+use super::damage::blocks;
 use crate::harness::{Cluster, voters};
 
 /// A seeded generator: SplitMix64.
@@ -249,7 +249,7 @@ fn a_step_with_other_actions_is_named() {
     cluster.elect(NodeId(1));
     cluster.propose(NodeId(1), "one command");
     let mut recording = cluster.node_mut(NodeId(1)).finish_recording().to_vec();
-    crate::damage::replace_in_records(&mut recording, b"one command", b"two command");
+    super::damage::replace_in_records(&mut recording, b"one command", b"two command");
     let (parts, error) = replay(&recording);
     let error = error.expect("the replayed actions have another command");
     let RecordingErrorReason::ActionsDiffer(step) = &error.reason else { panic!("{error}") };

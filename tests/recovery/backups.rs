@@ -11,7 +11,7 @@ use quorate::storage::{ClusterId, Disk, Inspection, OpenError, Origin, SnapshotR
 use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
 use quorate_sim::disk::SimDisk;
 
-use crate::directories::{alone, small};
+use super::directories::{alone, small};
 use crate::fixtures::Fixtures;
 
 const NEW: ClusterId = ClusterId(0xc2);

@@ -8,7 +8,7 @@ use quorate::recovery::{
 use quorate::storage::{ClusterId, ErrorCause, FileName, Origin, StorageError};
 use quorate::types::{Change, EntryId, Incarnation, Index, Lineage, Membership, NodeId, Term};
 
-use crate::directory_states::{CLUSTER, Log, state, survey};
+use super::directory_states::{CLUSTER, Log, state, survey};
 
 const IDS: u64 = 5;
 
@@ -329,7 +329,7 @@ fn a_new_cluster_needs_a_new_id_and_new_incarnations() {
     (other.opened.identity.cluster, other.opened.identity.incarnation) =
         (ClusterId(3), alone(7).members()[0].incarnation);
     other.opened.origin = Some(Origin { cluster: ClusterId(4), last: EntryId::ZERO });
-    let survey = crate::directory_states::survey(vec![own, other]);
+    let survey = super::directory_states::survey(vec![own, other]);
     let plan = |cluster| {
         Plan::new(&survey, Some(CLUSTER), &[], Consent::None, ClusterId(cluster), alone(7))
             .map(drop)

@@ -8,7 +8,7 @@ use quorate::quorum::is_quorum;
 use quorate::recovery::{DataLoss, RecoverySource};
 use quorate::types::{Change, Membership, NodeId};
 
-use crate::directory_states::{Log, state, survey};
+use super::directory_states::{Log, state, survey};
 
 const NODES: usize = 5;
 const HISTORIES: u64 = 4_000;

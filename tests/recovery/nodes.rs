@@ -13,7 +13,7 @@ use quorate::types::{Change, Command, Incarnation, Instant, Membership, NodeId};
 use quorate::wire::{ExpectedPeer, Hello, Versions};
 use quorate_sim::disk::SimDisk;
 
-use crate::driver::{Cluster, Lines, config};
+use super::driver::{Cluster, Lines, config};
 
 impl<D: Disk> Cluster<D> {
     /// Crashes the node, and returns its disk.

@@ -1,7 +1,7 @@
 //! Mutated disk images: the fuzzer's kept corpus, and random mutations.
 
 use super::{copies, mutated};
-use crate::kept_corpus::replay;
+use crate::corpus::replay;
 
 #[test]
 fn the_kept_corpus_of_recovery_is_replayed() {

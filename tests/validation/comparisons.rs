@@ -6,7 +6,7 @@ use quorate::raft::RejectReason;
 use quorate::replica::{ComparisonResult, ReplicaConfig, StateVerification, Work};
 use quorate::types::Index;
 
-use crate::cluster::{Cluster, Event};
+use super::cluster::{Cluster, Event};
 
 const PERIOD: Duration = Duration::from_secs(11);
 const UNVERIFIED: Option<Event> = Some(Event::Rejected(RejectReason::Unverified));

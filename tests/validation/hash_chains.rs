@@ -7,7 +7,7 @@ use quorate::types::{
     Term,
 };
 
-use crate::cluster::{Cluster, Event};
+use super::cluster::{Cluster, Event};
 
 /// Returns an append from node 1 to node 3, as if node 1 had another log.
 fn append(cluster: &Cluster, chain: HashChain, entries: Vec<Entry>) -> Packet {

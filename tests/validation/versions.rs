@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::replica::{Input, StateVerification};
 use quorate::types::{MachineRejectReason, MachineVersion, NodeId, RejectReason};
 
-use crate::cluster::{Cluster, Event};
+use super::cluster::{Cluster, Event};
 
 /// A time longer than an election, several heartbeats and a comparison.
 const LONG: Duration = Duration::from_secs(20);

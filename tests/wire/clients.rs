@@ -19,7 +19,7 @@ use quorate::wire::{
     Kind, LeaderHint, ReplyBody, RequestBody, ServiceRejectReason, Versions, WireError, decode,
 };
 
-use crate::driver::seal;
+use super::driver::seal;
 use crate::fixtures::Fixtures;
 
 type Named<T> = (&'static str, T);
@@ -464,8 +464,8 @@ fn a_connection_carries_frames_of_a_client_or_of_a_node() {
     let node = seal(1, &[0; 56]);
     let request = request_frame(&requests()[0].1);
     let reply = reply_frame(&replies()[0].1);
-    let (_, packet) = crate::golden::samples().swap_remove(0);
-    let packet = crate::packets::frame(&packet);
+    let (_, packet) = super::golden::samples().swap_remove(0);
+    let packet = super::packets::frame(&packet);
     assert_eq!(rejected(&[&client, &request, &keepalive, &reply]), None);
     assert_eq!(rejected(&[&node, &packet, &keepalive]), None);
     assert_eq!(rejected(&[&request]), Some(Kind::Request));
@@ -581,7 +581,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         decoded(&seal(kind, &body));
-        crate::driver::drive(&[&[kind], &body[..]].concat());
+        super::driver::drive(&[&[kind], &body[..]].concat());
     }
 
     #[test]

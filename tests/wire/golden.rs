@@ -11,10 +11,10 @@ use quorate::types::{
 };
 use quorate::wire::{Hello, Versions, decode};
 
+use super::packets::frame;
+use super::{clients, drawn};
 use crate::draw::Draw;
 use crate::fixtures::Fixtures;
-use crate::packets::frame;
-use crate::{clients, drawn};
 
 /// The number of a variant of [`AppendOutcome`] on the wire, which never changes.
 fn number_of_outcome(outcome: &AppendOutcome) -> u32 {

@@ -3,7 +3,7 @@
 use quorate::types::NodeId;
 use quorate::wire::{ClientHello, ExpectedPeer, Frame, FrameReader, Hello, HelloError, Versions};
 
-use crate::driver::seal;
+use super::driver::seal;
 
 const CLUSTER: u128 = 0xc1;
 const OWN: NodeId = NodeId(1);

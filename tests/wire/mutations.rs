@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use quorate::wire::{FrameError, Kind, WireError, decode};
 
-use crate::driver::{drive, seal};
-use crate::golden::samples;
-use crate::packets::{any_packet, frame};
+use super::driver::{drive, seal};
+use super::golden::samples;
+use super::packets::{any_packet, frame};
 
 /// Returns the bodies of the samples, with the number of their kind.
 fn sealed_bodies() -> Vec<(u8, Vec<u8>)> {

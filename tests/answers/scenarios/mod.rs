@@ -5,7 +5,7 @@ mod language;
 mod play;
 mod script;
 
-use crate::cases::{CaseFile, Verdict};
+use crate::answers::cases::{CaseFile, Verdict};
 use play::{Bounds, Play};
 use script::Scenario;
 

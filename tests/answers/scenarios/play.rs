@@ -9,8 +9,8 @@ use quorate::types::{
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
+use crate::answers::tables::role_named;
 use crate::harness::{Cluster, MessageKind, TICK, entries_after, entry_id, plain, terms};
-use crate::tables::role_named;
 
 /// The tightness of the bounds. No expectation depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use quorate::raft::MessageRejectReason;
 use quorate::types::{AppendOutcome, Body, EntryId, Heartbeat, Index, Message};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, terms, voters};
 
 /// Returns node 1 of 1, 2, 3 as a follower in `term`, with the given log.

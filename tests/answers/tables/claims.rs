@@ -6,7 +6,7 @@ use quorate::raft::{Action, Input, RejectReason, RoleName};
 use quorate::types::{Body, Change, Entry, Heartbeat, Index, Message, NodeId, Restored, Tag, Term};
 
 use super::{PEERS, in_role};
-use crate::cases::{CaseFile, Verdict};
+use crate::answers::cases::{CaseFile, Verdict};
 use crate::harness::{
     Cluster, ELECTION_TICKS, MessageKind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain,
     stored, voters,

@@ -9,7 +9,7 @@ use quorate::quorum::reached;
 use quorate::raft::{Action, Input};
 use quorate::types::{AppendOutcome, Body, EntryId, Index, Membership, NodeId, Tag, Term};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
     Cluster, MessageKind, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };

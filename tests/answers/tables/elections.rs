@@ -8,7 +8,7 @@ use quorate::raft::{Input, RoleName};
 use quorate::types::{Body, EntryId, Index, Membership, NodeId, Restored};
 
 use super::{empty_append, in_role, role_named};
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, TWO, log, plain, stored, voters};
 
 #[test]

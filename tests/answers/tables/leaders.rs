@@ -9,7 +9,7 @@ use quorate::types::{
     Body, Incarnation, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Term,
 };
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, entry_id, plain, voters};
 
 #[test]

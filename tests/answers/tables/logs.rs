@@ -9,7 +9,7 @@ use quorate::types::{
     AppendOutcome, Body, Entry, HardState, Index, Message, NodeId, Restored, SnapshotMeta, Term,
 };
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
     Cluster, MessageKind, ONE, THREE, TWO, entries_after, entry_id, log, stored, terms, voters,
 };

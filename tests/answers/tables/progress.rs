@@ -5,7 +5,7 @@ use serde::Deserialize;
 use quorate::progress::{Mode, Progress, Window};
 use quorate::types::{Index, Instant};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

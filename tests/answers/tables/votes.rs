@@ -7,7 +7,7 @@ use quorate::raft::{Input, RoleName};
 use quorate::types::{Body, Index, NodeId, Term};
 
 use super::{PEERS, granted, in_role, role_named};
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::answers::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, voters};
 
 /// A vote request of a case, in the node's own term if the case names none.

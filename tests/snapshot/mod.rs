@@ -1,11 +1,12 @@
 //! Snapshots through the public API of the store: damaged files, and arbitrary bytes.
 
-#[path = "../common/corpus.rs"]
-mod corpus;
+mod chaos;
 mod damage;
 mod driver;
 
+use crate::corpus::replay;
+
 #[test]
 fn the_fuzz_corpus_passes() {
-    corpus::replay("snapshot", driver::drive);
+    replay("snapshot", driver::drive);
 }

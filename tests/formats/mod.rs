@@ -2,8 +2,4 @@
 //! snapshot of the sessions, the principals of certificates, scenarios and histories.
 
 mod commands;
-#[path = "../common/draw.rs"]
-mod draw;
-#[path = "../common/fixtures.rs"]
-mod fixtures;
 mod texts;

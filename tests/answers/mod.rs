@@ -1,11 +1,6 @@
 //! Cases with known results, from other implementations of Raft and from models written after the
 //! paper. The cases are in `tests/data`; its README names their source.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-#[path = "../common/skip.rs"]
-mod skip;
-
 mod cases;
 mod changes;
 mod figure7;

@@ -1,7 +1,6 @@
 //! Client sessions against a model that keeps the list of all requests: with any repetition,
 //! reordering, dropped reply or restore, outcomes match the model and no request executes twice.
 
-#[path = "sessions_model/model.rs"]
 mod model;
 
 use std::collections::BTreeSet;
@@ -20,7 +19,7 @@ use quorate::types::{
     Command, Entry, EntryId, Index, MachineVersion, Payload, SessionBounds, Term,
 };
 
-use crate::model::{Model, reply_of, reply_to_admin, request_of};
+use self::model::{Model, reply_of, reply_to_admin, request_of};
 
 /// A state machine that keeps every command. The reply is the number of earlier commands, followed
 /// by the command; from version 1 on, both follow the version.

@@ -1,8 +1,5 @@
 //! Recordings of cores: a replay takes the same steps, and damage is never taken for a recording.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod account;
 mod checks;
 mod damage;

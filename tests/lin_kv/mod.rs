@@ -23,8 +23,8 @@ use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use crate::bench::{NetworkFaults, SNAPSHOT_ENTRIES, TestBench};
-use crate::clients::{CLIENTS, Clients};
+use bench::{NetworkFaults, SNAPSHOT_ENTRIES, TestBench};
+use clients::{CLIENTS, Clients};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 

@@ -4,14 +4,14 @@
 mod bytes;
 mod byzantine;
 mod contract;
-#[path = "../common/corpus.rs"]
-mod corpus;
 mod disk;
 mod driver;
 mod messages;
 mod restored;
 
+use crate::corpus::replay;
+
 #[test]
 fn the_fuzz_corpus_passes() {
-    corpus::replay("hostile", |bytes| drop(driver::drive(bytes)));
+    replay("hostile", |bytes| drop(driver::drive(bytes)));
 }

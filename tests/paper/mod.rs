@@ -2,9 +2,6 @@
 //! comes from; `bootstrap.rs` tests the bootstrap, which the paper leaves out. The paper: Ongaro
 //! and Ousterhout, "In Search of an Understandable Consensus Algorithm", extended version.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod bootstrap;
 mod clients;
 mod elections;
@@ -16,7 +13,7 @@ mod terms;
 
 use quorate::types::{Body, EntryId, Heartbeat, Index, Message};
 
-use harness::entries_after;
+use crate::harness::entries_after;
 
 /// An append request with entries of these terms.
 fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {

@@ -10,7 +10,5 @@ mod backups;
 mod choices;
 mod directories;
 mod directory_states;
-#[path = "../common/fixtures.rs"]
-mod fixtures;
 mod histories;
 mod nodes;
