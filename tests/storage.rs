@@ -1,5 +1,5 @@
-//! What nodes keep on disks: logs, snapshots, directories and backups, and how complete nodes repair
-//! or compare them. One binary, because each has a copy of the library.
+//! Logs, snapshots, directories and backups on simulated disks, and complete nodes that repair or
+//! compare them. One binary, because each has a copy of the library.
 
 mod atlas;
 #[path = "common/corpus.rs"]

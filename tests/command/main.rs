@@ -1,5 +1,5 @@
-//! The command `quorate`, as a person and as a test harness use it, and the store under a load: real
-//! processes, real files, real signals.
+//! The command `quorate`, as a person and as a test harness use it, and the store under a load:
+//! real processes, real files, real signals.
 #![cfg(unix)]
 
 #[path = "../common/addresses.rs"]
