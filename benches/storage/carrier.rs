@@ -14,8 +14,9 @@ pub(crate) enum Done {
     Sync,
 }
 
-/// The number of polls for a message before a thread sleeps. Together they take longer than a flush,
-/// because waking a thread takes tens of microseconds, which would dominate a flush with few entries.
+/// The number of polls for a message before a thread sleeps. Together they take longer than a
+/// flush, because waking a thread takes tens of microseconds, which would dominate a flush with few
+/// entries.
 const POLLS: usize = 20_000;
 
 /// A thread that executes the work sent to it, and replies once it is done.

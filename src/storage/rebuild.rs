@@ -338,8 +338,8 @@ impl Rebuilding<'_> {
     /// block, and the term of the first entry is assumed. If that is wrong, the first entry is the
     /// first of its term, so no log has an entry with the assumed id. The snapshot covers both
     /// entries, so a peer that needs the entry before the first one gets the snapshot. A flush that
-    /// `is_obsolete` may belong to a log that the snapshot replaced, and lie after the last entry of
-    /// the snapshot.
+    /// `is_obsolete` may belong to a log that the snapshot replaced, and lie after the last entry
+    /// of the snapshot.
     fn base_before(
         &self,
         disk: &mut dyn Disk,

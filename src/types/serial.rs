@@ -1,7 +1,7 @@
 //! The serde forms that a derive does not give: byte strings, bounded lists and durations. They are
 //! part of the wire format (`docs/FORMAT.md`). Decoding allocates memory for the bytes that arrive,
 //! never for a claimed length. The bytes of memberships, changes and addresses are not copied
-//! before they are decoded, so the input must lend them.
+//! before they are decoded, so a decoder must borrow them from its input.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -24,8 +24,8 @@ pub(super) struct CountedReplies {
     /// For each node, the votes of its last candidacy, and the pre-votes of its last campaign.
     votes: Vec<Grants>,
     pre_votes: Vec<Grants>,
-    /// For each node, when it last became a pre-candidate or a candidate, by its own clock; `None` if
-    /// a fault has acted on it since.
+    /// For each node, when it last became a pre-candidate or a candidate, by its own clock; `None`
+    /// if a fault has acted on it since.
     begun: Vec<Option<Instant>>,
 }
 

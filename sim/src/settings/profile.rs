@@ -107,8 +107,8 @@ const DEFAULT: Profile = Profile {
     last_survivor: false,
 };
 
-/// The faults with which an old leader may hold a lease although another one leads, if clocks exceed
-/// the lease's bound.
+/// The faults with which an old leader may hold a lease although another one leads, if clocks
+/// exceed the lease's bound.
 const CLOCK_FAULTS: [Fault; 5] =
     [Fault::ClockDrift, Fault::ClockStep, Fault::Pause, Fault::Partition, Fault::OneWay];
 

@@ -116,8 +116,7 @@ impl Leader {
         self.reads.len()
     }
 
-    /// How long from now this leader may answer reads at the levels `Lease` and `Replica` without a
-    /// heartbeat round.
+    /// How long this leader may answer reads of the levels `Lease` and `Replica` without a round.
     pub(crate) fn lease_remaining(&self, common: &Common) -> Duration {
         let lease = self.lease.active(common.config());
         let round = lease.map(|_| self.confirmed_round(common));
