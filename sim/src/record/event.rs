@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::log::Log;
 use quorate::machine::Outcome;
 use quorate::raft::{MessageRejectReason, RejectReason};
-use quorate::replica::Input;
+use quorate::replica::{Input, Work};
 use quorate::types::{
     Entry, EntryId, Freshness, Index, Membership, Message, NodeId, ReadLevel, Tag, Write, WriteId,
 };
@@ -335,6 +335,17 @@ pub enum LossReason {
     Down,
     /// The recording of the receiver, a real node, has no arrival of the packet.
     Missing,
+}
+
+/// The work of a node, or of its state machine, outside of the node's steps.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeWork {
+    /// The node starts from its disk.
+    Start,
+    /// The state machine executes this.
+    Machine(Work),
+    /// The state machine takes a snapshot.
+    Snapshot,
 }
 
 impl InputKind {

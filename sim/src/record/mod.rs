@@ -7,8 +7,9 @@ mod recorded_run;
 mod recorder;
 mod words;
 
+pub(crate) use event::NodeWork;
 pub use event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, RecordedLog, Sent};
 pub use record_builder::{BuiltRecord, RecordBuilder};
 pub use recorded_run::{Record, RecordOrigin, Recording};
 pub use recorder::RecordUntil;
-pub(crate) use recorder::{NodeWork, Recorder};
+pub(crate) use recorder::Recorder;

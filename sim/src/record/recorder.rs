@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate::log::Log;
 use quorate::machine::Outcome;
 use quorate::raft::Status;
-use quorate::replica::{ComparisonResult, Work};
+use quorate::replica::ComparisonResult;
 use quorate::types::{EntryId, Instant, Membership, Message, NodeId, Packet, Tag, Write};
 
 use crate::observe::outcome::Failure;
 use crate::observe::{Executed, Observation, OpId};
 use crate::plan::Op;
-use crate::record::event::{Delivery, Event, EventId, EventKind, InputKind, LossReason, Sent};
+use crate::record::event::{
+    Delivery, Event, EventId, EventKind, InputKind, LossReason, NodeWork, Sent,
+};
 use crate::record::recorded_run::{Record, RecordOrigin};
 use crate::values::digest::{mix, of_bytes};
 use crate::values::time::SimTime;
@@ -59,17 +61,6 @@ enum Computation {
     Step(InputKind),
     /// The node, or its state machine, does this work outside of the node's steps.
     Work(NodeWork),
-}
-
-/// The work of a node, or of its state machine, outside of the node's steps.
-#[derive(Clone, Debug)]
-pub(crate) enum NodeWork {
-    /// The node starts from its disk.
-    Start,
-    /// The state machine executes this.
-    Machine(Work),
-    /// The state machine takes a snapshot.
-    Snapshot,
 }
 
 /// The recording state of one node.
