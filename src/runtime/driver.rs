@@ -358,7 +358,8 @@ impl Driver {
         }
     }
 
-    /// Logs that `damaged`, the number of damaged entries, has risen, and that all of them are repaired.
+    /// Logs that `damaged`, the number of damaged entries, has risen, and that all of them are
+    /// repaired.
     fn log_damage(&mut self, damaged: usize) {
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
         if damaged > before {

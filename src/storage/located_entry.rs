@@ -1,5 +1,5 @@
-//! One entry of the log on the disk: where its header and its body are, whether they are intact, and
-//! which sectors of the body have to be written again.
+//! One entry of the log on the disk: where its header and its body are, whether they are intact,
+//! and which sectors of the body have to be written again.
 
 use crate::storage::block::{Digest, Record, body_of};
 use crate::storage::disk::{Disk, FileAction};

@@ -29,7 +29,7 @@ impl ReplayedEntries {
         }
     }
 
-    /// Forgets every entry.
+    /// Forgets all entries, because the log begins after them.
     pub(crate) fn clear(&mut self) {
         *self = ReplayedEntries::new(self.tail_bytes_max);
     }

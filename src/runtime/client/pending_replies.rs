@@ -1,5 +1,5 @@
-//! The requests of many callers that are in flight on one connection: each is sent or withdrawn, and
-//! ends with a reply or an error.
+//! The requests of many callers that are in flight on one connection: each is sent or withdrawn,
+//! and ends with a reply or an error.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
