@@ -51,8 +51,17 @@ impl HashChains {
             if previous.is_some_and(|(id, _)| id.index.next() != entry.id.index) {
                 self.entries.clear();
             }
-            let previous = self.entries.back().and_then(|(_, chain)| *chain);
-            self.entries.push_back((entry.id, HashChain::after(previous, entry)));
+            let previous = self.entries.back();
+            debug_assert!(
+                previous.is_none_or(|(id, _)| {
+                    id.term <= entry.id.term && id.index.next() == entry.id.index
+                }),
+                "the chains are of consecutive entries"
+            );
+            let chain = HashChain::after(previous.and_then(|(_, chain)| *chain), entry);
+            let starts = entry.id.index.0.is_multiple_of(HashChain::SPAN);
+            debug_assert!(chain.is_some() || !starts, "a chain that starts at an entry is known");
+            self.entries.push_back((entry.id, chain));
             if self.entries.len() > ENTRIES_MAX {
                 self.entries.pop_front();
             }
@@ -117,17 +126,6 @@ impl HashChains {
         assert!(self.entries.len() <= ENTRIES_MAX, "the number of chains is bounded");
         let end = self.entries.back();
         assert!(end.is_none_or(|(id, _)| *id == last), "the chains end with the log");
-        debug_assert!(
-            self.entries.iter().is_sorted_by(
-                |(one, _), (next, _)| one.term <= next.term && one.index.next() == next.index
-            ),
-            "the chains are of consecutive entries"
-        );
-        let starts = |id: &EntryId| id.index.0.is_multiple_of(HashChain::SPAN);
-        debug_assert!(
-            self.entries.iter().all(|(id, chain)| chain.is_some() || !starts(id)),
-            "a chain that starts at an entry is known"
-        );
     }
 
     fn known(&self, id: EntryId) -> Option<Option<HashChain>> {
