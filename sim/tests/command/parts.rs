@@ -13,12 +13,12 @@ fn the_merged_parts_of_a_sweep_equal_the_sweep() {
         let file = root.path().join(format!("{number}.json"));
         // The parts run concurrently, each in its own process.
         let output = fs::File::create(&file).expect("there is room");
-        let words = format!("--seeds 0..6 --rotate 2 --shard {number}/3 --json");
+        let words = format!("--seeds 0..4 --rotate 4 --shard {number}/3 --json");
         let process = command(&words).stdout(output).spawn().expect("the binary starts");
         (file, process)
     };
     let files: Vec<String> = [2, 3, 1].map(part).into_iter().map(finished).collect();
-    let whole = json("--seeds 12..18 --json");
+    let whole = json("--seeds 16..20 --json");
     let merged = json(&format!("merge {} --json", files.join(" ")));
     for same in [
         "seeds",
@@ -40,7 +40,7 @@ fn the_merged_parts_of_a_sweep_equal_the_sweep() {
     ] {
         assert_eq!(merged[same], whole[same], "{same}");
     }
-    assert_eq!(merged["subject"], "seeds 12..18, in 3 parts");
+    assert_eq!(merged["subject"], "seeds 16..20, in 3 parts");
     assert_ne!(whole["canary"]["found_by"], Value::Null);
     assert_eq!(merged["canary"], whole["canary"], "each part runs the same seeds");
 
@@ -49,7 +49,7 @@ fn the_merged_parts_of_a_sweep_equal_the_sweep() {
     let twice = format!("merge {} {} {}", files.join(" "), files[0], files[0]);
     assert_usage_error(&run(&twice), "duplicated");
     let other = root.path().join("other.json");
-    fs::write(&other, run("--seeds 0..2 --shard 1/3 --json").stdout).expect("there is room");
+    fs::write(&other, run("--seeds 16..18 --shard 1/3 --json").stdout).expect("there is room");
     assert_usage_error(&run(&format!("merge {} {}", files[1], other.display())), "same sweep");
     fs::write(&other, "{}").expect("there is room");
     assert_usage_error(&run(&format!("merge {}", other.display())), "other.json");
@@ -70,7 +70,7 @@ fn the_failures_of_parts_are_named_with_their_replay_lines() {
     let root = tempfile::tempdir().expect("there is room");
     let file = |number: u64| root.path().join(format!("{number}.json"));
     for number in [1, 2] {
-        let output = run(&format!("{FAILING} --seeds 0..8 --shard {number}/2 --json"));
+        let output = run(&format!("{FAILING} --seeds 16..20 --shard {number}/2 --json"));
         fs::write(file(number), &output.stdout).expect("there is room");
         let part: Value = serde_json::from_slice(&output.stdout).expect("only JSON is printed");
         let failures = part["failures"].as_array().expect("it is a list");

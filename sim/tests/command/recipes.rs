@@ -14,7 +14,7 @@ fn shell(script: &str, folder: &Path, variables: &[(&str, &str)], profile: &str)
     let binary = env!("CARGO_BIN_EXE_quorate-sim");
     // One failure for each part is enough to see what becomes of it.
     // The first failing seeds would take long to shrink.
-    let seeds = if script.contains("--rotate") { "0..4" } else { "12..16" };
+    let seeds = if script.contains("--rotate") { "0..4" } else { "16..20" };
     let sweep = format!("'{binary}' --jobs 2 --failures-max 1 --profile {profile} --seeds {seeds}");
     let script = script.replace(" --jobs 4", "").replace(" --jobs 1", "");
     let script = seed_ranges(&script, &sweep).replace("cargo sim", &format!("'{binary}'"));
@@ -156,7 +156,7 @@ fn the_recipe_for_github_works_as_documented() {
     assert_recipe("GitHub Actions", |script, number| {
         let script = script.replace("${{ matrix.shard }}/4", &format!("{number}/{PARTS}"));
         let script = script.replace("${{ matrix.shard }}", &number.to_string());
-        (script.replace("${{ github.run_number }}", "3"), Vec::new())
+        (script.replace("${{ github.run_number }}", "4"), Vec::new())
     });
 }
 
@@ -164,7 +164,7 @@ fn the_recipe_for_github_works_as_documented() {
 fn the_recipe_for_gitlab_works_as_documented() {
     assert_recipe("GitLab CI", |script, number| {
         let variables = [
-            ("CI_PIPELINE_IID", "3".to_owned()),
+            ("CI_PIPELINE_IID", "4".to_owned()),
             ("CI_NODE_INDEX", number.to_string()),
             ("CI_NODE_TOTAL", PARTS.to_string()),
         ];

@@ -10,12 +10,13 @@ use quorate::types::Index;
 
 use quorate_sim::observe::OpId;
 use quorate_sim::observe::outcome::Outcome;
-use quorate_sim::record::{RecordUntil, Recording};
+use quorate_sim::record::{Event, RecordUntil};
 use quorate_sim::run::sweep::{Seeds, Sweep};
 use quorate_sim::run::{Case, RunOptions, record, run};
 use quorate_sim::scenario::Scenario;
 use quorate_sim::settings::strategy::Strategy;
 use quorate_sim::values::choice::{Draw, Key, Kind, Overrides};
+use quorate_sim::values::time::SimTime;
 use quorate_sim::workload::{AnyWorkload, Workload};
 
 /// Options for short runs, because a seed has many of them.
@@ -145,29 +146,23 @@ fn a_failing_guided_run_can_be_replayed() {
 #[test]
 fn a_reseed_changes_no_earlier_event() {
     let at_micros = 2_000_000;
-    let lines = |recording: &Recording| -> Vec<(u64, String)> {
-        let events = recording.record.all();
-        events.map(|(id, event)| (event.at.0 / 1_000, recording.record.line(id))).collect()
+    let until = RecordUntil::Time(SimTime(u64::from(at_micros) * 1_000));
+    let lines_before = |seed, options: &RunOptions| -> Vec<String> {
+        let record = record(seed, options, until).record;
+        let before = |event: &Event| event.at.0 / 1_000 < at_micros.into();
+        let earlier = record.all().take_while(|(_, event)| before(event));
+        earlier.map(|(id, _)| record.line(id)).collect()
     };
-    for seed in 0..4 {
+    for seed in 16..20 {
         let key = Key { counter: at_micros, ..Kind::Reseed.key() };
         let overrides = |seed| Overrides::from([(key, seed)]);
-        let plain = record(seed, &RunOptions::default(), RecordUntil::End);
-        let options = RunOptions { overrides: overrides(0), ..RunOptions::default() };
-        assert_eq!(
-            record(seed, &options, RecordUntil::End).outcome,
-            plain.outcome,
-            "0 changes nothing"
-        );
-        let options = RunOptions { overrides: overrides(77), ..RunOptions::default() };
-        let redrawn = record(seed, &options, RecordUntil::End);
-        assert_ne!(redrawn.outcome.digest, plain.outcome.digest, "seed {seed}");
-        let (plain, redrawn) = (lines(&plain), lines(&redrawn));
-        let before = |lines: &[(u64, String)]| {
-            lines.iter().take_while(|(at, _)| *at < at_micros.into()).count()
-        };
-        let count = before(&plain);
-        assert!(count > 100, "seed {seed}: too few events before the reseed");
-        assert_eq!(plain[..count], redrawn[..before(&redrawn)], "seed {seed}");
+        let reseeded = |to| RunOptions { overrides: overrides(to), ..RunOptions::default() };
+        let (plain, redrawn) = (RunOptions::default(), reseeded(77));
+        let outcome = run(seed, &plain);
+        assert_eq!(run(seed, &reseeded(0)), outcome, "0 changes nothing");
+        assert_ne!(run(seed, &redrawn).digest, outcome.digest, "seed {seed}");
+        let lines = lines_before(seed, &plain);
+        assert!(lines.len() > 100, "seed {seed}: too few events before the reseed");
+        assert_eq!(lines, lines_before(seed, &redrawn), "seed {seed}");
     }
 }
