@@ -55,7 +55,7 @@ const SEEDS_AT_ONCE: usize = 4_096;
 /// use quorate_sim::chaos::run;
 /// use quorate_sim::workload::kv::Kv;
 ///
-/// let tally = run(Kv::new(8, 24), 0..2).expect("the store survives");
+/// let tally = run(Kv::new(8, 24), 1..3).expect("the store survives");
 /// assert!(tally.commands_committed > 0);
 /// ```
 pub fn run(

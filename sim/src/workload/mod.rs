@@ -58,7 +58,7 @@
 //!     }
 //! }
 //!
-//! quorate_sim::chaos::run(Adding, 0..2).unwrap_or_else(|failure| panic!("{failure}"));
+//! quorate_sim::chaos::run(Adding, 1..3).unwrap_or_else(|failure| panic!("{failure}"));
 //! ```
 //!
 //! A state machine on bytes needs no serde: `examples/own_machine.rs` of quorate has one.
