@@ -109,7 +109,7 @@ impl Rule for VoteLeases {
             Body::Heartbeat(heartbeat) if !heartbeat.vote_lease.is_zero() => {
                 self.requested[from.0] = (term, heartbeat.vote_lease);
                 if known.is_prompt(from) {
-                    self.granted[from.0].grant(to, heartbeat.read_lease);
+                    self.granted[from.0].grant(known, to, heartbeat.read_lease);
                 }
             }
             Body::HeartbeatReply { round: 1.., .. } if known.is_prompt(from) => {
@@ -197,11 +197,17 @@ impl VoteLeases {
 }
 
 impl ReadLeases {
-    /// Records that the peer gets a read lease of this length, or none if it is zero.
-    fn grant(&mut self, to: Slot, length: Duration) {
+    /// Records that the peer gets a read lease of this length by its own clock, or none if it is
+    /// zero. The clock of the peer may be too slow, and that of the leader too fast, by the bound
+    /// of the leases. The lease is recorded one microsecond shorter, because each clock rounds its
+    /// readings.
+    fn grant(&mut self, known: &Known, to: Slot, length: Duration) {
         let Holder { heard, is_doubtful, .. } = self.peers[to.0];
+        let Some(Lease { drift_ppm, .. }) = known.bounds.config.lease else { return };
         if !length.is_zero() && heard > Instant::ZERO && !is_doubtful {
-            self.until = self.until.max(heard.after(length));
+            let stretched = length * (1_000_000 + drift_ppm) / (1_000_000 - drift_ppm);
+            let until = heard.after(stretched.saturating_sub(Duration::from_micros(1)));
+            self.until = self.until.max(until);
         }
     }
 }

@@ -15,7 +15,12 @@ fn led() -> Stage {
 
 /// Like [`led`], with leases.
 fn leased() -> Stage {
-    led_on(Stage::of_leases())
+    led_on(Stage::of_leases(0))
+}
+
+/// Like [`leased`], with clocks whose rates may differ by half.
+fn drifting() -> Stage {
+    led_on(Stage::of_leases(200_000))
 }
 
 fn led_on(mut stage: Stage) -> Stage {
@@ -421,9 +426,21 @@ crate::forgeries! {
 
     S55 a_former_leader_votes_before_its_read_leases_end on leased
     "n1 votes for n4 in term t2, but a read lease that it granted as a leader lasts for another \
-     199.9ms at least"
+     199.899ms at least"
     |stage| {
         stage.grants_read_lease(Duration::from_millis(200));
+        stage.changes_status(1, |status| {
+            (status.term, status.vote) = (Term(2), Some(NodeId(4)));
+            (status.role, status.leader) = (RoleName::Follower, None);
+        });
+    }
+
+    S55 a_former_leader_votes_before_a_read_lease_ends_by_a_slow_clock on drifting
+    "n1 votes for n4 in term t2, but a read lease that it granted as a leader lasts for another \
+     49.899ms at least"
+    |stage| {
+        stage.grants_read_lease(Duration::from_millis(200));
+        stage.advances_time(Duration::from_millis(250));
         stage.changes_status(1, |status| {
             (status.term, status.vote) = (Term(2), Some(NodeId(4)));
             (status.role, status.leader) = (RoleName::Follower, None);

@@ -179,10 +179,11 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), asks)
     }
 
-    /// Like [`Stage::new`], with leaders that hold leases, on clocks that run at the right rate.
-    pub(crate) fn of_leases() -> Stage {
+    /// Like [`Stage::new`], with leaders that hold leases. The rate of a clock may be off by
+    /// `drift_ppm` parts per million.
+    pub(crate) fn of_leases(drift_ppm: u32) -> Stage {
         let nodes = [1, 2, 3, 4, 5].map(NodeId);
-        let lease = Lease { drift_ppm: 0, read_leases: false };
+        let lease = Lease { drift_ppm, read_leases: false };
         let leases = |bounds: &mut Bounds| bounds.config.lease = Some(lease);
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), leases)
     }
