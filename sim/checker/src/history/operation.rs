@@ -184,3 +184,30 @@ impl<O, R> History<O, R> {
         History { operations }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_goes_on_once_its_operation_has_an_outcome() {
+        let returned = |at| Outcome::Returned { at: EventIndex(at), ret: () };
+        let outcomes = [returned(1), Outcome::Failed, returned(3), Outcome::Unknown];
+        for (outcome, goes_on) in std::iter::zip(outcomes, [true, true, false, false]) {
+            for client in [0, 1] {
+                let first = Operation {
+                    client: Client(0),
+                    op: (),
+                    invoked: EventIndex(0),
+                    outcome: outcome.clone(),
+                };
+                let (client, invoked) = (Client(client), EventIndex(2));
+                let second = Operation { client, invoked, ..first.clone() };
+                let second = Operation { outcome: Outcome::Failed, ..second };
+                let history = History::new(vec![first, second]);
+                let is_busy = history == Err(HistoryError::ClientBusy(OpId(1)));
+                assert_eq!(is_busy, client == Client(0) && !goes_on, "{history:?}");
+            }
+        }
+    }
+}
