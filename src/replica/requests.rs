@@ -158,8 +158,14 @@ impl Requests {
         self.early_outcomes.keys().copied()
     }
 
-    /// Panics if a request has two states, or is counted at an index other than its entry's.
+    /// Panics if a request has two states, or is counted at an index other than its entry's, or if
+    /// the bytes of a reply are not counted once.
     pub(crate) fn assert_invariants(&self) {
+        let replies = || self.early_outcomes.values().flatten();
+        debug_assert!(
+            replies().map(Outcome::reply_bytes).sum::<usize>() == self.early_bytes,
+            "the bytes of the replies that wait are counted"
+        );
         debug_assert!(
             self.proposed.iter().all(|tag| !self.reads.contains_key(tag)),
             "a tag names one request at a time"

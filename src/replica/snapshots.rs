@@ -102,18 +102,18 @@ impl Snapshots {
         taker.min(receiver).min(self.sender.deadline())
     }
 
-    /// Panics if the node waits for a snapshot that the store neither takes nor receives, or for a
-    /// part that it does not read. `in_progress` is the last entry of the snapshot that the store
-    /// works on, and whether it receives it.
+    /// Panics if the store takes or receives another snapshot than the node waits for, or does not
+    /// read the part that the node waits for. `in_progress` is the last entry of the snapshot that
+    /// the store works on, and whether it receives it.
     pub(crate) fn assert_in_progress(
         &self,
         in_progress: Option<(EntryId, bool)>,
         reads_part: bool,
     ) {
         let takes = in_progress.is_some_and(|(_, is_received)| !is_received);
-        assert!(takes || !self.taker.is_writing(), "the store takes the snapshot");
-        let received = self.receiver.last().map(|last| (last, true));
-        assert!(received.is_none() || received == in_progress, "the store receives the snapshot");
+        assert!(takes == self.taker.is_writing(), "the store takes the node's snapshot");
+        let received = in_progress.filter(|(_, is_received)| *is_received).map(|(last, _)| last);
+        assert!(received == self.receiver.last(), "the store receives the snapshot of a peer");
         assert!(reads_part || !self.sender.is_reading(), "the store reads the part for a peer");
     }
 

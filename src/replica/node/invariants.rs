@@ -38,6 +38,7 @@ impl Node {
         let log = self.raft.log();
         let applies = log.applying() > log.applied();
         assert!(self.task != Task::Applying || applies, "the worker has what the log passed on");
+        assert!(self.deadline() <= self.scrubber.deadline(), "the scrubber reads when it is due");
         let is_busy = self.task != Task::Idle || !self.validation.is_usable();
         assert!(is_busy || !applies, "what the log passed on ends once");
         self.hash_chains.assert_invariants(log.last());
