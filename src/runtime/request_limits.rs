@@ -80,12 +80,14 @@ struct Quotas {
 struct Quota {
     requests: Permits,
     kib: Permits,
-    kib_max: usize,
 }
 
-/// The permits of a limit that are available.
+/// The permits of a limit that are available, at most `max`.
 #[derive(Debug)]
-struct Permits(Semaphore);
+struct Permits {
+    available: Semaphore,
+    max: usize,
+}
 
 /// The limits that count the requests of one connection, its origin's own and the shared one; or
 /// the one limit of the program that runs the node.
@@ -168,36 +170,38 @@ impl Quotas {
 
 impl Quota {
     fn new(requests_max: usize, kib_max: usize) -> Quota {
-        Quota { requests: Permits::new(requests_max), kib: Permits::new(kib_max), kib_max }
+        Quota { requests: Permits::new(requests_max), kib: Permits::new(kib_max) }
     }
 }
 
 impl Permits {
-    fn new(count: usize) -> Permits {
-        Permits(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
+    fn new(max: usize) -> Permits {
+        let max = max.min(Semaphore::MAX_PERMITS);
+        Permits { available: Semaphore::new(max), max }
     }
 
     /// Takes `count` permits; returns false and takes none if fewer are available.
     fn take(&self, count: usize) -> bool {
         let Ok(count) = u32::try_from(count) else { return false };
-        self.0.try_acquire_many(count).map(|taken| taken.forget()).is_ok()
+        self.available.try_acquire_many(count).map(|taken| taken.forget()).is_ok()
     }
 
     /// Takes `count` permits, at most 2^32 - 1, once they are available and earlier callers have
     /// theirs.
     async fn wait_and_take(&self, count: usize) -> Result<(), AcquireError> {
         let count = u32::try_from(count).expect("the limits of KiB have 32 bits");
-        self.0.acquire_many(count).await.map(|taken| taken.forget())
+        self.available.acquire_many(count).await.map(|taken| taken.forget())
     }
 
     fn put_back(&self, count: usize) {
-        self.0.add_permits(count);
+        self.available.add_permits(count);
+        assert!(self.available.available_permits() <= self.max, "a permit is put back once");
     }
 
-    /// Returns true if three quarters of the `max` permits are available without `count` of them.
-    fn leaves_most(&self, count: usize, max: usize) -> bool {
-        let left = self.0.available_permits().saturating_sub(count);
-        left >= max - max / 4
+    /// Returns true if three quarters of all permits are available without `count` of them.
+    fn leaves_most(&self, count: usize) -> bool {
+        let left = self.available.available_permits().saturating_sub(count);
+        left >= self.max - self.max / 4
     }
 }
 
@@ -221,7 +225,7 @@ impl ClientLimits {
     ) -> Option<LimitPermits> {
         let [quotas] = &*self.0 else { panic!("contract: only the program waits") };
         let quota = &quotas.shares[share as usize];
-        let kib = self.kib(share, bytes).min(quota.kib_max);
+        let kib = self.kib(share, bytes).min(quota.kib.max);
         quota.requests.wait_and_take(1).await.ok()?;
         // Dropping the permits puts back those that were taken.
         let mut permits =
@@ -245,7 +249,7 @@ impl ClientLimits {
     /// Ends all waits for permits, also later ones.
     pub(in crate::runtime) fn close(&self) {
         let quotas = self.0.iter().flat_map(|quotas| &quotas.shares);
-        quotas.flat_map(|quota| [&quota.requests, &quota.kib]).for_each(|it| it.0.close());
+        quotas.flat_map(|quota| [&quota.requests, &quota.kib]).for_each(|it| it.available.close());
     }
 
     /// Acquires the permits of a request with a command or query of this size; `None` if a limit is
@@ -279,7 +283,7 @@ impl ClientLimits {
         let proposals = self.acquire_kib(Share::Proposals, kib);
         proposals.or_else(|| {
             let mut quotas = self.quotas(Share::Reads);
-            let leaves_most = quotas.all(|quota| quota.kib.leaves_most(kib, quota.kib_max));
+            let leaves_most = quotas.all(|quota| quota.kib.leaves_most(kib));
             leaves_most.then(|| self.acquire_kib(Share::Reads, kib)).flatten()
         })
     }
@@ -310,7 +314,7 @@ impl ClientLimits {
 
     /// Returns the KiB that one request or reply may have when there is no other.
     fn kib_max(&self, share: Share) -> usize {
-        self.quotas(share).map(|quota| quota.kib_max).min().expect("there is a limit")
+        self.quotas(share).map(|quota| quota.kib.max).min().expect("there is a limit")
     }
 
     fn quotas(&self, share: Share) -> impl Iterator<Item = &Quota> {

@@ -401,6 +401,8 @@ impl Connection {
             // The permits are released once the replies are written, which bounds unwritten ones.
             self.places.add_permits(held_permits.len());
             held_permits.clear();
+            let free = self.places.available_permits();
+            assert!(free <= self.places_max as usize, "a place is given back once");
         }
     }
 
