@@ -10,6 +10,7 @@ mod clients;
 mod cluster;
 #[path = "../common/corpus.rs"]
 mod corpus;
+mod custom_disk;
 mod custom_transport;
 mod failures;
 mod forwarding;

@@ -112,6 +112,18 @@ async fn events_are_counted() {
 }
 
 #[tokio::test]
+async fn a_node_is_idle_until_its_driver_runs_again() {
+    let cluster = Cluster::start(1).await;
+    let metrics = cluster.handle(NodeId(1)).metrics();
+    let mut before = metrics.summary().idle;
+    eventually("the driver runs again", async || {
+        let idle = metrics.summary().idle;
+        idle < std::mem::replace(&mut before, idle)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_unreachable_peer_is_visible() {
     let mut cluster = Cluster::start(3).await;
     cluster.add("one").await;
