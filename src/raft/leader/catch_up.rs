@@ -40,6 +40,28 @@ impl CatchUp {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_round_shows_that_the_node_keeps_up_if_the_log_did_not_grow() {
+        let bound = Duration::from_secs(1);
+        let keeps_up = |last, seconds| {
+            let mut catch_up = CatchUp::new(Index(9), Instant::ZERO);
+            let now = Instant::ZERO.after(Duration::from_secs(seconds));
+            catch_up.observe(Index(8), Index(last), now, bound);
+            assert!(!catch_up.keeps_up(), "the round is not over");
+            catch_up.observe(Index(9), Index(last), now, bound);
+            catch_up.keeps_up()
+        };
+        assert_eq!(
+            [(9, 1), (10, 1), (9, 2), (10, 2)].map(|(last, at)| keeps_up(last, at)),
+            [true, true, true, false]
+        );
+    }
+}
+
 #[cfg(feature = "explore")]
 impl CatchUp {
     /// The only instant in the state.

@@ -43,26 +43,25 @@ fn stop_text_of(node: &Node) -> Option<String> {
 fn a_command_longer_than_the_store_accepts_stops_the_node() {
     let membership = Membership::new([1, 2, 3].map(NodeId));
     let config = ReplicaConfig::new(Config::new(NodeId(1)));
-    let stop_text = |bytes| {
+    let append = |term, entries: Vec<Entry>| {
+        let (from, to, incarnation, prev) = (NodeId(2), NodeId(1), Incarnation(2), EntryId::ZERO);
+        let body = Body::AppendEntries { prev, entries: entries.into(), committed: Index::ZERO };
+        Message { from, to, incarnation, term, body }
+    };
+    let stop_text = |own_term, bytes| {
         let mut node = opened(&membership, &config);
+        node.on_message(append(own_term, Vec::new()), None);
+        node.run_until_idle();
         let id = EntryId::new(Term(1), Index(1));
-        let entries = vec![Entry { id, payload: Payload::Command(vec![0; bytes].into()) }];
-        let body = Body::AppendEntries {
-            prev: EntryId::ZERO,
-            entries: entries.into(),
-            committed: Index::ZERO,
-        };
-        let (from, to) = (NodeId(2), NodeId(1));
-        node.on_message(
-            Message { from, to, incarnation: Incarnation(2), term: Term(1), body },
-            None,
-        );
+        let entry = Entry { id, payload: Payload::Command(vec![0; bytes].into()) };
+        node.on_message(append(Term(1), vec![entry]), None);
         node.run_until_idle();
         stop_text_of(&node)
     };
     let bytes_max = config.storage.command_bytes_max;
-    assert_eq!(stop_text(bytes_max), None);
-    let text = stop_text(bytes_max + 1).expect("the store would panic");
+    assert_eq!(stop_text(Term(1), bytes_max), None);
+    assert_eq!(stop_text(Term(2), bytes_max + 1), None, "the message is of an earlier term");
+    let text = stop_text(Term(1), bytes_max + 1).expect("the store would panic");
     assert!(text.contains("more than storage.command_bytes_max of this node"), "{text}");
     assert!(text.ends_with("raise the bound, then restart the node"), "{text}");
 }

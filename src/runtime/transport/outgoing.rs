@@ -318,6 +318,28 @@ mod tests {
         assert!(matches!(ended, Ok(CloseReason::Idle)));
     }
 
+    #[cfg(feature = "metrics")]
+    #[tokio::test(start_paused = true)]
+    async fn packets_that_wait_until_the_next_attempt_are_dropped() {
+        let config = NetworkConfig::default();
+        let retry_max = config.retry_max;
+        let caller = caller("127.0.0.1:1", config);
+        let counts = Arc::clone(&caller.counts);
+        let (packets, queue) = lane_queue(8, 1 << 20);
+        tokio::spawn(caller.run(queue));
+        assert!(packets.try_send(packet()));
+        // The paused clock stands still while this task is ready.
+        while counts.failures.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(packets.try_send(packet()) && packets.try_send(packet()));
+        for _ in 0..10 {
+            sleep(retry_max).await;
+        }
+        assert_eq!(counts.failures.get(), 1, "no packet that waited is sent");
+        assert_eq!(counts.dropped.counts().map(|(_, count)| count).sum::<u64>(), 3);
+    }
+
     #[tokio::test]
     async fn a_peer_that_closes_each_connection_after_its_hello_is_called_less_and_less_often() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
