@@ -15,8 +15,9 @@ use crate::replica::output::Output;
 use crate::replica::read_conflicts::ReadConflicts;
 use crate::storage::{ClusterId, FileDisk, Identity};
 use crate::types::{
-    Body, DamagedEntry, Entries, Entry, EntryId, HardState, Incarnation, Index, Instant,
-    MachineUsage, Membership, Message, NodeId, Payload, ReadLevel, Restored, SnapshotMeta,
+    Body, Comparison, ComparisonBody, DamagedEntry, Entries, Entry, EntryId, HardState,
+    Incarnation, Index, Instant, MachineUsage, Membership, Message, NodeId, Packet, Payload,
+    ReadLevel, Restored, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody,
     StateDigest, Tag, Term,
 };
 
@@ -155,6 +156,41 @@ fn a_proposal_that_an_installed_snapshot_covers_has_an_unknown_outcome() {
     });
     assert!(unknown.eq([4, 5].map(Tag)), "the state machine does not apply them");
     assert_eq!(node.requests.len(), 1);
+}
+
+#[test]
+fn parts_are_served_to_members_only_and_not_in_quarantine() {
+    let membership = Membership::new([1, 2, 3].map(NodeId));
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let is_gone = |from, is_quarantined| {
+        let mut node = opened(&membership, &config);
+        if is_quarantined {
+            node.validation.quarantine(Instant::ZERO);
+        }
+        let body = SnapshotTransferBody::Request(SnapshotPart::Manifest(0));
+        let (from, to, root) = (NodeId(from), NodeId(1), Root([7; 32]));
+        node.on_transfer(SnapshotTransfer { from, to, root, body });
+        node.outputs.iter().any(|output| match output {
+            Output::Send(Packet::SnapshotTransfer(transfer)) => {
+                (transfer.to, &transfer.body) == (from, &SnapshotTransferBody::Gone)
+            }
+            _ => false,
+        })
+    };
+    assert_eq!([is_gone(2, false), is_gone(4, false), is_gone(2, true)], [false, true, true]);
+}
+
+#[test]
+fn only_comparisons_of_members_with_this_node_are_answered() {
+    let membership = Membership::new([1, 2, 3].map(NodeId));
+    let config = ReplicaConfig::new(Config::new(NodeId(1)));
+    let is_answered = |from, to| {
+        let mut node = opened(&membership, &config);
+        let body = ComparisonBody::Request { round: 7, index: Index::ZERO };
+        node.on_comparison(Comparison { from: NodeId(from), to: NodeId(to), body });
+        node.outputs.iter().any(|output| matches!(output, Output::Send(Packet::Comparison(_))))
+    };
+    assert_eq!([is_answered(2, 1), is_answered(4, 1), is_answered(2, 3)], [true, false, false]);
 }
 
 #[test]
