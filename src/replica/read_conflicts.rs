@@ -211,11 +211,16 @@ mod tests {
     fn the_search_ends_at_the_last_conflict_and_prepares_the_query_once() {
         let (calls, at) = (Calls::default(), Instant::ZERO);
         let mut conflicts = calls.counted();
-        let log = log((0..100).map(|number| vec![number % 10]));
+        let mut log = log((0..100).map(|number| vec![number % 10]));
         assert_eq!(conflicts.last(at, &log, &[7]), Index(98));
         assert_eq!(calls.take(), [1, 3], "commands 9, 8 and 7 are tested");
         assert_eq!(conflicts.last(at, &log, &[10]), Index::ZERO);
         assert_eq!(calls.take(), [1, 100]);
+        log.evict(log.tail_bytes() / 2);
+        let on_disk = log.tail_first().previous();
+        assert!(on_disk > Index::ZERO, "some entries are on the disk only");
+        assert_eq!(conflicts.last(at, &log, &[10]), on_disk, "they may conflict");
+        calls.take();
         let empty = self::log([]);
         assert_eq!(conflicts.last(at, &empty, &[7]), Index::ZERO);
         assert_eq!(calls.take(), [0, 0], "there is no command to test");
@@ -235,5 +240,7 @@ mod tests {
         assert!(tested * Entry::OVERHEAD_BYTES <= TESTED_BYTES_MAX, "{tested} commands");
         let later = at.after(PERIOD);
         assert_eq!(conflicts.last(later, &log, &query), Index::ZERO, "a new period");
+        let last = (0..256).map(|_| conflicts.last(later, &log, &query)).last();
+        assert_eq!(last, Some(Index(entries)), "it is bounded, too");
     }
 }
