@@ -208,3 +208,20 @@ fn the_answers_to_an_origin_are_full_until_one_of_them_is_written() {
     assert!(!are_full(1));
     assert!(answer(1).0, "there is room");
 }
+
+#[test]
+fn a_part_of_a_recording_counts_instead_of_its_request() {
+    let config = ServiceConfig { requests_kib_per_origin_max: 4, ..ServiceConfig::default() };
+    let limits = ServiceLimits::new(&config).of(&origin(1), false);
+    let acquire = |kib: usize| limits.acquire(Share::Reads, kib << 10);
+    let (file, offset, newest, bytes) = (1, 0, 1, vec![7; 1 << 10]);
+    let part = ReplyBody::RecordingPart { file, offset, newest, bytes };
+    let mut first = acquire(3).expect("there is no other");
+    assert_eq!(first.exchange_for_reply(part.clone()), part);
+    let second = acquire(3).expect("the part is shorter than the request was");
+    let mut third = acquire(0).expect("it has no bytes");
+    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
+    assert_eq!(third.exchange_for_reply(part.clone()), overloaded);
+    drop(second);
+    assert_eq!(third.exchange_for_reply(part.clone()), part);
+}
