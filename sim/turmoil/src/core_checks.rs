@@ -47,9 +47,12 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use quorate::machine::StateMachine;
-    use quorate::types::Index;
+    use quorate::raft::{Config, Input, Raft};
+    use quorate::recording::{Recorded, RecorderConfig};
+    use quorate::types::{Index, Instant, Membership, NodeId, Restored};
     use tokio::time::sleep;
 
+    use super::check;
     use crate::chaos_run::{ChaosRun, Outcome};
     use crate::disk::NodeDisk;
     use crate::world::World;
@@ -84,6 +87,22 @@ pub(crate) mod tests {
             sleep(Duration::from_millis(100)).await;
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_recording_that_cannot_be_replayed_is_no_success() {
+        let restored = Restored::fresh(Membership::new([NodeId(1)]));
+        let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
+        let raft = raft.expect("a valid start");
+        let mut core = Recorded::new(raft, RecorderConfig::default());
+        core.step(Instant::ZERO, Input::Campaign, &mut Vec::new());
+        core.recorder().finish_block();
+        let blocks = std::iter::from_fn(|| core.recorder().next_block());
+        let mut recording: Vec<u8> = blocks.flat_map(|block| block.bytes().to_vec()).collect();
+        check(&[&recording]).unwrap_or_else(|failure| panic!("{failure}"));
+        *recording.last_mut().expect("it has a step") ^= 1;
+        let failure = check(&[&recording]).expect_err("its last byte is another");
+        assert!(failure.starts_with("the steps of n1 cannot be replayed: "), "{failure}");
     }
 
     #[test]
