@@ -252,20 +252,20 @@ mod with_certificates {
         config.service.requests_kib_per_origin_max = 4 << 10;
         // Only the end of the test ends the connection that reads no answer.
         config.service.stall_max = TEST_TIMEOUT;
-        let window = config.service.requests_per_connection_max as u64;
         let server = Server::start(config, Large).await.expect("the directory is new");
         cluster.servers.insert(NodeId(1), server);
         let mut alice = client(&cluster, NodeId(1), "alice").await;
         let mut mallory = client(&cluster, NodeId(1), "mallory").await;
         let mut flood = Vec::new();
-        // More than the system's buffers of the connection and the limit hold.
-        for number in 0..window {
+        // More than the limit holds.
+        for number in 0..60 {
             let body = read(100_000);
             ClientRequest { number, body }.encode(&mut flood).expect("it is short");
         }
-        mallory.raw.write(&flood).await;
         let mut again = client(&cluster, NodeId(1), "mallory").await;
         eventually("unread answers use up the limit of their client", async || {
+            // The system's buffers of the connection take the first answers.
+            mallory.raw.write(&flood).await;
             let reply = again.send(read(100_000)).await;
             reply == ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded)
         })
@@ -366,10 +366,9 @@ impl StateMachine for Counted {
 
 #[tokio::test]
 async fn a_query_is_not_executed_if_its_answer_has_no_room() {
-    /// The queries that are executed before the node handles the first of their answers.
-    const PIECE: usize = (4 << 20) / 100_000 + 1;
     let mut cluster = Cluster::unstarted(1);
     let mut config = cluster.config(NodeId(1));
+    // Room for ten answers; the node handles the first ones after about forty are made.
     config.service.requests_kib_per_origin_max = 1 << 10;
     let window = config.service.requests_per_connection_max;
     let executed = Arc::<AtomicUsize>::default();
@@ -383,29 +382,22 @@ async fn a_query_is_not_executed_if_its_answer_has_no_room() {
         ClientRequest { number, body }.encode(&mut flood).expect("it is short");
     }
     attacker.raw.write(&flood).await;
-    let overloaded = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);
-    let mut again = Attacker::over(Raw::connect(cluster.address(NodeId(1))).await, None).await;
-    let mut others = 0;
-    eventually("unread answers use up the limit of their client", async || {
-        let body = RequestBody::Read { level: ReadLevel::Linearizable, query: Vec::new() };
-        let is_rejected = again.send(body).await == overloaded;
-        others += usize::from(!is_rejected);
-        is_rejected
-    })
-    .await;
     let (mut answered, mut rejected) = (0, 0);
     while answered + rejected < window {
         match attacker.raw.read_frame().await {
             Some(Frame::Reply(ClientReply { body: ReplyBody::Answered { .. }, .. })) => {
                 answered += 1;
             }
-            Some(Frame::Reply(ClientReply { body, .. })) if body == overloaded => rejected += 1,
+            Some(Frame::Reply(ClientReply { body, .. })) => {
+                assert_eq!(body, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
+                rejected += 1;
+            }
             Some(Frame::Keepalive) => {}
             other => panic!("{other:?}"),
         }
     }
-    let wasted = executed.load(Ordering::Relaxed) - others - answered;
-    assert!(wasted <= 2 * PIECE, "{wasted} queries were executed for nothing, {rejected} rejected");
+    let wasted = executed.load(Ordering::Relaxed) - answered;
+    assert!(wasted < window / 2, "{wasted} queries were executed for nothing, {rejected} rejected");
 }
 
 #[tokio::test]

@@ -11,11 +11,14 @@ use tokio::task::yield_now;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
+use crate::runtime::request::DriverRequest;
 use crate::runtime::request_limits::ServiceLimits;
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Caller, Executor, Rights};
-use crate::runtime::service::tests::{MIB, origin, read, request, simulate_node};
+use crate::runtime::service::tests::{MIB, origin, read, request};
 use crate::runtime::transport::handshake::ConnectionReader;
+use crate::types::{Freshness, Index};
+use crate::wire::ReplyBody;
 
 /// The stream of a client that accepts every byte at once. Each write of a MiB or more records the
 /// turns that another task has had by then.
@@ -63,8 +66,7 @@ async fn other_tasks_run_between_two_long_replies() {
     let (turns, writes) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<_>>>::default());
     let (mut client, requests) = duplex(64 << 10);
     let stream = EagerClient { requests, turns: Arc::clone(&turns), writes: Arc::clone(&writes) };
-    let (handle, queue) = Handle::for_test();
-    tokio::spawn(simulate_node(queue));
+    let (handle, mut queue) = Handle::for_test();
     let other = Arc::clone(&turns);
     tokio::spawn(async move {
         loop {
@@ -83,6 +85,18 @@ async fn other_tasks_run_between_two_long_replies() {
     tokio::spawn(connection.run(Box::new(stream), frames, replies, closed));
     let bytes: Vec<u8> = (0..READS).flat_map(|number| request(number, read())).collect();
     client.write_all(&bytes).await.expect("the connection is open");
+    let mut senders = Vec::new();
+    while (senders.len() as u64) < READS {
+        let Some(DriverRequest::Execute(request)) = queue.recv().await else {
+            panic!("the connection passes the request on")
+        };
+        senders.push(request.reply);
+    }
+    for sender in senders {
+        let (index, freshness) = (Index(1), Freshness::Linearizable);
+        let answer = vec![7; MIB];
+        sender.send(ReplyBody::Answered { freshness, index, applied: index, answer });
+    }
     while (writes.lock().expect("no panic").len() as u64) < READS {
         yield_now().await;
     }
