@@ -148,7 +148,8 @@ impl Commit {
 }
 
 /// Checks that only entries of the leader's current term are committed by counting replicas (Raft
-/// §5.4.2).
+/// §5.4.2). A leader whose log has damaged entries may also adopt a snapshot that covers them, which
+/// commits what it covers.
 fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     let before = known.before.map_or(status.committed, |before| before.committed);
     if status.role != RoleName::Leader || status.committed <= before {
@@ -156,7 +157,8 @@ fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     }
     let (id, term) = (status.id, status.term);
     let top = known.model.committed.id_at(status.committed).unwrap_or_default();
-    if top.term == term {
+    let damaged = &known.model.node(known.model.slot(id)).damaged;
+    if top.term == term || damaged.range(..=status.committed).next().is_some() {
         return Ok(());
     }
     S13.violated(format!(

@@ -103,3 +103,14 @@ fn entries_that_are_covered_replaced_or_truncated_are_not_damaged() {
     restarted.second_acknowledges(3);
     assert_eq!(restarted.violation(), None, "a start reports again which entries are damaged");
 }
+
+#[test]
+fn a_leader_commits_entries_of_an_earlier_term_with_a_snapshot_that_covers_its_damage() {
+    let mut stage = damaged();
+    stage.enters(4, 1);
+    stage.holds(4, &[noop(1, 1), noop(2, 1), noop(3, 1)]);
+    stage.wins(2, 2, &[1, 3]);
+    stage.changes_status(2, |status| status.damaged_entries = 1);
+    stage.commits(2, 3);
+    assert_eq!(stage.violation(), None);
+}
