@@ -1,13 +1,14 @@
 //! Explanations of acknowledgements, S6, of durable state, S17 and S28, and of uncertain nodes,
 //! S38.
 
-use quorate::types::{Body, Index, Message, NodeId};
+use quorate::types::{Body, HardState, Index, Message, NodeId};
 
 use crate::explain::explanation::Draft;
 use crate::explain::facts;
 use crate::explain::history::{History, WriteOutcome};
 use crate::explain::phrases;
 use crate::record::{Event, EventId, EventKind};
+use crate::values::time::Seconds;
 
 pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let Some(node) = history.node() else { return };
@@ -172,17 +173,32 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         _ => None,
     });
     if let Some((id, hard)) = durable.filter(|(_, hard)| *hard != now.hard_state()) {
-        let describe = |term, vote: Option<NodeId>| match vote {
-            Some(vote) => format!("term {term} and a vote for {vote}"),
-            None => format!("term {term} and no vote"),
+        let describe = |state: HardState| match state.vote {
+            Some(vote) => format!("term {} and a vote for {vote}", state.term),
+            None => format!("term {} and no vote", state.term),
         };
-        let (had, has) = (describe(hard.term, hard.vote), describe(now.term, now.vote));
+        let now = now.hard_state();
+        let (had, has) = (describe(hard), describe(now));
         draft.fact(id, history.at(id), format!("{node} submits {had} to its disk"));
         facts::write_outcome(history, draft, id, &format!("the write with {had}"));
-        return draft.cause(format!(
-            "{node} starts with {has} although its disk held {had}, so it could vote again in a \
-             term in which it has already voted"
-        ));
+        let a_node =
+            |is_uncertain| if is_uncertain { "an uncertain node" } else { "a certain node" };
+        return draft.cause(match (hard.is_uncertain == now.is_uncertain, had == has) {
+            (false, _) => format!(
+                "{node} starts as {} with {has} although its disk held {had} of {}",
+                a_node(now.is_uncertain),
+                a_node(hard.is_uncertain)
+            ),
+            (true, true) => format!(
+                "{node} starts with a vote lease of {} s although its disk held one of {} s",
+                Seconds(now.vote_lease),
+                Seconds(hard.vote_lease)
+            ),
+            (true, false) => format!(
+                "{node} starts with {has} although its disk held {had}, so it could vote again in \
+                 a term in which it has already voted"
+            ),
+        });
     }
     let logs = history.logs(node, history.failing);
     let last = logs.last_on_disk();

@@ -39,39 +39,45 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     // For the other events the finding itself is the cause.
     match &history.event(history.failing).kind {
         EventKind::NotStarted(why) => {
-            let removed = removal(history, draft, node, why);
+            let file = absent_file(history, draft, node, why);
             draft.cause(format!(
-                "{node} cannot start from its disk although no fault damaged it: {why}{removed}"
+                "{node} cannot start from its disk although no fault damaged it: {why}{file}"
             ));
         }
         EventKind::Stopped(why) => {
-            let removed = removal(history, draft, node, why);
+            let file = absent_file(history, draft, node, why);
             let cause = "stops although no disk fault justifies it";
-            draft.cause(format!("{node} {cause}: {why}{removed}"));
+            draft.cause(format!("{node} {cause}: {why}{file}"));
         }
         _ => {}
     }
 }
 
-/// Describes in a clause the removal of the file that an error names first, by the node itself, and
-/// adds its step to the facts.
-fn removal(history: &History<'_>, draft: &mut Draft, node: NodeId, error: &str) -> String {
+/// Describes in a clause why the file that an error names first is absent: the node itself removed
+/// it, or could not create it. Adds that step to the facts.
+fn absent_file(history: &History<'_>, draft: &mut Draft, node: NodeId, error: &str) -> String {
     let Some((file, _)) = error.split_once(' ') else { return String::new() };
     let file = file.trim_end_matches(':');
-    // The latest event that decides whether the file is there; true if it removes the file.
+    let creates = |words: &str| words.starts_with(&format!("create {file} "));
+    // The latest event that decides whether the file is there; the sentence says why it is not.
     let decides = |(id, event): (EventId, &Event)| match &event.kind {
-        EventKind::DiskOperation(words) => {
-            let removes = words.strip_prefix("remove ") == Some(file);
-            let creates = words.starts_with(&format!("create {file} "))
-                || words.ends_with(&format!(" to {file}"));
-            (removes || creates).then_some((id, event.own_at, removes))
+        EventKind::DiskOperation(words) if words.strip_prefix("remove ") == Some(file) => {
+            Some((id, Some(format!("{node} itself removed {file}"))))
         }
-        EventKind::Wiped | EventKind::RolledBack { .. } => Some((id, event.own_at, false)),
+        EventKind::DiskOperation(words) => {
+            let is_there = creates(words) || words.ends_with(&format!(" to {file}"));
+            is_there.then_some((id, None))
+        }
+        EventKind::DiskFailed(words) if creates(words) => {
+            Some((id, Some(format!("{node} could not create {file}"))))
+        }
+        EventKind::Wiped | EventKind::RolledBack { .. } => Some((id, None)),
         _ => None,
     };
     let last = history.events_of(node).rev().find_map(decides);
-    let Some((id, own_at, true)) = last else { return String::new() };
-    draft.fact(id, own_at, format!("{node} removes {file}"));
+    let Some((id, Some(sentence))) = last else { return String::new() };
+    let own_at = history.event(id).own_at;
+    draft.fact(id, own_at, sentence.clone());
     facts::causal_steps(history, draft, id, 1);
-    format!("; {node} itself removed {file} at {own_at} s")
+    format!("; {sentence} at {own_at} s")
 }
