@@ -198,7 +198,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         LeaseHeld { node, left } => rules.lease_held(known, node, left),
         RequestReceived { node, tag } => rules.request_received(known, node, tag),
         RequestForAllLive { tag } => rules.request_for_all_live(known, tag),
-        RequestAnswered { tag } => rules.request_answered(known, tag),
+        RequestAnswered { tag, .. } => rules.request_answered(known, tag),
         ProposeInvoked { op, command, session } => {
             let command = unmark(command).map_or(command, |(command, _)| command);
             rules.proposed(known, op, command, session.is_some())

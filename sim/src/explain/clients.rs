@@ -75,7 +75,7 @@ fn rejects(history: &History<'_>, draft: &mut Draft, op: OpId, rejection: EventI
         matches!(kind, EventKind::RequestReceived { op: Some(one), .. } if *one == op)
     };
     let answers = history.all().rev().filter(|(id, event)| {
-        let answers = matches!(event.kind, EventKind::RequestAnswered(_));
+        let answers = matches!(event.kind, EventKind::RequestAnswered { .. });
         *id < rejection && answers && event.cause.is_some_and(is_of_op)
     });
     let mut steps = answers.filter_map(|(id, event)| Some((history.step_of(id)?, event.node?)));

@@ -23,6 +23,7 @@ mod stuck_leader;
 mod terms;
 mod unrecorded;
 mod votes;
+mod waiting_client;
 mod why_not;
 
 pub use cluster_state::cluster_state;

@@ -9,6 +9,7 @@ use crate::explain::explanation::Draft;
 use crate::explain::history::History;
 use crate::explain::phrases;
 use crate::explain::stuck_leader::{self, StuckLeader};
+use crate::explain::waiting_client;
 use crate::record::{EventId, EventKind};
 
 /// The most frequent rejection of a node's messages by another node.
@@ -69,7 +70,22 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         rejected = replication(history, draft, &nodes, stuck.as_ref(), since);
     }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
+    let leader = highest_leader(&nodes);
+    let is_done = |now: &Status| [now.durable, now.committed, now.applied] == [now.last.index; 3];
+    let all_done = nodes.iter().all(|(_, now)| now.as_ref().is_some_and(|now| is_done(now)));
+    if let Some(leader) = leader.filter(|_| all_done)
+        && waiting_client::explain(history, draft, since, leader.id)
+    {
+        return;
+    }
     draft.cause(missing_progress(&nodes, finding, &rejected));
+}
+
+/// The leader of the highest term.
+fn highest_leader<'a>(nodes: &[(NodeId, Option<&'a Status>)]) -> Option<&'a Status> {
+    let leaders =
+        nodes.iter().filter_map(|(_, now)| *now).filter(|now| now.role == RoleName::Leader);
+    leaders.max_by_key(|now| now.term)
 }
 
 /// Adds the rejections of the nodes since event `since`, and explains entries that a stuck leader
@@ -100,7 +116,7 @@ fn unanswered(history: &History<'_>, draft: &mut Draft, node: NodeId) {
             EventKind::RequestReceived { client, op, tag } => {
                 open.insert(*tag, (id, *client, *op));
             }
-            EventKind::RequestAnswered(tag) => {
+            EventKind::RequestAnswered { tag, .. } => {
                 open.remove(tag);
             }
             EventKind::Crashed { .. } => open.clear(),
@@ -146,9 +162,7 @@ fn unfinished_change(
     draft: &mut Draft,
     nodes: &[(NodeId, Option<&Status>)],
 ) {
-    let leader =
-        nodes.iter().filter_map(|(_, now)| *now).filter(|now| now.role == RoleName::Leader);
-    let Some(now) = leader.max_by_key(|now| now.term) else { return };
+    let Some(now) = highest_leader(nodes) else { return };
     let (leader, term) = (now.id, now.term);
     let membership = history.membership(leader, history.failing);
     if !membership.is_joint() || now.committed < now.last.index {
@@ -328,8 +342,7 @@ fn missing_progress(
         return format!("{node} stays down, and the other nodes wait for it");
     }
     let up: Vec<&Status> = nodes.iter().filter_map(|(_, now)| *now).collect();
-    let leader = up.iter().filter(|now| now.role == RoleName::Leader).max_by_key(|now| now.term);
-    let Some(leader) = leader else {
+    let Some(leader) = highest_leader(nodes) else {
         let highest = up.iter().map(|now| now.term).max().unwrap_or_default();
         let split = split_votes(&up, rejected).unwrap_or_default();
         return format!(

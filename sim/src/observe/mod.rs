@@ -324,6 +324,8 @@ pub enum Observation<'a> {
     RequestAnswered {
         /// The tag of the request.
         tag: Tag,
+        /// Why the node rejected the request; `None` if it did not.
+        rejected: Option<RejectReason>,
     },
     /// A client invoked a command. In a session, the command is executed at most once; without a
     /// session, once for each log entry that holds it.

@@ -328,7 +328,7 @@ fn page_kind(kind: &EventKind) -> Kind {
         | EventKind::Served { .. }
         | EventKind::Rejected { .. }
         | EventKind::Unknown(_)
-        | EventKind::RequestAnswered(_) => Kind::Client,
+        | EventKind::RequestAnswered { .. } => Kind::Client,
         EventKind::PlanOpBegan(_) | EventKind::PlanOpEnded(_) | EventKind::ClockBoundExceeded => {
             Kind::Fault
         }

@@ -164,7 +164,12 @@ pub enum EventKind {
         tag: Tag,
     },
     /// The node gives its one answer to an attempt.
-    RequestAnswered(Tag),
+    RequestAnswered {
+        /// The tag of the attempt.
+        tag: Tag,
+        /// Why the node rejected it; `None` if it did not.
+        rejected: Option<RejectReason>,
+    },
     /// The node replies to a client's proposal.
     Replied {
         /// The number of the operation.

@@ -416,11 +416,12 @@ impl Recorder {
             | Observation::MembershipChangeCommitted { .. } => {
                 self.observe_machine(now, observation)
             }
-            Observation::RequestAnswered { tag } => {
+            Observation::RequestAnswered { tag, rejected } => {
                 let request = self.requests.remove(&tag);
                 let node = request.and_then(|request| self.record.event(request).node);
                 if node.is_some() {
-                    self.record_event(now, node, request, EventKind::RequestAnswered(tag));
+                    let kind = EventKind::RequestAnswered { tag, rejected };
+                    self.record_event(now, node, request, kind);
                 }
             }
             _ => self.observe_client(now, observation),

@@ -123,7 +123,10 @@ fn client(kind: &EventKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         EventKind::RequestReceived { client, op: None, tag } => {
             write!(f, "client {client} requests a session with tag {tag}")
         }
-        EventKind::RequestAnswered(tag) => write!(f, "answers request {tag}"),
+        EventKind::RequestAnswered { tag, rejected: None } => write!(f, "answers request {tag}"),
+        EventKind::RequestAnswered { tag, rejected: Some(reason) } => {
+            write!(f, "rejects request {tag}: {reason}")
+        }
         EventKind::Replied { op, id, outcome } => match &**outcome {
             Outcome::Reply(reply) => {
                 write!(f, "replies to operation {} at {id}: {:016x}", op.0, of_bytes(reply))

@@ -105,7 +105,7 @@ impl World {
             | Output::Unknown { tag }
                 if Operator::owns_tag(tag) =>
             {
-                self.cluster[place].answer(tag, &mut self.run);
+                self.cluster[place].answer(tag, &output, &mut self.run);
                 self.load.operator.finish(tag);
                 versions::note_reply(&output, &mut self.run.observer);
                 self.run.observer.operator_reply(self.run.scheduler.now(), place.id(), &output);
@@ -119,7 +119,7 @@ impl World {
                 self.run.observer.reach_if(unknown, Spot::UnknownByStepDown);
                 let running = self.cluster[place].running_mut();
                 let state = running.and_then(|running| running.take_answered_in(tag));
-                self.cluster[place].answer(tag, &mut self.run);
+                self.cluster[place].answer(tag, &output, &mut self.run);
                 self.reply(place, &output, state);
             }
             Output::RoleChanged { role, .. } => {

@@ -450,7 +450,7 @@ fn a_rejection_of_a_committed_command_names_the_node_and_its_step() {
     stage.submits(1, Write { entries: entries.into(), ..blank(1) });
     let beat = stage.sends(2, 1, 3, request_vote(EntryId::ZERO));
     stage.receives(1, beat, |now| (now.term, now.role) = (Term(3), RoleName::Follower));
-    stage.push(1, Some(request), EventKind::RequestAnswered(tag));
+    stage.push(1, Some(request), EventKind::RequestAnswered { tag, rejected: None });
     let reason = RejectReason::Busy;
     stage.push(1, None, EventKind::Rejected { op, reason });
     stage.takes(1, None, InputKind::Disk, |now| now.committed = Index(1));
@@ -557,4 +557,34 @@ fn the_step_at_a_time_that_the_finding_names_is_a_fact() {
     let explanation = stage.explained_as("S55", &finding);
     assert!(explanation.facts.iter().any(|fact| fact.id == step), "{}", text(&explanation));
     assert!(!text(&explanation).contains("n3"), "{}", text(&explanation));
+}
+
+#[test]
+fn a_start_that_is_uncertain_for_no_reason_is_not_called_a_second_vote() {
+    let mut stage = Stage::new();
+    let vote = stage.votes(1, 1, 1, 1);
+    stage.durable(1, vote, 1);
+    stage.push(1, None, EventKind::Crashed { not_durable: 0, kept: 0 });
+    stage.takes(1, None, InputKind::Timeout, |now| {
+        (now.term, now.vote, now.is_uncertain) = (Term(1), Some(node(1)), true);
+    });
+    let cause = "n1 starts as an uncertain node with term t1 and a vote for n1 although its disk \
+                 held term t1 and a vote for n1 of a certain node";
+    assert_eq!(stage.explained("S17").cause, cause);
+}
+
+#[test]
+fn a_file_that_the_node_could_not_create_explains_its_stop() {
+    let mut stage = Stage::new();
+    let failed = "create log-2 of 4096: the file system is full".to_owned();
+    stage.push(1, None, EventKind::DiskOperation("create log-1 of 4096".to_owned()));
+    let creation = stage.push(1, None, EventKind::DiskFailed(failed));
+    let at = stage.record.event(creation).own_at;
+    stage.push(1, None, EventKind::Stopped("log-2 at 0: no such file".to_owned()));
+    let explanation = stage.explained("S34");
+    let cause = format!(
+        "n1 stops although no disk fault justifies it: log-2 at 0: no such file; n1 could not \
+         create log-2 at {at} s"
+    );
+    assert_eq!(explanation.cause, cause, "{}", text(&explanation));
 }

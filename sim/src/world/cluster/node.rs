@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::RoleName;
+use quorate::replica::Output;
 use quorate::storage::StorageConfig;
 use quorate::types::{Index, Membership, Tag};
 
@@ -136,10 +137,10 @@ impl Node {
         self.life.running_mut()
     }
 
-    /// Records that the process has answered a request.
-    pub(crate) fn answer(&mut self, tag: Tag, run: &mut Run) {
+    /// Records that the process has answered a request with `output`.
+    pub(crate) fn answer(&mut self, tag: Tag, output: &Output, run: &mut Run) {
         if let Some(running) = self.running_mut() {
-            running.requests.answer(tag, run.scheduler.now(), &mut run.observer);
+            running.requests.answer(tag, output, run.scheduler.now(), &mut run.observer);
         }
     }
 

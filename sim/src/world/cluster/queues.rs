@@ -75,15 +75,25 @@ pub(crate) struct OpenRequests {
 }
 
 impl OpenRequests {
-    /// Records that the node has answered a request.
+    /// Records that the node has answered a request with `output`.
     ///
     /// # Panics
     /// If the request has no pending outcome, because each request has exactly one.
-    pub(crate) fn answer(&mut self, tag: Tag, now: SimTime, observer: &mut Observer) {
+    pub(crate) fn answer(
+        &mut self,
+        tag: Tag,
+        output: &Output,
+        now: SimTime,
+        observer: &mut Observer,
+    ) {
         let place = self.unanswered.iter().position(|waiting| *waiting == tag);
         let Some(place) = place else { panic!("{tag} has more than one outcome") };
         self.unanswered.swap_remove(place);
-        observer.observe(now, Observation::RequestAnswered { tag });
+        let rejected = match output {
+            Output::Rejected { reason, .. } => Some(*reason),
+            _ => None,
+        };
+        observer.observe(now, Observation::RequestAnswered { tag, rejected });
     }
 }
 

@@ -115,6 +115,6 @@ impl Stage {
 
     /// The node answers a request.
     pub(crate) fn has_answered(&mut self, tag: u64) {
-        self.observes(Observation::RequestAnswered { tag: Tag(tag) });
+        self.observes(Observation::RequestAnswered { tag: Tag(tag), rejected: None });
     }
 }

@@ -1,8 +1,9 @@
 //! Explanations of missing progress, and of what did not happen.
 
-use quorate::raft::{MessageRejectReason, RoleName};
-use quorate::types::{AppendOutcome, Body, EntryId, Index};
+use quorate::raft::{MessageRejectReason, RejectReason, RoleName};
+use quorate::types::{AppendOutcome, Body, EntryId, Index, ReadLevel, Tag};
 use quorate_sim::explain::why_not_leader;
+use quorate_sim::observe::OpId;
 use quorate_sim::record::{EventKind, InputKind, Sent};
 use quorate_sim::values::time::SimTime;
 
@@ -118,5 +119,49 @@ fn rejections_are_counted_by_their_reason() {
         ["n2 requested no vote in this time: it was down or led already, its election \
              timeout did not expire, or it may not campaign (no vote, quarantine, vote lease or \
              stuck disk)"]
+    );
+}
+
+#[test]
+fn a_client_whose_command_every_node_rejects_is_named() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    stage.push(1, None, EventKind::Invoked { op: OpId(4), level: None, command: Box::default() });
+    for (node, tag, reason) in [
+        (2, 1, RejectReason::Transferring),
+        (1, 2, RejectReason::NoLeader),
+        (1, 3, RejectReason::NoLeader),
+        (1, 4, RejectReason::NoLeader),
+        (2, 5, RejectReason::Transferring),
+    ] {
+        let (op, tag) = (Some(OpId(4)), Tag(tag));
+        let request = stage.push(node, None, EventKind::RequestReceived { client: 3, op, tag });
+        let rejected = Some(reason);
+        stage.push(node, Some(request), EventKind::RequestAnswered { tag, rejected });
+    }
+    let explanation = stage.explained("L1");
+    let expected = format!(
+        "n2 rejects operation 4, a command, 2 times so far: {}; the client has sent it 5 times \
+         since the stabilization phase began",
+        RejectReason::Transferring
+    );
+    assert_eq!(explanation.cause, expected, "{}", text(&explanation));
+}
+
+#[test]
+fn a_read_that_a_node_never_answers_is_named() {
+    let mut stage = Stage::new();
+    stage.push(1, None, EventKind::Stabilized((1..=3).map(node).collect()));
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    let level = Some(ReadLevel::Linearizable);
+    stage.push(1, None, EventKind::Invoked { op: OpId(4), level, command: Box::default() });
+    let request = EventKind::RequestReceived { client: 3, op: Some(OpId(4)), tag: Tag(1) };
+    stage.push(3, None, request);
+    let explanation = stage.explained("L1");
+    assert!(
+        explanation.cause.starts_with("n3 receives operation 4, a read, and never answers"),
+        "{}",
+        text(&explanation)
     );
 }
