@@ -239,7 +239,7 @@ fn count_with(bug: Bug, profile: &str, seed: u64) -> Outcome {
 
 #[track_caller]
 fn assert_detected(bug: Bug, profile: &str, id: &str, expected: &str) {
-    for seed in 16..19 {
+    for seed in 0..3 {
         match count_with(bug, profile, seed).failure {
             Some(Failure::Safety(Violation { id: found, finding, .. })) => {
                 let matches = found == id && finding.contains(expected);
@@ -252,7 +252,7 @@ fn assert_detected(bug: Bug, profile: &str, id: &str, expected: &str) {
 
 #[test]
 fn a_correct_user_machine_passes() {
-    for seed in 0..3 {
+    for seed in 1..4 {
         assert_eq!(count_with(Bug::None, "default", seed).failure, None, "seed {seed}");
     }
 }
