@@ -19,6 +19,7 @@ use crate::runtime::environment::Environment;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
+use crate::runtime::proposal_window::ProposalWindow;
 use crate::runtime::recording::RecordingLane;
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
 use crate::runtime::request_queue::{RequestQueue, RequestSender};
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     recording: RecordingLane,
     transport: Box<dyn Transport>,
     pending: PendingRequests,
+    window: ProposalWindow,
     queues: Queues,
     busy_poll: BusyPoll,
     leadership: watch::Sender<Leadership>,
@@ -126,6 +128,7 @@ impl Driver {
             recording,
             transport,
             pending: PendingRequests::default(),
+            window: ProposalWindow::default(),
             queues,
             busy_poll,
             leadership,
@@ -189,13 +192,14 @@ impl Driver {
     /// deadline, or after [`WAIT_MAX`].
     async fn wait(&mut self) -> Option<Received> {
         let wait = self.node.deadline().since(self.clock.now()).min(WAIT_MAX);
+        let has_room = self.room_for_proposals() > 0;
         let queues = &mut self.queues;
         tokio::select! {
             biased;
             packet = queues.urgent.recv() => packet.map(Received::Packet),
             events = queues.lane_events.recv() => events.map(Received::LaneEvents),
             packet = queues.bulk.recv() => packet.map(Received::Packet),
-            () = queues.requests.wait() => None,
+            () = queues.requests.wait(has_room) => None,
             never = self.busy_poll.keep_awake() => never,
             () = sleep(wait) => None,
         }
@@ -227,9 +231,9 @@ impl Driver {
     /// log write, and one message to each peer.
     fn drain_requests(&mut self) {
         self.queues.requests.receive();
-        let mut proposals = Vec::new();
+        let (mut proposals, mut bytes, room) = (Vec::new(), 0, self.room_for_proposals());
         for _ in 0..BATCH {
-            let Some(request) = self.queues.requests.pop() else { break };
+            let Some(request) = self.queues.requests.pop(bytes < room) else { break };
             let request = match request {
                 DriverRequest::Execute(request) => request,
                 DriverRequest::Close => {
@@ -238,14 +242,25 @@ impl Driver {
                 }
             };
             match self.pending.submit(request) {
-                Ok(Input::Propose(more)) => proposals.extend(more),
+                Ok(Input::Propose(more)) => {
+                    bytes += more.iter().map(|it| it.command.len()).sum::<usize>();
+                    proposals.extend(more);
+                }
                 Ok(input) => self.step(input),
                 Err(reply) => reply.send(ReplyBody::Report(Box::new(self.report()))),
             }
         }
         if !proposals.is_empty() {
             self.step(Input::Propose(proposals));
+            self.window.push(self.node.raft().log().last().index, bytes);
         }
+    }
+
+    /// Returns the bytes of proposals that the log has room for: as many as may be in flight to a
+    /// peer, because more would wait in the log for that.
+    fn room_for_proposals(&mut self) -> usize {
+        let bytes_max = self.node.raft().config().inflight_bytes_max;
+        self.window.room(&self.node.status(), bytes_max)
     }
 
     fn handle_lane_events(&mut self, events: Vec<Event>) {

@@ -29,6 +29,7 @@ mod open_files;
 mod origin;
 mod peer_addresses;
 mod principal;
+mod proposal_window;
 mod recording;
 mod recording_reader;
 mod rejected_connections;

@@ -167,6 +167,11 @@ pub(super) enum DriverRequest {
 }
 
 impl DriverRequest {
+    /// Returns true if the request is appended to the log of a leader.
+    pub(super) fn is_proposal(&self) -> bool {
+        matches!(self, Self::Execute(NodeRequest { body: RequestBody::ProposeFor { .. }, .. }))
+    }
+
     /// Returns the number of the origin of the request.
     pub(super) fn origin(&self) -> OriginNumber {
         match self {

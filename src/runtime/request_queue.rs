@@ -26,7 +26,12 @@ pub(super) struct RequestSender {
 /// limits of the service or of the program.
 pub(super) struct RequestQueue {
     channel: Receiver<DriverRequest>,
+    /// All requests but proposals.
     received: TurnQueue<DriverRequest>,
+    /// The proposals, which may have to wait for room in the log while the others do not.
+    proposals: TurnQueue<DriverRequest>,
+    /// Whether the next turn is that of a proposal.
+    is_proposals_turn: bool,
     /// The limits of the program, which end with the queue.
     program: ClientLimits,
     counts: Arc<Counts>,
@@ -80,16 +85,19 @@ impl RequestQueue {
     ) -> (RequestSender, RequestQueue) {
         let (sender, channel) = RequestSender::new(requests_max, kib_max);
         counts.network.watch(REQUESTS, &sender.channel);
-        let (received, counts) = (TurnQueue::default(), Arc::clone(counts));
-        let program = sender.program.clone();
-        (sender, RequestQueue { channel, received, program, counts })
+        let (received, proposals) = (TurnQueue::default(), TurnQueue::default());
+        let (program, counts) = (sender.program.clone(), Arc::clone(counts));
+        let is_proposals_turn = false;
+        let queue =
+            RequestQueue { channel, received, proposals, is_proposals_turn, program, counts };
+        (sender, queue)
     }
 
     /// Waits until there is a request. If requests are left, only lets the other tasks of this
-    /// thread run: those of connections, which may have a request of another origin. Dropping the
-    /// future loses no request.
-    pub(super) async fn wait(&mut self) {
-        if !self.received.is_empty() {
+    /// thread run: those of connections, which may have a request of another origin. Proposals that
+    /// are left count only if there is room for them. Dropping the future loses no request.
+    pub(super) async fn wait(&mut self, has_room: bool) {
+        if !self.received.is_empty() || (has_room && !self.proposals.is_empty()) {
             return yield_now().await;
         }
         // The driver holds a sender, so the channel is open.
@@ -105,20 +113,26 @@ impl RequestQueue {
         }
     }
 
-    /// Removes and returns a request of the origin whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<DriverRequest> {
-        let popped = self.received.pop();
+    /// Removes and returns a request of the origin whose turn it is; a proposal only if there is
+    /// room for it. Proposals and all others take turns, too.
+    pub(super) fn pop(&mut self, has_room: bool) -> Option<DriverRequest> {
+        let takes_proposal = has_room && (self.is_proposals_turn || self.received.is_empty());
+        self.is_proposals_turn = !self.is_proposals_turn;
+        let proposal = if takes_proposal { self.proposals.pop() } else { None };
+        let popped = proposal.or_else(|| self.received.pop());
         self.count();
         popped
     }
 
     fn push(&mut self, request: DriverRequest) {
-        self.received.push(request.origin(), request);
+        let queue = if request.is_proposal() { &mut self.proposals } else { &mut self.received };
+        queue.push(request.origin(), request);
         self.count();
     }
 
     fn count(&self) {
-        self.counts.network.requests_in_turn.set(self.received.len() as u64);
+        let waiting = self.received.len() + self.proposals.len();
+        self.counts.network.requests_in_turn.set(waiting as u64);
     }
 }
 
@@ -211,10 +225,35 @@ mod tests {
         send(of_client(2, "second"));
         send(of_program("program"));
         queue.receive();
-        let order: Vec<_> = (0..6).filter_map(|_| queue.pop()).map(name_of).collect();
+        let order: Vec<_> = (0..6).filter_map(|_| queue.pop(true)).map(name_of).collect();
         assert_eq!(order, ["greedy", "first", "program", "greedy", "second", "greedy"]);
-        let rest = std::iter::from_fn(|| queue.pop()).map(name_of);
+        let rest = std::iter::from_fn(|| queue.pop(true)).map(name_of);
         assert_eq!(rest.filter(|name| name == "greedy").count(), CHANNEL_MAX - 6);
+    }
+
+    #[test]
+    fn proposals_wait_for_room_and_delay_no_other_request() {
+        let limits = ServiceLimits::new(&ServiceConfig::default());
+        let propose = |last| {
+            let origin = Origin::new(None, [127, 0, 0, last].into());
+            let permits = limits.of(&origin, false).acquire(Share::Proposals, 0).expect("room");
+            let (metric, replies) = (RequestMetric::None, mpsc::unbounded_channel().0);
+            DriverRequest::Execute(NodeRequest::queued(command(1), metric, 0, permits, replies))
+        };
+        let (sender, mut queue) = queue();
+        let greedy: Vec<_> = (0..9).map(|_| propose(1)).collect();
+        let honest = propose(2);
+        let number = honest.origin();
+        let reads = (0..2).map(|_| of_client(&limits, 1, "read"));
+        for request in greedy.into_iter().chain([honest]).chain(reads) {
+            sender.channel.try_send(request).expect("the channel has room");
+        }
+        queue.receive();
+        let without_room: Vec<_> = std::iter::from_fn(|| queue.pop(false)).map(name_of).collect();
+        assert_eq!(without_room, ["read", "read"]);
+        assert!(queue.pop(true).is_some_and(|first| first.origin() != number));
+        assert!(queue.pop(true).is_some_and(|second| second.origin() == number), "its turn");
+        assert_eq!(std::iter::from_fn(|| queue.pop(true)).count(), 8);
     }
 
     #[test]
@@ -225,7 +264,7 @@ mod tests {
             sender.channel.try_send(request).expect("the channel has room");
         }
         queue.receive();
-        let mut names: Vec<_> = std::iter::from_fn(|| queue.pop()).map(name_of).collect();
+        let mut names: Vec<_> = std::iter::from_fn(|| queue.pop(true)).map(name_of).collect();
         assert_eq!(names.pop().as_deref(), Some("close"), "it comes after the earlier ones");
         assert!((0..CHANNEL_MAX - 1).map(|number| number.to_string()).eq(names));
     }
@@ -251,9 +290,9 @@ mod tests {
             queue.receive();
         }
         assert_eq!(queue.received.len(), CHANNEL_MAX + 1, "the other calls wait");
-        let mut names: Vec<_> = (0..2).filter_map(|_| queue.pop()).map(name_of).collect();
+        let mut names: Vec<_> = (0..2).filter_map(|_| queue.pop(true)).map(name_of).collect();
         assert_eq!(names, ["program", "client"]);
-        while let Some(request) = queue.pop() {
+        while let Some(request) = queue.pop(true) {
             names.push(name_of(request));
             yield_now().await;
             queue.receive();
@@ -272,8 +311,8 @@ mod tests {
         let sent = sent_requests(&mut queue).await;
         assert_eq!(sent.len(), 3, "the second read waits");
         drop(sent);
-        queue.wait().await;
-        assert_eq!(queue.pop().map(name_of).as_deref(), Some("second"));
+        queue.wait(true).await;
+        assert_eq!(queue.pop(true).map(name_of).as_deref(), Some("second"));
     }
 
     /// Lets the calls run, and returns the requests that they have sent.
@@ -282,7 +321,7 @@ mod tests {
         for _ in 0..10 {
             yield_now().await;
             queue.receive();
-            sent.extend(queue.pop());
+            sent.extend(queue.pop(true));
         }
         sent
     }
@@ -298,7 +337,8 @@ mod tests {
         calls.spawn(send(sender.clone(), body(&"x".repeat(4 << 10))));
         let mut sent = sent_requests(&mut queue).await;
         assert_eq!(sent.len(), 3, "two commands, and a query");
-        drop(sent.remove(0));
+        let command = sent.iter().position(DriverRequest::is_proposal);
+        drop(sent.remove(command.expect("a command was sent")));
         let third = sent_requests(&mut queue).await;
         assert_eq!(third.len(), 1);
         drop((sent, third));
@@ -345,14 +385,14 @@ mod tests {
     async fn other_tasks_run_before_the_rest_of_the_requests() {
         let (sender, mut queue) = queue();
         let late = sender.clone();
-        let waiting = timeout(Duration::from_millis(1), queue.wait()).await;
+        let waiting = timeout(Duration::from_millis(1), queue.wait(true)).await;
         assert!(waiting.is_err(), "there is no request");
         sender.send(of_program("first")).await;
-        queue.wait().await;
+        queue.wait(true).await;
         tokio::spawn(async move { late.send(of_program("late")).await });
-        queue.wait().await;
+        queue.wait(true).await;
         queue.receive();
-        let names: Vec<_> = std::iter::from_fn(|| queue.pop()).map(name_of).collect();
+        let names: Vec<_> = std::iter::from_fn(|| queue.pop(true)).map(name_of).collect();
         assert_eq!(names, ["first", "late"]);
     }
 }
