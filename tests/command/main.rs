@@ -4,6 +4,7 @@
 
 #[path = "../common/addresses.rs"]
 mod addresses;
+mod attacks;
 mod backups;
 mod cli;
 mod clusters;
