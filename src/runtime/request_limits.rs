@@ -402,7 +402,7 @@ impl KibPermits {
         // KiB that were put back before the record was made have not cleared it.
         let granted = self.take(count);
         let more = count.saturating_sub(self.count);
-        let has_room = own.shares[self.share as usize].kib.0.available_permits() >= more;
+        let has_room = own.shares[self.share as usize].kib.available.available_permits() >= more;
         if granted || has_room {
             own.answers_are_full.store(false, Ordering::SeqCst);
         }

@@ -199,10 +199,10 @@ mod tests {
                     client: Client(0),
                     op: (),
                     invoked: EventIndex(0),
-                    outcome: outcome.clone(),
+                    outcome,
                 };
                 let (client, invoked) = (Client(client), EventIndex(2));
-                let second = Operation { client, invoked, ..first.clone() };
+                let second = Operation { client, invoked, ..first };
                 let second = Operation { outcome: Outcome::Failed, ..second };
                 let history = History::new(vec![first, second]);
                 let is_busy = history == Err(HistoryError::ClientBusy(OpId(1)));
