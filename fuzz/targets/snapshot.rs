@@ -8,6 +8,8 @@
 
 #[path = "../../tests/snapshot/driver.rs"]
 mod driver;
+#[path = "../../tests/common/fixture_text.rs"]
+mod fixture_text;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     driver::drive(bytes);

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 #[path = "fixture_text.rs"]
-mod fixture_text;
+pub(crate) mod fixture_text;
 
 use fixture_text::{line_of, value_in};
 

@@ -12,8 +12,7 @@ use quorate::types::{
     EntryId, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, SnapshotPart, Term,
 };
 
-#[path = "../common/fixture_text.rs"]
-mod fixture_text;
+use super::fixture_text;
 
 const CLUSTER: ClusterId = ClusterId(u128::from_le_bytes(*b"the test cluster"));
 const NODE: NodeId = NodeId(1);

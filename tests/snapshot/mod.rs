@@ -5,6 +5,7 @@ mod damage;
 mod driver;
 
 use crate::corpus::replay;
+use crate::fixtures::fixture_text;
 
 #[test]
 fn the_fuzz_corpus_passes() {
