@@ -2,7 +2,7 @@
 //! replies.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{AcquireError, Semaphore};
@@ -70,9 +70,8 @@ pub(in crate::runtime) enum Share {
 struct Quotas {
     shares: [Quota; 4],
     origin: OriginNumber,
-    /// Whether the last answer to the origin found no room because of its other answers, and none
-    /// of those is written since.
-    answers_are_full: AtomicBool,
+    /// The KiB that the last answer to the origin lacked; 0 if there was room for it.
+    answer_lacked_kib: AtomicUsize,
 }
 
 /// One share of a limit of pending requests, and of the KiB of requests and replies.
@@ -163,8 +162,8 @@ impl Quotas {
     /// requests.
     fn new(requests_max: usize, kib_max: usize, forwarded: Quota, origin: OriginNumber) -> Quotas {
         let quota = || Quota::new(requests_max, kib_max);
-        let answers_are_full = AtomicBool::new(false);
-        Quotas { shares: [quota(), quota(), quota(), forwarded], origin, answers_are_full }
+        let answer_lacked_kib = AtomicUsize::new(0);
+        Quotas { shares: [quota(), quota(), quota(), forwarded], origin, answer_lacked_kib }
     }
 }
 
@@ -240,10 +239,12 @@ impl ClientLimits {
         self.0[0].origin
     }
 
-    /// Returns true if an answer to the origin would be rejected: the last one was, because of the
-    /// answers to the origin that are not written, and none of those is written since.
+    /// Returns true if the last answer to the origin was rejected, and would be rejected again,
+    /// because of the answers to the origin that are not written.
     pub(in crate::runtime) fn answers_are_full(&self) -> bool {
-        self.0[0].answers_are_full.load(Ordering::SeqCst)
+        let own = &self.0[0];
+        let room = own.shares[Share::Reads as usize].kib.available.available_permits();
+        own.answer_lacked_kib.load(Ordering::SeqCst) > room
     }
 
     /// Ends all waits for permits, also later ones.
@@ -382,44 +383,26 @@ impl KibPermits {
         let granted = self.limits.take(self.share, more, |quota| &quota.kib);
         if granted {
             let fewer = self.count.saturating_sub(count);
-            self.put_back(fewer);
+            self.limits.put_back(self.share, fewer, |quota| &quota.kib);
             self.count = count;
         }
         granted
     }
 
-    /// Does the same as [`KibPermits::take`] for a reply, and records whether the answers to the
-    /// origin leave no room for it.
+    /// Does the same as [`KibPermits::take`] for a reply, and records the KiB that an answer lacks.
     fn take_for_reply(&mut self, count: usize) -> bool {
-        if self.take(count) {
-            return true;
-        }
-        if self.share != Share::Reads {
-            return false;
-        }
-        let own = Arc::clone(&self.limits.0[0]);
-        own.answers_are_full.store(true, Ordering::SeqCst);
-        // KiB that were put back before the record was made have not cleared it.
         let granted = self.take(count);
-        let more = count.saturating_sub(self.count);
-        let has_room = own.shares[self.share as usize].kib.available.available_permits() >= more;
-        if granted || has_room {
-            own.answers_are_full.store(false, Ordering::SeqCst);
+        if self.share == Share::Reads {
+            let lacked = if granted { 0 } else { count.saturating_sub(self.count) };
+            self.limits.0[0].answer_lacked_kib.store(lacked, Ordering::SeqCst);
         }
         granted
-    }
-
-    fn put_back(&self, count: usize) {
-        self.limits.put_back(self.share, count, |quota| &quota.kib);
-        if self.share == Share::Reads && count > 0 {
-            self.limits.0[0].answers_are_full.store(false, Ordering::SeqCst);
-        }
     }
 }
 
 impl Drop for KibPermits {
     fn drop(&mut self) {
-        self.put_back(self.count);
+        self.limits.put_back(self.share, self.count, |quota| &quota.kib);
     }
 }
 

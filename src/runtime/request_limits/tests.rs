@@ -225,3 +225,24 @@ fn a_part_of_a_recording_counts_instead_of_its_request() {
     drop(second);
     assert_eq!(third.exchange_for_reply(part.clone()), part);
 }
+
+#[test]
+fn a_rejected_query_makes_no_room_for_a_long_answer() {
+    let config = ServiceConfig { requests_kib_per_origin_max: 4 << 10, ..ServiceConfig::default() };
+    let limits = ServiceLimits::new(&config).of(&origin(1), false);
+    let answer = |bytes, permits: &mut LimitPermits| {
+        let (index, freshness) = (Index(1), Freshness::Linearizable);
+        let answer = vec![7; bytes];
+        let body = ReplyBody::Answered { freshness, index, applied: index, answer };
+        permits.exchange_for_reply(body.clone()) == body
+    };
+    let query = || limits.acquire(Share::Reads, 1).expect("there is room");
+    let mut rejected = query();
+    let mut held: Vec<_> = (0..3).map(|_| query()).collect();
+    assert!(held.iter_mut().all(|permits| answer(MIB, permits)));
+    assert!(!answer(2 * MIB, &mut rejected));
+    drop(rejected);
+    assert!(limits.answers_are_full());
+    held.pop();
+    assert!(!limits.answers_are_full());
+}
