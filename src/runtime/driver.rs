@@ -251,14 +251,23 @@ impl Driver {
             }
         }
         if !proposals.is_empty() {
+            let before = self.node.raft().log().last();
             self.step(Input::Propose(proposals));
-            self.window.push(self.node.raft().log().last().index, bytes);
+            let last = self.node.raft().log().last();
+            // The node may have rejected all of them.
+            if last != before {
+                self.window.push(last.index, bytes);
+            }
         }
     }
 
     /// Returns the bytes of proposals that the log has room for: as many as may be in flight to a
-    /// peer, because more would wait in the log for that.
+    /// peer, because more would wait in the log for that. None wait once the node closes: it rejects
+    /// them.
     fn room_for_proposals(&mut self) -> usize {
+        if !matches!(self.stage, Stage::Running) {
+            return usize::MAX;
+        }
         let bytes_max = self.node.raft().config().inflight_bytes_max;
         self.window.room(&self.node.status(), bytes_max)
     }
