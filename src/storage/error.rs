@@ -93,7 +93,7 @@ impl ErrorCause {
                  cluster and add it again with an empty directory"
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
-            ErrorCause::Environment => "the node has stopped; restart it once that is done",
+            ErrorCause::Environment => "the node has stopped; restart it once the cause is removed",
             ErrorCause::Replaced => {
                 "the node has stopped and has used no other directory or file; find out what \
                  changed it, put the node's own back, then restart the node"

@@ -76,9 +76,10 @@ Exit codes:
   2  invalid command line, configuration or file, an address at which
      another service answers, or the output cannot be written
   3  not executed, safe to retry: no node accepted the command in time
-     (unreachable, busy or disk full), a signal interrupted it, a running node
-     has the data directory open (inspect, mark-restored), or a node cannot
-     start yet (its address or directory is in use, or its disk is full)
+     (unreachable, busy, disk full, or another membership change is in flight),
+     a signal interrupted it, a running node has the data directory open
+     (inspect, mark-restored), or a node cannot start yet (its address or
+     directory is in use, or its disk is full)
   4  unknown: the command may have been executed, or may still be executed
   5  rejected: not executed, and a retry fails again unless something changes
   6  the node stopped because of an error, which its log output names
@@ -105,6 +106,7 @@ pub(crate) fn with_negative_values(command: clap::Command) -> clap::Command {
             parsed == TypeId::of::<String>(),
             parsed == TypeId::of::<PathBuf>(),
             parsed == TypeId::of::<Cluster>(),
+            parsed == TypeId::of::<quorate::runtime::Principal>(),
         ]
         .contains(&true);
         let is_optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
