@@ -158,7 +158,8 @@ fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     let (id, term) = (status.id, status.term);
     let top = known.model.committed.id_at(status.committed).unwrap_or_default();
     let damaged = &known.model.node(known.model.slot(id)).damaged;
-    if top.term == term || damaged.range(..=status.committed).next().is_some() {
+    let covered = status.snapshot.next()..=status.committed;
+    if top.term == term || damaged.range(covered).next().is_some() {
         return Ok(());
     }
     S13.violated(format!(

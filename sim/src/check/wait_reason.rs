@@ -59,9 +59,6 @@ fn describe_need(known: &Known, slot: Slot) -> String {
         );
     }
     let last = leader_status.last.index;
-    if leader_status.committed == last && own.id == leader.id {
-        return "to answer, although it leads and has committed its whole log".to_owned();
-    }
     if leader_status.committed == last {
         if own.id == leader.id {
             return "although it leads, and its whole log is committed and applied".to_owned();

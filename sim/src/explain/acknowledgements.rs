@@ -172,7 +172,13 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
         }
         _ => None,
     });
-    if let Some((id, hard)) = durable.filter(|(_, hard)| *hard != now.hard_state()) {
+    // Damage may make a node uncertain, which explains nothing else.
+    let finding = history.violation().map_or("", |violation| violation.finding.as_str());
+    let is_named = |hard: &HardState| {
+        hard.is_uncertain == now.is_uncertain || finding.contains("of an uncertain node")
+    };
+    let differs = |hard: &HardState| *hard != now.hard_state() && is_named(hard);
+    if let Some((id, hard)) = durable.filter(|(_, hard)| differs(hard)) {
         let describe = |state: HardState| match state.vote {
             Some(vote) => format!("term {} and a vote for {vote}", state.term),
             None => format!("term {} and no vote", state.term),

@@ -70,10 +70,14 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
         rejected = replication(history, draft, &nodes, stuck.as_ref(), since);
     }
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
-    let leader = highest_leader(&nodes);
-    let is_done = |now: &Status| [now.durable, now.committed, now.applied] == [now.last.index; 3];
-    let all_done = nodes.iter().all(|(_, now)| now.as_ref().is_some_and(|now| is_done(now)));
-    if let Some(leader) = leader.filter(|_| all_done)
+    let follows = |now: &Status, leader: &Status| {
+        let ladder = [now.durable, now.committed, now.applied];
+        now.term == leader.term && now.last == leader.last && ladder == [leader.last.index; 3]
+    };
+    let all_follow = |leader: &Status| {
+        nodes.iter().all(|(_, now)| now.as_ref().is_some_and(|now| follows(now, leader)))
+    };
+    if let Some(leader) = highest_leader(&nodes).filter(|leader| all_follow(leader))
         && waiting_client::explain(history, draft, since, leader.id)
     {
         return;

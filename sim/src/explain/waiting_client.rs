@@ -16,14 +16,15 @@ struct Attempts {
     /// The attempts that no node has answered yet: the request and the node.
     open: BTreeMap<Tag, (EventId, NodeId)>,
     sent: u64,
+    last: Option<Tag>,
     /// By node and reason: the number of rejections and the last one.
     rejected: BTreeMap<(NodeId, String), (u64, EventId)>,
 }
 
 /// Explains the oldest operation without an outcome of which the nodes received an attempt since
-/// event `since`. Its most frequent rejection becomes a fact and the cause, that of `leader` before
-/// those of other nodes, because a follower rejects what only a leader may accept; if no attempt
-/// was rejected, the last one without an answer. Returns false if there is no such operation.
+/// event `since`. Its last attempt becomes a fact and the cause, if the node never answers it;
+/// otherwise the most frequent rejection, that of `leader` before those of other nodes, because a
+/// follower rejects what only a leader may accept. Returns false if there is no such operation.
 pub(super) fn explain(
     history: &History<'_>,
     draft: &mut Draft,
@@ -34,22 +35,25 @@ pub(super) fn explain(
     let (number, sent) = (op.0, attempts.sent);
     let most =
         attempts.rejected.iter().max_by_key(|((node, _), (count, _))| (*node == leader, *count));
-    let (id, sentence) = match (most, attempts.open.values().next_back()) {
-        (Some(((node, reason), (count, last))), _) => {
+    let open = attempts.last.and_then(|last| attempts.open.get(&last));
+    let (id, sentence) = match (open, most) {
+        (Some((last, node)), _) => {
+            (*last, format!("{node} receives operation {number}, {request}, and never answers"))
+        }
+        (None, Some(((node, reason), (count, last)))) => {
             let sentence = format!(
                 "{node} rejects operation {number}, {request}, {count} times so far: {reason}"
             );
             (*last, sentence)
         }
-        (None, Some((last, node))) => {
-            (*last, format!("{node} receives operation {number}, {request}, and never answers"))
-        }
         (None, None) => return false,
     };
     draft.fact(id, history.at(id), sentence.clone());
-    draft.cause(format!(
-        "{sentence}; the client has sent it {sent} times since the stabilization phase began"
-    ));
+    let phase = match history.event(since).kind {
+        EventKind::Stabilized(_) => " since the stabilization phase began",
+        _ => "",
+    };
+    draft.cause(format!("{sentence}; the client has sent it {sent} times{phase}"));
     true
 }
 
@@ -73,7 +77,7 @@ fn oldest(history: &History<'_>, since: EventId) -> Option<(OpId, &'static str, 
                 let (Some(node), Some((_, attempts))) = (event.node, waiting.get_mut(op)) else {
                     continue;
                 };
-                attempts.sent += 1;
+                (attempts.sent, attempts.last) = (attempts.sent + 1, Some(*tag));
                 attempts.open.insert(*tag, (id, node));
                 tags.insert(*tag, *op);
             }
@@ -85,6 +89,11 @@ fn oldest(history: &History<'_>, since: EventId) -> Option<(OpId, &'static str, 
                     let times = attempts.rejected.entry((node, reason.to_string()));
                     let (count, last) = times.or_insert((0, id));
                     (*count, *last) = (*count + 1, id);
+                }
+            }
+            EventKind::Crashed { .. } => {
+                for (_, attempts) in waiting.values_mut() {
+                    attempts.open.retain(|_, (_, node)| Some(*node) != event.node);
                 }
             }
             _ => {}

@@ -24,7 +24,7 @@ fn default_run(seed: u64) -> Outcome {
 
 #[test]
 fn a_seed_has_one_outcome() {
-    for seed in 15..20 {
+    for seed in [0, 16, 17, 18, 19] {
         assert_eq!(default_run(seed), default_run(seed));
     }
 }

@@ -570,7 +570,8 @@ fn a_start_that_is_uncertain_for_no_reason_is_not_called_a_second_vote() {
     });
     let cause = "n1 starts as an uncertain node with term t1 and a vote for n1 although its disk \
                  held term t1 and a vote for n1 of a certain node";
-    assert_eq!(stage.explained("S17").cause, cause);
+    let finding = "n1 restarts with term t1 and a vote for n1 of an uncertain node";
+    assert_eq!(stage.explained_as("S17", finding).cause, cause);
 }
 
 #[test]
