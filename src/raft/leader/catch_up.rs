@@ -40,6 +40,14 @@ impl CatchUp {
     }
 }
 
+#[cfg(feature = "explore")]
+impl CatchUp {
+    /// The only instant in the state.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.since
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,13 +67,5 @@ mod tests {
             [(9, 1), (10, 1), (9, 2), (10, 2)].map(|(last, at)| keeps_up(last, at)),
             [true, true, true, false]
         );
-    }
-}
-
-#[cfg(feature = "explore")]
-impl CatchUp {
-    /// The only instant in the state.
-    pub(crate) fn instant(&mut self) -> &mut Instant {
-        &mut self.since
     }
 }

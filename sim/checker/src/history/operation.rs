@@ -195,12 +195,8 @@ mod tests {
         let outcomes = [returned(1), Outcome::Failed, returned(3), Outcome::Unknown];
         for (outcome, goes_on) in std::iter::zip(outcomes, [true, true, false, false]) {
             for client in [0, 1] {
-                let first = Operation {
-                    client: Client(0),
-                    op: (),
-                    invoked: EventIndex(0),
-                    outcome,
-                };
+                let first =
+                    Operation { client: Client(0), op: (), invoked: EventIndex(0), outcome };
                 let (client, invoked) = (Client(client), EventIndex(2));
                 let second = Operation { client, invoked, ..first };
                 let second = Operation { outcome: Outcome::Failed, ..second };

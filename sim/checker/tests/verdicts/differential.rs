@@ -2,7 +2,8 @@
 //! with changed results.
 //!
 //! `cargo test` tries some thousands of seeds. The long run takes its seeds from the environment:
-//! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker -- --ignored`.
+//! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker differential --
+//! --ignored`.
 
 mod objects;
 
