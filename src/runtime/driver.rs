@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::recording::Recorder;
-use crate::replica::{ComparisonResult, Input, Node, Output, Work, WorkResult};
+use crate::replica::{Input, Node, Output, Work, WorkResult};
 use crate::runtime::busy_poll::BusyPoll;
 use crate::runtime::clock::Clock;
 use crate::runtime::conditions::Conditions;
@@ -19,6 +19,7 @@ use crate::runtime::environment::Environment;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
+use crate::runtime::output_log::{log_comparison, log_output};
 use crate::runtime::proposal_window::ProposalWindow;
 use crate::runtime::recording::RecordingLane;
 use crate::runtime::request::{DriverRequest, NodeRequest, PendingRequests};
@@ -262,8 +263,8 @@ impl Driver {
     }
 
     /// Returns the bytes of proposals that the log has room for: as many as may be in flight to a
-    /// peer, because more would wait in the log for that. None wait once the node closes: it rejects
-    /// them.
+    /// peer, because more would wait in the log for that. None wait once the node closes, because it
+    /// rejects them.
     fn room_for_proposals(&mut self) -> usize {
         if !matches!(self.stage, Stage::Running) {
             return usize::MAX;
@@ -467,144 +468,4 @@ pub(super) fn panic_failure(lane: &str) -> StorageError {
 enum Received {
     Packet(Packet),
     LaneEvents(Vec<Event>),
-}
-
-/// Logs an output that needs an operator, or that ends such a condition.
-fn log_output(output: &Output) {
-    match output {
-        Output::UnknownIncarnation { from } => {
-            error!(
-                %from,
-                "the disk is not the one that the cluster knows for this node: remove the node \
-                 from the membership and add it again"
-            );
-        }
-        Output::DivergedLog { from } => {
-            error!(
-                %from,
-                "the log of this node has diverged from the leader's: wipe its directory, and \
-                 remove and add the node again"
-            );
-        }
-        Output::RolledBackDisk { node, acknowledged, durable } => {
-            error!(
-                %node, %acknowledged, %durable,
-                "the disk of this peer was rolled back: it lacks entries that the peer had \
-                 acknowledged; the peer counts in no quorum until its log is checked"
-            );
-        }
-        Output::StartedUncertain(None) => {
-            warn!(
-                "the log may lack entries that this node had acknowledged; the node counts in no \
-                 quorum until a leader has checked its log"
-            );
-        }
-        Output::StartedUncertain(Some(damage)) if damage.file == Some(FileName::Superblock) => {
-            error!(
-                damage = damage.without_advice(),
-                "the disk may have lost a term, a vote or flushes of this node; the node counts in \
-                 no quorum until a leader has checked its log; check the disk"
-            );
-        }
-        Output::StartedUncertain(Some(StorageError { file, offset, message, .. })) => {
-            error!(
-                file = file.map(tracing::field::display),
-                offset,
-                message,
-                "the disk has lost entries that this node had acknowledged; the node counts in no \
-                 quorum until a leader has checked its log; find out who removed or replaced the \
-                 file"
-            );
-        }
-        Output::LogUncertain { from } => {
-            error!(
-                %from,
-                "the disk of this node was rolled back: its log lacks entries that the node had \
-                 acknowledged; the node counts in no quorum until a leader has checked its log; \
-                 find out who replaced the directory"
-            );
-        }
-        Output::LogCertain => {
-            info!("the log of this node is certain again: the node counts in quorums");
-        }
-        Output::BuildTooOld { required, max } => {
-            error!(
-                %required, build = %max,
-                "the log has reached a version that the build of this node is too old for: the \
-                 node votes and stores entries, but applies nothing and rejects reads; restart it \
-                 with the newer build"
-            );
-        }
-        other => log_damage_found(other),
-    }
-}
-
-/// Logs an output about damage on the disk.
-fn log_damage_found(output: &Output) {
-    match output {
-        Output::SnapshotDamaged(StorageError { file, offset, message, .. }) => {
-            warn!(
-                file = file.map(tracing::field::display),
-                offset,
-                message,
-                "the snapshot on the disk is damaged: the node rebuilds its state from the \
-                 snapshot of another member"
-            );
-        }
-        Output::StartedQuarantined => {
-            warn!(
-                "the state of this node was found to differ from that of a majority before it \
-                 stopped: the node rebuilds it from the snapshot of another member"
-            );
-        }
-        Output::KeptSnapshotDamaged(damage) => {
-            warn!(%damage, "a snapshot on the disk is damaged: another one is taken");
-        }
-        Output::SnapshotNotTaken(reason) => {
-            warn!(
-                %reason,
-                "a snapshot of the state was not taken: until one is, the log is not compacted and \
-                 grows on the disk"
-            );
-        }
-        Output::SnapshotNotReceived { last, reason } => {
-            warn!(%last, %reason, "a snapshot of the leader cannot be received: this node lags");
-        }
-        Output::LogRepaired(damage) => warn!(
-            damage = damage.without_advice(),
-            "a part of the log was damaged and was written again: nothing is lost; check the disk"
-        ),
-        Output::LogTrimmed(damage) => warn!(
-            damage = damage.without_advice(),
-            "a part of the log is damaged and was removed: the snapshot covers its entries"
-        ),
-        Output::DamagedSuperblock(damage) => {
-            warn!(
-                damage = damage.without_advice(),
-                "a copy of the superblock was damaged and is written again"
-            );
-        }
-        Output::DamagedHeaders(damage) => {
-            error!(
-                %damage,
-                "the disk has lost the headers of entries of the log, and a read of them stops the \
-                 node"
-            );
-        }
-        other => debug!(?other, "unexpected output"),
-    }
-}
-
-fn log_comparison(result: ComparisonResult) {
-    match result {
-        ComparisonResult::Consistent { .. } | ComparisonResult::Unavailable { .. } => {
-            debug!(?result, "compared results with other nodes");
-        }
-        ComparisonResult::Rebuilt { .. } => info!(?result, "rebuilt the state from a snapshot"),
-        ComparisonResult::Inconclusive { .. }
-        | ComparisonResult::Diverged { .. }
-        | ComparisonResult::NoMajority { .. } => {
-            warn!(?result, "results differ between nodes");
-        }
-    }
 }

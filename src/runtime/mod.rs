@@ -27,6 +27,7 @@ mod moving_deadline;
 mod name_lookup;
 mod open_files;
 mod origin;
+mod output_log;
 mod peer_addresses;
 mod principal;
 mod proposal_window;

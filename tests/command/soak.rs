@@ -156,8 +156,8 @@ impl std::fmt::Display for Times {
 }
 
 /// The columns of [`Times`].
-const COLUMNS: &str = "ms of commands: p50, p99 | of writes: p50, p99 | processor time of each node \
-                       | commands | load of the machine";
+const COLUMNS: &str = "ms of commands: p50, p99 | of writes: p50, p99 | processor time of each \
+                       node | commands | load of the machine";
 
 /// The memory that the floods may take in a node at one time and not at another, in KiB: the
 /// answers to one client, both as values and as encoded bytes.

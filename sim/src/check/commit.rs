@@ -148,8 +148,8 @@ impl Commit {
 }
 
 /// Checks that only entries of the leader's current term are committed by counting replicas (Raft
-/// §5.4.2). A leader whose log has damaged entries may also adopt a snapshot that covers them, which
-/// commits what it covers.
+/// §5.4.2). A leader whose log has damaged entries may also adopt a snapshot that covers them: that
+/// commits the entries that it covers.
 fn check_own_term_commit(known: &Known, status: &Status) -> CheckResult {
     let before = known.before.map_or(status.committed, |before| before.committed);
     if status.role != RoleName::Leader || status.committed <= before {

@@ -417,12 +417,10 @@ impl Recorder {
                 self.observe_machine(now, observation)
             }
             Observation::RequestAnswered { tag, rejected } => {
-                let request = self.requests.remove(&tag);
-                let node = request.and_then(|request| self.record.event(request).node);
-                if node.is_some() {
-                    let kind = EventKind::RequestAnswered { tag, rejected };
-                    self.record_event(now, node, request, kind);
-                }
+                let Some(request) = self.requests.remove(&tag) else { return };
+                let node = self.record.event(request).node;
+                let kind = EventKind::RequestAnswered { tag, rejected };
+                self.record_event(now, node, Some(request), kind);
             }
             _ => self.observe_client(now, observation),
         }

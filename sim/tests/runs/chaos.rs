@@ -111,8 +111,10 @@ fn the_error_of_a_failed_run_says_what_the_command_would() {
 fn the_panic_of_a_machine_names_its_node_its_command_and_its_message() {
     let failure = chaos::run(Counting { limit: 3, ..Counting::default() }, 0..1)
         .expect_err("the counter overflows");
-    let parts =
-        ["'s state machine panics while it applies entry ", ", `add +1`: the counter is full"];
+    let parts = [
+        "'s state machine panics while it applies entry ",
+        ", `add +1`, with the message \"the counter is full\"",
+    ];
     assert!(parts.iter().all(|part| failure.cause.contains(part)), "{failure}");
     assert!(failure.to_string().contains(&failure.cause), "{failure}");
 }
