@@ -77,8 +77,10 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft) {
     let all_follow = |leader: &Status| {
         nodes.iter().all(|(_, now)| now.as_ref().is_some_and(|now| follows(now, leader)))
     };
+    let ids = nodes.iter().map(|(node, _)| *node);
     if let Some(leader) = highest_leader(&nodes).filter(|leader| all_follow(leader))
-        && waiting_client::explain(history, draft, since, leader.id)
+        && (waiting_client::explain_operator(history, draft, finding, ids)
+            || waiting_client::explain(history, draft, since, leader.id))
     {
         return;
     }

@@ -1,5 +1,5 @@
-//! Explanations of a client that waits although the core nodes reached every other goal: the nodes
-//! reject each of its attempts, or do not answer one.
+//! Explanations of a client or an operator that waits although the core nodes reached every other
+//! goal: the nodes reject each attempt, or do not answer one.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use quorate::types::{NodeId, ReadLevel, Tag};
 
 use crate::explain::explanation::Draft;
 use crate::explain::history::History;
-use crate::record::{EventId, EventKind};
+use crate::record::{EventId, EventKind, InputKind};
 use crate::workload::request::OpId;
 
 /// The attempts of an operation since the stabilization phase began.
@@ -54,6 +54,30 @@ pub(super) fn explain(
         _ => "",
     };
     draft.cause(format!("{sentence}; the client has sent it {sent} times{phase}"));
+    true
+}
+
+/// Explains the request of the operator that a node has not answered, as the finding says. An
+/// operator sends a node its next request after the outcome of the last one. Returns false if the
+/// finding names no node or the node received no such request.
+pub(super) fn explain_operator(
+    history: &History<'_>,
+    draft: &mut Draft,
+    finding: &str,
+    nodes: impl IntoIterator<Item = NodeId>,
+) -> bool {
+    let is_named = |node: &NodeId| finding.starts_with(&format!("{node} has not answered "));
+    let Some(node) = nodes.into_iter().find(is_named) else { return false };
+    let last = history.events_of(node).rev().find_map(|(id, event)| match &event.kind {
+        EventKind::TookInput(InputKind::OperatorRequest(words)) => Some((id, words)),
+        _ => None,
+    });
+    let Some((id, words)) = last else { return false };
+    let at = history.at(id);
+    draft.fact(id, at, format!("{node} takes the operator's request: {words}"));
+    draft.cause(format!(
+        "{node} takes the operator's request at {at} s, and never answers it: {words}"
+    ));
     true
 }
 

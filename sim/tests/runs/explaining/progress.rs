@@ -165,3 +165,17 @@ fn a_read_that_a_node_never_answers_is_named() {
         text(&explanation)
     );
 }
+
+#[test]
+fn a_request_of_the_operator_that_a_node_never_answers_is_named() {
+    let mut stage = Stage::new();
+    stage.takes(2, None, InputKind::Timeout, becomes_leader);
+    let request = InputKind::OperatorRequest("transfer leadership to n3".to_owned());
+    let taken = stage.takes(2, None, request, |_| {});
+    let at = stage.record.event(taken).own_at;
+    let explanation = stage.explained_as("L1", "n2 has not answered #9, 5s after the fault phase");
+    let cause = format!(
+        "n2 takes the operator's request at {at} s, and never answers it: transfer leadership to n3"
+    );
+    assert_eq!(explanation.cause, cause, "{}", text(&explanation));
+}
