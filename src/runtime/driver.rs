@@ -27,7 +27,7 @@ use crate::runtime::request_queue::{RequestQueue, RequestSender};
 use crate::runtime::role_history::RoleHistory;
 use crate::runtime::transport::connection_registry::ConnectionRegistry;
 use crate::runtime::transport::{InboundQueues, Transport};
-use crate::storage::{DiskError, ErrorCause, FileName, StorageError};
+use crate::storage::{DiskError, ErrorCause, StorageError};
 use crate::types::{Membership, Packet, Report, RoleChange, RoleName, Tag};
 use crate::wire::{ReplyBody, RequestBody};
 

@@ -3,6 +3,7 @@
 use tracing::{debug, error, info, warn};
 
 use crate::replica::{ComparisonResult, Output};
+use crate::storage::{FileName, StorageError};
 
 /// Logs an output that needs an operator, or that ends such a condition.
 pub(super) fn log_output(output: &Output) {
