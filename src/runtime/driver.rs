@@ -263,8 +263,8 @@ impl Driver {
     }
 
     /// Returns the bytes of proposals that the log has room for: as many as may be in flight to a
-    /// peer, because more would wait in the log for that. None wait once the node closes, because it
-    /// rejects them.
+    /// peer, because more would wait in the log for that. None wait once the node closes, because
+    /// it rejects them.
     fn room_for_proposals(&mut self) -> usize {
         if !matches!(self.stage, Stage::Running) {
             return usize::MAX;

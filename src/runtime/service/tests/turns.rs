@@ -61,8 +61,8 @@ impl AsyncWrite for EagerClient {
     }
 }
 
-/// Lets the tasks run that are ready, and then this one. The scheduler defers a task that yields until
-/// no other is ready.
+/// Lets the tasks run that are ready, and then this one. The scheduler defers a task that yields
+/// until no other is ready.
 async fn end_turn() {
     let mut is_over = false;
     poll_fn(|context| {
