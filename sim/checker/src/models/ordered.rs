@@ -13,8 +13,8 @@ pub(super) const FIRST_MAX: u64 = 1_000_000;
 /// The number of configurations that each search which tries to reduce a counterexample may visit.
 const LATER_MAX: u64 = 20_000;
 
-/// A model that is restricted to the orders that the known results leave, and the operations with
-/// these results.
+/// A model that is restricted to the orders that the known results leave open, and the operations
+/// with those results.
 pub(super) type Restricted<M> = (M, Vec<OpId>);
 
 /// Decides `part` by `check`, and where that cannot decide, by a search of the model that

@@ -20,7 +20,8 @@ fn events_are_matched_by_number() {
         "0 0: write 1: \u{20}at 5",
         "1 1: read: 1 at 2",
         "1 3: cas 1 -> 2: unknown",
-        // The first client cannot invoke more, and the file has no client 2.
+        // Client 1 has a call with an unknown outcome, and cannot invoke again: its next call gets
+        // the first unused number.
         "2 4: cas 1 -> 3: failed",
     ];
     let loaded = read(events, &named("cas-register"));

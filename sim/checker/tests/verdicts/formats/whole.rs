@@ -80,7 +80,7 @@ fn all_members_of_a_gzip_file_are_read() {
 }
 
 #[test]
-fn null_is_no_initial_item_of_a_queue_or_a_stack() {
+fn a_queue_or_stack_cannot_start_with_null() {
     for model in ["queue", "stack"] {
         let text = format!(r#"{{"format":"history/1","model":"{model}","init":[1,null]}}"#);
         let found = error(&text, &Options::default());
