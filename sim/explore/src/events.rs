@@ -7,7 +7,8 @@ pub(crate) enum Move {
     Deliver(u32),
     /// The message is delivered, and stays in flight, so that it can be delivered again.
     Repeat(u32),
-    /// The clock of the node is at its deadline, and the node is stepped.
+    /// The clock of the node advances to its deadline, and the node is stepped. With leases, a node
+    /// that does not lead campaigns instead, and its clock does not advance.
     Timeout,
     /// The clock of the node advances, without a step of the node, by one election timeout. With
     /// leases all clocks advance by half of one, with last survivors by

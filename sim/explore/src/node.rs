@@ -2,8 +2,9 @@
 //!
 //! Time is abstract. Every node has its own clock, which advances in only two events: to the node's
 //! deadline, and by one election timeout. An instant is kept as a number of election timeouts in
-//! the past or in the future. In scopes with leases or with last survivors the second event is
-//! another span, and an instant is kept in its units.
+//! the past or in the future; one that is less than a timeout ahead is kept as it is. In scopes
+//! with leases or with last survivors, the second event advances the clock by another span (see
+//! `Move::TimePasses`), and instants are rounded to multiples of that span.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -144,7 +145,8 @@ impl Node {
     }
 
     /// Returns true if a timeout makes the node campaign. With leases any node that does not lead
-    /// may campaign. With last survivors a node that is not due is stepped only to campaign.
+    /// may campaign. With last survivors, a node that is not due campaigns only in the election
+    /// before the exploration begins (`Moves::elect`).
     fn campaigns(&self, scope: &Scope) -> bool {
         let leads = self.raft.status().role == RoleName::Leader;
         !leads && (scope.leases.any() || scope.last_survivor && !self.is_due())
@@ -237,8 +239,8 @@ struct Run {
 }
 
 impl Run {
-    /// Steps the node with one input, and then as an idle driver does: applies committed entries,
-    /// and flushes writes at once unless disks are slow.
+    /// Steps the node with one input. Then does what an idle driver would: applies committed
+    /// entries, and flushes writes at once unless disks are slow.
     fn step(&mut self, node: &mut Node, scope: &Scope, input: Input) {
         let mut actions = Vec::new();
         let (before, memberships) = (node.raft.status(), node.raft.membership().clone());
@@ -280,8 +282,9 @@ impl Run {
 }
 
 impl Disk {
-    /// Starts a node from its durable state. Every start uses the same random seed; the explorer
-    /// compensates by trying every order of timeouts, and no user reads.
+    /// Starts a node from its durable state. Every start uses the same random seed. The election
+    /// timeouts come from it, and the explorer tries every order of them; so does the id of the
+    /// start, which matters only to reads, and no user of a scope requests one.
     fn start(&self, scope: &Scope, id: NodeId) -> Raft {
         let Disk { hard_state, committed, entries } = self.clone();
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, scope.membership.clone());
@@ -316,8 +319,9 @@ fn parts(write: &Write) -> usize {
 
 /// Returns the node with its clock at the origin, and every instant rounded to a whole number of
 /// election timeouts from the origin, unless it is less than one timeout in the future. With leases
-/// an instant is rounded to the nearest half timeout, because heartbeats take no time. Also returns
-/// the number that the last durable write had: later writes are renumbered from it.
+/// an instant is rounded to the nearest half timeout, which removes the microseconds between
+/// heartbeats. Scopes with last survivors use [`in_steps`]. Also returns the number that the last
+/// durable write had: later writes are renumbered from it.
 fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     let timeout = u64::try_from(ELECTION_TIMEOUT.as_nanos())
         .expect("an election timeout fits u64 nanoseconds");

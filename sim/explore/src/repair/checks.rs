@@ -88,7 +88,7 @@ fn check_logs(cluster: &Cluster) -> Result<(), String> {
 }
 
 /// A node counts an entry as committed only if a quorum's intact acknowledgement committed it, and
-/// the node's own log has no other entry in its place.
+/// the node's own log, or its snapshot, has the entry.
 fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
     for place in cluster.places() {
         let node = &cluster.nodes[place];
@@ -97,7 +97,7 @@ fn check_commit_indices(cluster: &Cluster) -> Result<(), String> {
             match cluster.history.committed[usize::from(index) - 1] {
                 None => return Err(format!("{name}, which no quorum acknowledged intact")),
                 Some((id, _)) if index > node.snapshot && node.log.content(index) != Some(id) => {
-                    return Err(format!("state machine safety: {name}, and has another entry"));
+                    return Err(format!("state machine safety: {name}, but lacks it"));
                 }
                 Some(_) => {}
             }
@@ -136,8 +136,8 @@ pub(crate) fn must_recover(cluster: &Cluster) -> bool {
 }
 
 /// Whether the disks leave it possible that an entry is committed: in some term, a quorum may have
-/// acknowledged an entry of that term at its index or after it, and no certain node has another
-/// entry in its place and entries of a later term.
+/// acknowledged an entry of that term at its index or after it, and no certain node lacks the entry
+/// while it has entries of a later term.
 fn may_be_committed(cluster: &Cluster, index: u8, id: u8) -> bool {
     if cluster.omits(Omission::OnlyCommittedNeedsCopy) {
         let committed = cluster.history.committed[usize::from(index) - 1];
@@ -153,8 +153,8 @@ fn may_be_committed(cluster: &Cluster, index: u8, id: u8) -> bool {
             !node.is_certain || node.log.content(index) == Some(id) && has_term
         });
         let lacked = cluster.set(|node| {
-            let has_other = node.log.content(index) != Some(id);
-            node.is_certain && has_other && last_term(node) > Some(term)
+            let lacks_it = node.log.content(index) != Some(id);
+            node.is_certain && lacks_it && last_term(node) > Some(term)
         });
         cluster.is_quorum(acknowledged) && lacked == 0
     })

@@ -119,7 +119,8 @@ pub(crate) struct OldDisk {
 pub(crate) struct Node {
     pub(crate) term: u8,
     pub(crate) log: Log,
-    /// The index of an intact snapshot; the entries up to it are not in the log any more.
+    /// The index of an intact snapshot. The model keeps the entries up to it in `log`, because the
+    /// snapshot stands for them, but the node reads none of them there.
     pub(crate) snapshot: u8,
     /// Whether the node knows that it has every entry that it acknowledged.
     pub(crate) is_certain: bool,

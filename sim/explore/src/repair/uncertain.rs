@@ -1,7 +1,8 @@
-//! Uncertain nodes (R3), and how a node becomes one by an older copy of its disk.
+//! Uncertain nodes (R3), and how a node becomes one when an older copy replaces its disk.
 //!
 //! Where disks are rolled back, a vote that is counted late matters, because its voter may have
-//! forgotten it: an election is then a campaign, votes, and a victory.
+//! forgotten it, so an election is three kinds of events here, not one: a campaign, votes, and a
+//! victory.
 
 use crate::repair::omissions::Omission;
 use crate::repair::protocol::Unflushed;
@@ -58,38 +59,38 @@ impl Cluster {
     }
 
     /// A leader receives the request of an uncertain node, and appends an entry.
-    pub(crate) fn request_log_end(&mut self, from: usize, to: usize) -> bool {
-        let (leader, node) = (&self.nodes[from], &self.nodes[to]);
+    pub(crate) fn request_log_end(&mut self, place: usize, asking: usize) -> bool {
+        let (leader, node) = (&self.nodes[place], &self.nodes[asking]);
         let is_current = leader.term >= node.term;
         let is_answered = node.goal.is_some_and(|(term, _)| term == leader.term);
-        let is_new = leader.leader().is_some_and(|memory| memory.requests[to] == 0);
-        if is_answered || node.is_certain || !is_current || !is_new || !self.propose(from) {
+        let is_new = leader.leader().is_some_and(|memory| memory.requests[asking] == 0);
+        if is_answered || node.is_certain || !is_current || !is_new || !self.propose(place) {
             return false;
         }
-        self.follow(to, self.nodes[from].term);
-        let entry = self.nodes[from].log.last();
-        self.leader_mut(from).expect("it leads").requests[to] = entry;
+        self.follow(asking, self.nodes[place].term);
+        let entry = self.nodes[place].log.last();
+        self.leader_mut(place).expect("it leads").requests[asking] = entry;
         true
     }
 
     /// A leader replies with its last index to an uncertain node, once the entry that it appended
     /// after the request is on the disks of a quorum of certain nodes.
-    pub(crate) fn answer_uncertain(&mut self, from: usize, to: usize) -> bool {
-        let (leader, node) = (&self.nodes[from], &self.nodes[to]);
+    pub(crate) fn answer_uncertain(&mut self, place: usize, asking: usize) -> bool {
+        let (leader, node) = (&self.nodes[place], &self.nodes[asking]);
         let is_current = leader.term >= node.term;
         let Some(memory) = leader.leader() else { return false };
-        let is_stored = memory.requests[to] <= self.acknowledged(leader, &memory.counted);
-        let is_due = memory.requests[to] > 0 && is_stored
+        let is_stored = memory.requests[asking] <= self.acknowledged(leader, &memory.counted);
+        let is_due = memory.requests[asking] > 0 && is_stored
             || self.omits(Omission::AnswersAtOnce)
             || self.omits(Omission::AnswersByRound) && self.has_confirmed_round(leader);
         if node.is_certain || !is_current || !is_due {
             return false;
         }
         let (term, last) = (leader.term, leader.log.last());
-        self.follow(to, term);
-        self.leader_mut(from).expect("it leads").requests[to] = 0;
-        self.nodes[to].goal = Some((term, last));
-        self.become_certain(to);
+        self.follow(asking, term);
+        self.leader_mut(place).expect("it leads").requests[asking] = 0;
+        self.nodes[asking].goal = Some((term, last));
+        self.become_certain(asking);
         true
     }
 
