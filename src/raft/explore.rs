@@ -4,7 +4,7 @@
 //! the search would not end.
 
 use crate::raft::{Raft, Role};
-use crate::types::{Instant, WriteId};
+use crate::types::{Index, Instant, WriteId};
 
 impl Raft {
     /// Returns the node in its normal form, which is equal for all nodes that behave alike, and the
@@ -25,6 +25,13 @@ impl Raft {
         }
         normal.instants(|known| *known = instant(*known));
         (normal, durable)
+    }
+
+    /// Returns the last index that a confirmed read waits for, until the state machine has applied
+    /// it; `None` if no such read waits.
+    #[must_use]
+    pub fn last_read_index(&self) -> Option<Index> {
+        self.common.reads.last_index()
     }
 
     /// Resets the instants that have no effect in this role.

@@ -172,26 +172,14 @@ impl Node {
     }
 
     /// Returns the index that a read reflects if the node answers it without another node, or
-    /// `None` if it would ask other nodes.
+    /// `None` if it would ask other nodes. Every entry of the log may change the answer.
     pub(crate) fn local_read_index(&self) -> Option<Index> {
-        let status = self.raft.status();
-        let ready = |conflict: Index| {
-            let (mut raft, mut actions) = (self.raft.clone(), Vec::new());
-            let (tag, level) = (Tag(4), ReadLevel::Replica);
-            raft.step(CLOCK_ORIGIN, Input::Read { tag, level, conflict }, &mut actions);
-            actions.into_iter().find_map(|action| match action {
-                Action::ReadReady { index, .. } => Some(index),
-                _ => None,
-            })
-        };
-        let immediate = ready(Index::ZERO)?;
-        // With a read lease the node waits for entries that may change the answer.
-        let waits_for = (status.applied.0..=status.last.index.0).rev().map(Index);
-        let mut waits_for = waits_for.take_while(|index| ready(*index).is_none());
-        match status.role {
-            RoleName::Leader => Some(immediate),
-            _ => Some(waits_for.next().unwrap_or(status.applied)),
-        }
+        let (mut raft, mut actions) = (self.raft.clone(), Vec::new());
+        let (tag, level, conflict) = (Tag(4), ReadLevel::Replica, raft.log().last().index);
+        raft.step(CLOCK_ORIGIN, Input::Read { tag, level, conflict }, &mut actions);
+        let is_ready = actions.iter().any(|action| matches!(action, Action::ReadReady { .. }));
+        let applied = raft.log().applied();
+        raft.last_read_index().or_else(|| is_ready.then_some(applied))
     }
 
     pub(crate) fn election_state(&self) -> ElectionState {
@@ -359,4 +347,40 @@ fn in_steps(now: Instant, instant: Instant) -> Instant {
 /// Returns the proposal of a user.
 pub(crate) fn proposal() -> Input {
     Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x"))
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::types::{Entries, Heartbeat, Incarnation, Payload};
+
+    use super::*;
+    use crate::scopes;
+
+    #[test]
+    fn a_read_under_a_read_lease_waits_for_the_verified_entries() {
+        let scope = scopes::named("read-lease").expect("the scope exists");
+        let noop =
+            |index| Entry { id: EntryId::new(Term(1), Index(index)), payload: Payload::Noop };
+        let entries = (1..=3).map(noop).collect();
+        let hard_state = HardState::new(Term(1), None);
+        let disk = Disk { hard_state, committed: Index(1), entries };
+        let raft = disk.start(&scope, NodeId(2));
+        let mut node = Node { raft, disk, writes: Vec::new(), is_down: false };
+        let mut receive = |body| {
+            let (from, to, incarnation) = (NodeId(1), NodeId(2), Incarnation::default());
+            let message = Message { from, incarnation, to, term: Term(2), body };
+            let event = NodeEvent::Input(Input::Message(message));
+            node = node.apply(&scope, &event).expect("no panic").node;
+            node.local_read_index()
+        };
+        let prev = EntryId::new(Term(1), Index(2));
+        let (entries, committed) = (Entries::default(), Index(1));
+        receive(Body::AppendEntries { prev, entries, committed });
+        let first = Heartbeat { vote_lease: ELECTION_TIMEOUT, ..Heartbeat::new(1, committed) };
+        assert_eq!(receive(Body::Heartbeat(first)), None, "the node has no read lease");
+        let second = Heartbeat { round: 2, echo: 1, read_lease: ELECTION_TIMEOUT, ..first };
+        assert_eq!(receive(Body::Heartbeat(second)), Some(Index(2)), "entry 3 is not verified");
+        let third = Heartbeat { round: 3, echo: 2, committed: Index(2), ..second };
+        assert_eq!(receive(Body::Heartbeat(third)), Some(Index(2)), "entry 2 is applied");
+    }
 }
