@@ -120,7 +120,8 @@ impl fmt::Display for Faults {
         if self.loss_permille > 0 {
             writeln!(f, "loss {} in 1000", self.loss_permille)?;
         }
-        writeln!(f, "fault phase {}ms", self.fault_phase.as_millis())?;
+        let fault_phase = DurationRange { min: self.fault_phase, max: self.fault_phase };
+        writeln!(f, "fault phase {fault_phase}")?;
         self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
     }
 }
@@ -254,7 +255,9 @@ mod tests {
     #[test]
     fn drawn_faults_read_as_they_print() {
         for seed in 0..200 {
-            let faults = Faults::draw(seed, (3, 2), (seed % 2 == 0).then_some(7_000));
+            let drawn = Faults::draw(seed, (3, 2), (seed % 2 == 0).then_some(7_000));
+            let fault_phase = drawn.fault_phase + Duration::from_micros(seed);
+            let faults = Faults { fault_phase, ..drawn };
             let read = Faults::read(&faults.to_string(), (3, 2));
             assert_eq!(read.as_ref(), Ok(&faults), "seed {seed}");
         }
