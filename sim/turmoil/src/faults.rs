@@ -27,7 +27,7 @@ const DRIFT_PPM_MAX: u32 = 20_000;
 /// The faults of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// The number of nodes, and of the hosts of services, which count as the nodes after them.
+    /// The numbers of nodes and of services. The hosts of services are numbered after the nodes.
     pub(crate) hosts: (u8, u8),
     pub(crate) fault_phase: Duration,
     pub(crate) latency: DurationRange,
@@ -38,9 +38,10 @@ pub(crate) struct Faults {
 /// The reason why a scenario cannot run here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultsError {
-    /// The line of the scenario, from 1.
+    /// The line of the scenario, from 1; 1 if the scenario lacks a line.
     pub line: usize,
-    /// The word that does not exist here, and the reason; or the syntax error.
+    /// The syntax error; or the word that does not exist here, and the reason; or the number
+    /// of hosts that the run has.
     pub text: String,
 }
 
@@ -53,7 +54,7 @@ impl fmt::Display for FaultsError {
 impl std::error::Error for FaultsError {}
 
 impl Faults {
-    /// Draws the faults of the seed. With a limit of the drift, no clock steps.
+    /// Draws the faults of the seed. With a limit on the drift, no clock step is drawn.
     pub(crate) fn draw(seed: u64, hosts: (u8, u8), drift_max_ppm: Option<u32>) -> Faults {
         let mut draws = Draws::new(seed, "faults");
         let latency_max = *draws.pick(&[2_000, 5_000, 20_000, 60_000]);
@@ -69,7 +70,7 @@ impl Faults {
         Faults { hosts, fault_phase: FAULT_PHASE, latency, loss_permille, ops }
     }
 
-    /// Reads the faults of a scenario for this number of nodes and hosts.
+    /// Reads the faults of a scenario for a run with these numbers of nodes and of services.
     pub(crate) fn read(text: &str, hosts: (u8, u8)) -> Result<Faults, FaultsError> {
         let scenario = Scenario::read(text, &RunOptions::default().workload)
             .map_err(|error| FaultsError { line: error.line, text: error.text })?;
@@ -81,16 +82,22 @@ impl Faults {
             let text = format!("`{}` does not exist here, only {known}: remove the line", row.name);
             return Err(FaultsError { line: *line, text });
         }
-        let unmet = [line_numbers.choices.first(), line_numbers.expect.first()];
-        if let Some(line) = unmet.into_iter().flatten().min() {
+        let unsupported = [line_numbers.choices.first(), line_numbers.expect.first()];
+        if let Some(line) = unsupported.into_iter().flatten().min() {
             let text = "`choose` and `expect` do not exist here: remove the line".to_owned();
             return Err(FaultsError { line: *line, text });
         }
-        let has = (case.settings.voters, case.settings.spares);
-        if has != hosts {
-            let text =
-                format!("write `nodes {}` and `spares {}`, which are the hosts", hosts.0, hosts.1);
-            return Err(FaultsError { line: 1, text });
+        let numbers =
+            [("nodes", case.settings.voters, hosts.0), ("spares", case.settings.spares, hosts.1)];
+        for (name, written, number) in numbers {
+            if written != number {
+                let at = ROWS.iter().position(|row| row.name == name).expect("the row exists");
+                let (nodes, services) = hosts;
+                let text = format!(
+                    "the run has {nodes} nodes and {services} services: write `{name} {number}`"
+                );
+                return Err(FaultsError { line: line_numbers.rows[at].max(1), text });
+            }
         }
         for (op, line) in case.plan.ops.iter().zip(&line_numbers.ops) {
             if let Some(reason) = missing(op) {
@@ -269,9 +276,10 @@ mod tests {
             ("nodes 3\nat 1s campaign n1", 2, "only crash, stop, pause"),
             ("nodes 3\n\npre-vote off", 3, "`pre-vote` does not exist here"),
             ("nodes 3\nwhen any sends heartbeat, clog it for 1s", 2, "`becomes leader`"),
-            ("nodes 3\nat 1s rot n1", 2, ""),
+            ("nodes 3\nat 1s rot n1", 2, "rot"),
             ("nodes 3\nexpect pass", 2, "`expect`"),
-            ("nodes 5", 1, "write `nodes 3`"),
+            ("# Too many.\nnodes 5", 2, "write `nodes 3`"),
+            ("nodes 3\n\nspares 2", 3, "write `spares 0`"),
         ];
         for (text, line, part) in cases {
             let error = Faults::read(text, (3, 0)).expect_err(text);
