@@ -163,7 +163,9 @@ impl ChaosRun {
         self
     }
 
-    /// Takes the faults from a scenario of the simulator, in place of those of the seed.
+    /// Takes the faults from a scenario of the simulator, in place of those of the seed. A line
+    /// `seed`, such as that of a failure's scenario, must have the seed of this run, from which
+    /// everything else is drawn.
     #[must_use]
     pub fn scenario(mut self, text: &str) -> ChaosRun {
         self.scenario = Some(text.to_owned());
@@ -189,12 +191,13 @@ impl ChaosRun {
     /// Returns the faults of the run.
     ///
     /// # Errors
-    /// The scenario has a syntax error, or a word that does not exist here.
+    /// The scenario has a syntax error, a word that does not exist here, or another seed or number
+    /// of hosts than the run.
     pub(crate) fn faults(&self) -> Result<Faults, FaultsError> {
         let hosts = (self.nodes, self.services.len() as u8);
         match (&self.faults, &self.scenario) {
             (Some(faults), _) => Ok(faults.clone()),
-            (None, Some(text)) => Faults::read(text, hosts),
+            (None, Some(text)) => Faults::read(text, hosts, self.seed),
             (None, None) => Ok(Faults::draw(self.seed, hosts, self.drift_max_ppm)),
         }
     }

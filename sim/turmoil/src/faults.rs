@@ -40,8 +40,8 @@ pub(crate) struct Faults {
 pub struct FaultsError {
     /// The line of the scenario, from 1; 1 if the scenario lacks a line.
     pub line: usize,
-    /// The syntax error; or the word that does not exist here, and the reason; or the number
-    /// of hosts that the run has.
+    /// The syntax error; or the word that does not exist here, and the reason; or the seed or the
+    /// number of hosts that the run has.
     pub text: String,
 }
 
@@ -70,8 +70,9 @@ impl Faults {
         Faults { hosts, fault_phase: FAULT_PHASE, latency, loss_permille, ops }
     }
 
-    /// Reads the faults of a scenario for a run with these numbers of nodes and of services.
-    pub(crate) fn read(text: &str, hosts: (u8, u8)) -> Result<Faults, FaultsError> {
+    /// Reads the faults of a scenario for a run with this seed and these numbers of nodes and of
+    /// services. The scenario may repeat the seed, as that of a failure does.
+    pub(crate) fn read(text: &str, hosts: (u8, u8), seed: u64) -> Result<Faults, FaultsError> {
         let scenario = Scenario::read(text, &RunOptions::default().workload)
             .map_err(|error| FaultsError { line: error.line, text: error.text })?;
         let Scenario { case, line_numbers, .. } = scenario;
@@ -86,6 +87,13 @@ impl Faults {
         if let Some(line) = unsupported.into_iter().flatten().min() {
             let text = "`choose` and `expect` do not exist here: remove the line".to_owned();
             return Err(FaultsError { line: *line, text });
+        }
+        if line_numbers.seed > 0 && case.seed != seed {
+            let text = format!(
+                "the run has the seed {seed}: write `ChaosRun::new({})`, or remove the line",
+                case.seed
+            );
+            return Err(FaultsError { line: line_numbers.seed, text });
         }
         let numbers =
             [("nodes", case.settings.voters, hosts.0), ("spares", case.settings.spares, hosts.1)];
@@ -265,7 +273,7 @@ mod tests {
             let drawn = Faults::draw(seed, (3, 2), (seed % 2 == 0).then_some(7_000));
             let fault_phase = drawn.fault_phase + Duration::from_micros(seed);
             let faults = Faults { fault_phase, ..drawn };
-            let read = Faults::read(&faults.to_string(), (3, 2));
+            let read = Faults::read(&format!("seed {seed}\n{faults}"), (3, 2), seed);
             assert_eq!(read.as_ref(), Ok(&faults), "seed {seed}");
         }
     }
@@ -280,9 +288,10 @@ mod tests {
             ("nodes 3\nexpect pass", 2, "`expect`"),
             ("# Too many.\nnodes 5", 2, "write `nodes 3`"),
             ("nodes 3\n\nspares 2", 3, "write `spares 0`"),
+            ("spares 0\nnodes 3\nseed 2", 3, "`ChaosRun::new(2)`"),
         ];
         for (text, line, part) in cases {
-            let error = Faults::read(text, (3, 0)).expect_err(text);
+            let error = Faults::read(text, (3, 0), 1).expect_err(text);
             assert_eq!(error.line, line, "{text}: {error}");
             assert!(error.text.contains(part), "{text}: {error}");
         }
