@@ -7,7 +7,9 @@ use crate::log::Log;
 use crate::progress::{Mode, Progress};
 use crate::raft::leader::proposals::suspects;
 use crate::raft::{Config, Raft, Role};
-use crate::types::{Instant, MachineVersion, NodeId, PeerStatus, Status};
+#[cfg(feature = "std")]
+use crate::types::Instant;
+use crate::types::{MachineVersion, NodeId, PeerStatus, Status};
 
 impl Raft {
     /// The bounds and options of the node.
