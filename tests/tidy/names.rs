@@ -1,18 +1,22 @@
-//! Names that may not occur: those that hide what an item does, and second words for an idea that
-//! the glossary of ARCHITECTURE.md already has a word for.
+//! Names that may not occur: those that hide what an item does, and synonyms of the words in the
+//! glossary of ARCHITECTURE.md.
 
 use super::layers::{LIBRARY_FOLDERS, folder_of};
 use super::source::{Source, words};
 use super::tree::{Finding, assert_clean, sources};
 
-/// Prefixes that hide a condition or say nothing.
-const HIDING_PREFIXES: [&str; 2] = ["maybe_", "do_"];
+/// Prefixes that no name may have, each with the advice.
+const PREFIXES: [(&str, &str); 2] = [
+    ("maybe_", "hides a condition: name the action, and test the condition outside"),
+    ("do_", "says no more than without `do_`: drop the prefix, or name the difference"),
+];
 
 /// Names that say nothing, for any item.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "misc", "helper", "helpers", "stuff", "process"];
 
-/// Second words in the core, each with the glossary's word.
-const SECOND_WORDS: [(&str, &str); 15] = [
+/// Synonyms of words of the glossary, which the library and the simulator may not use, each with
+/// the glossary's word.
+const SYNONYMS: [(&str, &str); 15] = [
     ("voted_for", "vote"),
     ("commit_index", "committed"),
     ("last_applied", "applied"),
@@ -35,10 +39,8 @@ const DEFINING_WORDS: [&str; 8] =
 
 /// The advice about a name that is defined here, if it breaks the rule.
 fn wrong_with(name: &str) -> Option<String> {
-    if HIDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        return Some(format!(
-            "`{name}` hides a condition: name the action, and test the condition outside"
-        ));
+    if let Some((_, advice)) = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        return Some(format!("`{name}` {advice}"));
     }
     if EMPTY_NAMES.contains(&name.to_lowercase().as_str()) || name.starts_with("process_") {
         return Some(format!("`{name}` says nothing: name what it does"));
@@ -71,15 +73,15 @@ fn empty_names(source: &Source) -> Vec<Finding> {
     found
 }
 
-/// Every second word in the code of the folders that the glossary covers.
-fn second_words(source: &Source) -> Vec<Finding> {
+/// The synonyms in a file, if it belongs to the library or the simulator.
+fn synonyms(source: &Source) -> Vec<Finding> {
     let folder = folder_of(&source.path);
     if !LIBRARY_FOLDERS.iter().any(|other| folder == Some(other.name)) {
         return Vec::new();
     }
     let mut found = Vec::new();
     for (position, word) in words(&source.code) {
-        if let Some((_, ours)) = SECOND_WORDS.iter().find(|(second, _)| *second == word) {
+        if let Some((_, ours)) = SYNONYMS.iter().find(|(synonym, _)| *synonym == word) {
             found.push(Finding {
                 path: source.path.clone(),
                 line: source.line_of(position),
@@ -94,7 +96,7 @@ fn second_words(source: &Source) -> Vec<Finding> {
 
 fn wrong_names(source: &Source) -> Vec<Finding> {
     let mut found = empty_names(source);
-    found.extend(second_words(source));
+    found.extend(synonyms(source));
     found
 }
 
