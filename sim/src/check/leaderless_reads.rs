@@ -41,8 +41,8 @@ impl Rule for LeaderlessReads {
         let waits_for_leader = reads_waiting > 0 && status.applied == status.committed;
         if waits_for_leader && matches!(role, RoleName::PreCandidate | RoleName::Candidate) {
             return S75.violated(format!(
-                "{id} is a {role} in term {term} and has applied every committed entry, but keeps \
-                 reads waiting for a leader ({reads_waiting})"
+                "{id} is a {role} in term {term} and has applied every committed entry, but still \
+                 has reads that wait for a leader: {reads_waiting}"
             ));
         }
         let is_over = node.is_timeout_over(known, status);
@@ -60,8 +60,8 @@ impl Rule for LeaderlessReads {
             node.renewed.map_or(known.own_time.since(since), |at| known.own_time.since(at));
         S75.violated(format!(
             "{id} is a follower in term {term} that has heard from no leader and given no vote for \
-             {silence:?}, but keeps reads waiting ({reads_waiting}); the longest election timeout \
-             is {:?}",
+             {silence:?}, but still has reads that wait for a leader: {reads_waiting}; the longest \
+             election timeout is {:?}",
             config.election_timeout_max
         ))
     }

@@ -588,7 +588,7 @@ impl Model {
 /// Describes a hard state, for example `term t3 and a vote for n2`.
 pub(super) fn describe_hard_state(hard_state: HardState) -> String {
     let HardState { term, vote, is_uncertain, .. } = hard_state;
-    let uncertain = if is_uncertain { " of an uncertain node" } else { "" };
+    let uncertain = if is_uncertain { ", marked as uncertain" } else { "" };
     match vote {
         Some(vote) => format!("term {term} and a vote for {vote}{uncertain}"),
         None => format!("term {term} and no vote{uncertain}"),

@@ -193,8 +193,8 @@ fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> Chec
     match outcome {
         AppendOutcome::Rejected { prev, .. } if prev == sent.index && append.is_some() => S63
             .violated(format!(
-                "{id} rejects the entries that {from} sent it after {sent}, although its log has \
-                 that entry"
+                "{id} rejects the entries after {sent} that {from} sent it, although its log has \
+                 {sent}"
             )),
         AppendOutcome::Rejected { prev, hint }
             if prev == sent.index
@@ -202,7 +202,7 @@ fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> Chec
                 && node.memory.log.id_at(hint.index) != Some(hint) =>
         {
             S63.violated(format!(
-                "{id} rejects the entries that {from} sent it after {sent} with a hint at entry \
+                "{id} rejects the entries after {sent} that {from} sent it, and its hint is entry \
                  {hint}, which is not in its log"
             ))
         }
@@ -212,7 +212,7 @@ fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> Chec
             let next = node.memory.log.id_at(hint.index.next());
             match next.filter(|next| next.term <= sent.term) {
                 Some(next) => S63.violated(format!(
-                    "{id} rejects the entries that {from} sent it after {sent} with a hint at \
+                    "{id} rejects the entries after {sent} that {from} sent it, and its hint is \
                      entry {hint}, although its log may match up to the next entry {next}"
                 )),
                 None => Ok(()),
@@ -220,8 +220,8 @@ fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> Chec
         }
         AppendOutcome::NoSpace { .. } if node.status.is_some_and(|status| !status.disk_full) => S63
             .violated(format!(
-                "{id} rejects the entries that {from} sent it after {sent} for lack of space, but \
-                 its disk is not full"
+                "{id} replies NoSpace to the entries after {sent} that {from} sent it, but its \
+                 disk is not full"
             )),
         _ => Ok(()),
     }

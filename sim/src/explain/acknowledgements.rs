@@ -175,7 +175,7 @@ fn restarts(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     // Damage may make a node uncertain, which explains nothing else.
     let finding = history.violation().map_or("", |violation| violation.finding.as_str());
     let is_named = |hard: &HardState| {
-        hard.is_uncertain == now.is_uncertain || finding.contains("of an uncertain node")
+        hard.is_uncertain == now.is_uncertain || finding.contains("marked as uncertain")
     };
     let differs = |hard: &HardState| *hard != now.hard_state() && is_named(hard);
     if let Some((id, hard)) = durable.filter(|(_, hard)| differs(hard)) {

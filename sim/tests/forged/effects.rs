@@ -199,7 +199,7 @@ crate::forgeries! {
     }
 
     S63 a_follower_rejects_entries_that_follow_its_log on led
-    "n2 rejects the entries that n1 sent it after 2@t1, although its log has that entry"
+    "n2 rejects the entries after 2@t1 that n1 sent it, although its log has 2@t1"
     |stage| {
         stage.receives(2, 1, 1, entries(id(2, 1), 2, 0));
         stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
@@ -207,8 +207,8 @@ crate::forgeries! {
     }
 
     S63 a_follower_hints_at_an_entry_that_it_does_not_have on led
-    "n2 rejects the entries that n1 sent it after 4@t1 with a hint at entry 3@t1, which is not in \
-     its log"
+    "n2 rejects the entries after 4@t1 that n1 sent it, and its hint is entry 3@t1, which is not \
+     in its log"
     |stage| {
         stage.receives(2, 1, 1, entries(id(4, 1), 5, 0));
         stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
@@ -216,16 +216,16 @@ crate::forgeries! {
     }
 
     S63 a_follower_hints_at_an_entry_before_the_last_one_that_may_match on led
-    "n2 rejects the entries that n1 sent it after 4@t1 with a hint at entry 1@t1, although its log \
-     may match up to the next entry 2@t1"
+    "n2 rejects the entries after 4@t1 that n1 sent it, and its hint is entry 1@t1, although its \
+     log may match up to the next entry 2@t1"
     |stage| {
         stage.receives(2, 1, 1, entries(id(4, 1), 5, 0));
         stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
         rejects(stage, AppendOutcome::Rejected { prev: Index(4), hint: id(1, 1) });
     }
 
-    S63 a_follower_rejects_entries_for_lack_of_space_that_it_has on led
-    "n2 rejects the entries that n1 sent it after 2@t1 for lack of space, but its disk is not full"
+    S63 a_follower_with_free_space_rejects_entries_for_lack_of_space on led
+    "n2 replies NoSpace to the entries after 2@t1 that n1 sent it, but its disk is not full"
     |stage| {
         stage.receives(2, 1, 1, entries(id(2, 1), 2, 0));
         stage.changes_status(2, |status| status.leader = Some(NodeId(1)));
@@ -386,8 +386,8 @@ crate::forgeries! {
     }
 
     S75 a_pre_candidate_keeps_a_read_that_waits_for_the_lost_leader on heard
-    "n3 is a pre-candidate in term t1 and has applied every committed entry, but keeps reads \
-     waiting for a leader (1)"
+    "n3 is a pre-candidate in term t1 and has applied every committed entry, but still has reads \
+     that wait for a leader: 1"
     |stage| {
         stage.changes_status(3, |status| status.reads_waiting = 1);
         stage.advances_time(Duration::from_millis(300));
@@ -396,7 +396,7 @@ crate::forgeries! {
 
     S75 a_follower_keeps_a_read_without_a_leader on heard
     "n2 is a follower in term t1 that has heard from no leader and given no vote for 20.0005s, but \
-     keeps reads waiting (1); the longest election timeout is 600ms"
+     still has reads that wait for a leader: 1; the longest election timeout is 600ms"
     |stage| {
         stage.changes_status(2, |status| status.reads_waiting = 1);
         for _ in 0..2 {

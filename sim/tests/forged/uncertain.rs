@@ -151,7 +151,7 @@ crate::forgeries! {
      the end of its log since its start"
     |stage| stage.becomes_certain(3, 1)
 
-    S38 a_node_becomes_certain_with_a_shorter_log on asked_of_four
+    S38 a_node_becomes_certain_with_a_shorter_log on asked_for_end
     "n3 becomes certain in term t1 with a durable log up to index 2, but the leader of term t1 has \
      named entry 3@t1"
     |stage| {
@@ -160,7 +160,7 @@ crate::forgeries! {
         stage.becomes_certain(3, 1);
     }
 
-    S38 a_node_becomes_certain_by_a_reply_to_an_earlier_start on asked_of_four
+    S38 a_node_becomes_certain_by_a_reply_to_an_earlier_start on asked_for_end
     "n3 becomes certain in term t1 with a durable log up to index 3, but no leader has confirmed \
      the end of its log since its start"
     |stage| {
@@ -189,18 +189,18 @@ crate::forgeries! {
         stage.replies_end(1, 3, 1, 3);
     }
 
-    S38 a_leader_confirms_less_than_it_appended on asked_of_four
+    S38 a_leader_confirms_less_than_it_appended on asked_for_end
     "n1 confirms the end of the log to n3 as index 2, but it appended entry 3 since n3's request"
     |stage| stage.replies_end(1, 3, 1, 2)
 
-    S38 a_leader_confirms_a_part_of_its_log on asked_of_four
+    S38 a_leader_confirms_a_part_of_its_log on asked_for_end
     "n1 confirms the end of the log to n3 in term t1 as index 3, but its own log ended at index 4"
     |stage| {
         stage.holds(1, &[noop(4, 1)]);
         stage.sends_in_step(1, 3, 1, Body::LogEnd { start_id: 7, last: Index(3) });
     }
 
-    S38 a_leader_confirms_more_than_its_log on asked_of_four
+    S38 a_leader_confirms_more_than_its_log on asked_for_end
     "n1 confirms the end of the log to n3 as index 9, but its own log ends at index 3"
     |stage| stage.replies_end(1, 3, 1, 9)
 
@@ -222,7 +222,7 @@ crate::forgeries! {
     }
 
     S17 an_intact_disk_makes_its_node_uncertain
-    "n1 restarts with term t1 and a vote for n1 of an uncertain node, but its disk held term t1 \
+    "n1 restarts with term t1 and a vote for n1, marked as uncertain, but its disk held term t1 \
      and a vote for n1 before the restart"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
@@ -252,7 +252,7 @@ crate::forgeries! {
 
 /// Like [`rolled_back`]; node 3 has asked for the end of the log, and a quorum without it has a
 /// later entry.
-fn asked_of_four() -> Stage {
+fn asked_for_end() -> Stage {
     let mut stage = rolled_back();
     stage.enters(4, 1);
     stage.holds(4, &[noop(1, 1), noop(2, 1)]);
@@ -261,8 +261,8 @@ fn asked_of_four() -> Stage {
     stage
 }
 
-/// Node 3 has voted for itself in term 1 before its disk was copied; then two other nodes voted for
-/// it, and its disk was rolled back to the copy.
+/// Node 3 voted for itself in term 1 before its disk was copied. Then two other nodes voted for it,
+/// and its disk was rolled back to the copy.
 fn uncertain_leader() -> Stage {
     let mut stage = Stage::new();
     stage.votes(3, 1, 3);
@@ -319,9 +319,10 @@ fn a_certain_node_votes_again_in_a_term_whose_vote_it_has_forgotten() {
 
 #[test]
 fn an_uncertain_node_follows_and_becomes_certain() {
-    let mut stage = asked_of_four();
+    let mut stage = asked_for_end();
     stage.sends(1, 3, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
     stage.sends(3, 1, 1, heartbeat_reply(UNCERTAIN));
+    // Round 0 confirms nothing: it replies to a heartbeat of an earlier term.
     stage.sends(3, 2, 1, heartbeat_reply_in(0, Readiness::default()));
     stage.replies_end(1, 3, 1, 3);
     stage.holds(3, &[noop(2, 1), noop(3, 1)]);

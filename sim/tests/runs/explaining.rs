@@ -571,7 +571,7 @@ fn a_start_that_is_uncertain_for_no_reason_is_not_called_a_second_vote() {
     stage.push(1, None, EventKind::Started { kept: Vec::new(), lost: Vec::new() });
     let cause = "n1 starts as an uncertain node with term t1 and a vote for n1 although its disk \
                  held term t1 and a vote for n1 of a certain node";
-    let finding = "n1 restarts with term t1 and a vote for n1 of an uncertain node";
+    let finding = "n1 restarts with term t1 and a vote for n1, marked as uncertain";
     assert_eq!(stage.explained_as("S17", finding).cause, cause);
 }
 
