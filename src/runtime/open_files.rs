@@ -39,7 +39,7 @@ mod limit {
 #[cfg(not(all(unix, not(madsim))))]
 mod limit {
     /// Does nothing, because this system, or the simulation by madsim, has no such limit.
-    #[expect(clippy::unnecessary_wraps, reason = "other systems have a limit")]
+    #[expect(clippy::unnecessary_wraps, reason = "only Unix has a limit")]
     pub(in crate::runtime) fn raise(_: u64) -> Result<(), u64> {
         Ok(())
     }

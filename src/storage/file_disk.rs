@@ -408,7 +408,7 @@ fn restrict(file: &File, mode: u32) -> io::Result<()> {
 
 /// Does nothing, because this system has no such permissions.
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "other systems have permissions")]
+#[expect(clippy::unnecessary_wraps, reason = "only Unix sets permissions")]
 fn restrict(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
@@ -420,7 +420,7 @@ fn restrict_directory(held: &HeldDirectory) -> io::Result<()> {
 
 /// Does nothing, because this system has no such permissions.
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "other systems have permissions")]
+#[expect(clippy::unnecessary_wraps, reason = "only Unix sets permissions")]
 fn restrict_directory(_: &HeldDirectory) -> io::Result<()> {
     Ok(())
 }
@@ -485,7 +485,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
         };
     }
     create_ancestors(parent(path))?;
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix sets permissions"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -225,7 +225,7 @@ fn is_stdin_closed() -> bool {
     is_device && found.st_rdev == null.st_rdev && flags.contains(OFlags::RDWR)
 }
 
-/// Returns false, because this system does not show it.
+/// Returns false, because only Unix shows how the standard input was opened.
 #[cfg(not(unix))]
 fn is_stdin_closed() -> bool {
     false

@@ -107,7 +107,7 @@ impl NewCluster {
                         directory.display()
                     )));
                 }
-                pending.own_content(&directory);
+                pending.claim_content(&directory);
                 make(id, &mut Interruptible(interrupt, disk)).map_err(with_path)
             });
             if let Err(error) = made {

@@ -27,7 +27,7 @@ impl PendingDirectories {
         missing.reverse();
         for path in missing {
             self.create_one(path, path == directory).map_err(|error| {
-                CommandError::invalid_input(format!("create {}: {error}", path.display()))
+                CommandError::invalid_input(format!("cannot create {}: {error}", path.display()))
             })?;
         }
         FileDisk::open(directory).map_err(|error| open_error(&error))
@@ -44,8 +44,9 @@ impl PendingDirectories {
         sync_directory_of(path)
     }
 
-    /// Declares that the content of the open directory belongs to this command.
-    pub(crate) fn own_content(&mut self, directory: &Path) {
+    /// Declares that the content of the open directory belongs to this command, so that
+    /// [`PendingDirectories::roll_back`] removes it.
+    pub(crate) fn claim_content(&mut self, directory: &Path) {
         self.own_content.push(directory.to_owned());
     }
 
@@ -90,7 +91,7 @@ impl PendingDirectories {
 
 /// Returns the builder of a directory, which is for its owner alone if it is private.
 fn builder(is_private: bool) -> fs::DirBuilder {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have permissions"))]
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix sets permissions"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     if is_private {
@@ -117,7 +118,7 @@ mod tests {
         let mut pending = PendingDirectories::default();
         for directory in [&there, &new] {
             drop(pending.create(directory).expect("the disk has space"));
-            pending.own_content(directory);
+            pending.claim_content(directory);
             fs::write(directory.join("log-1"), "half").expect("the disk has space");
         }
         assert_eq!(
@@ -135,7 +136,7 @@ mod tests {
         let mut pending = PendingDirectories::default();
         drop(pending.create(&other).expect("the disk has space"));
         drop(pending.create(&own).expect("the disk has space"));
-        pending.own_content(&own);
+        pending.claim_content(&own);
         fs::create_dir(own.join("lost+found")).expect("the disk has space");
         let text = pending.roll_back(CommandError::invalid_input("no")).text;
         let left = format!(

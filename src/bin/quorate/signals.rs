@@ -68,7 +68,7 @@ impl Hangups {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "other systems start a thread")]
+    #[expect(clippy::unnecessary_wraps, reason = "only Unix starts a thread")]
     pub(crate) fn spawn_reloads(self, _: impl Fn() + Send + 'static) -> io::Result<JoinSet<()>> {
         Ok(JoinSet::new())
     }
