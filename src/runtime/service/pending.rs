@@ -14,8 +14,8 @@ pub(super) struct PendingRequest {
     pub(super) forwarded: Option<RequestBody>,
 }
 
-/// The pending requests of one connection, in numbered slots. The places of the connection bound
-/// their number. Dropping them ends their audit log lines.
+/// The pending requests of one connection, in numbered slots. `Connection::places` bounds their
+/// number. Dropping an audited one logs that its outcome is not known.
 #[derive(Default)]
 pub(super) struct PendingRequests {
     slots: Vec<Option<PendingRequest>>,
