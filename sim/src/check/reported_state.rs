@@ -43,7 +43,7 @@ impl Rule for ReportedState {
         let (id, held, log) = (status.id, node.memory.hard_state, &node.memory.log);
         if before.hard_state() != held {
             let describe = |of: HardState| {
-                format!("{} and a vote lease of {:?}", describe_hard_state(of), of.vote_lease)
+                format!("{}, with a vote lease of {:?}", describe_hard_state(of), of.vote_lease)
             };
             return S70.violated(format!(
                 "{id} reports {}, but has submitted {} to its disk",

@@ -332,8 +332,8 @@ crate::forgeries! {
     }
 
     S70 a_node_does_not_write_its_vote on heard
-    "n2 reports term t2 and a vote for n5 and a vote lease of 0ns, but has submitted term t1 and \
-     a vote for n1 and a vote lease of 0ns to its disk"
+    "n2 reports term t2 and a vote for n5, with a vote lease of 0ns, but has submitted term t1 and \
+     a vote for n1, with a vote lease of 0ns to its disk"
     |stage| {
         stage.advances_time(Duration::from_millis(300));
         stage.receives(2, 5, 2, request_vote(id(2, 1)));
