@@ -74,9 +74,9 @@ impl SweepRunner<'_> {
         let mut built = None;
         let mut sweeps = Vec::new();
         for number in numbers {
-            let results = self.results();
-            let known = results.known(&mutant.id, &edits, number, self.strategy, seeds_max);
-            let known = known.cloned();
+            // The lock is released here: the result of the sweep is added below.
+            let known =
+                self.results().known(&mutant.id, &edits, number, self.strategy, seeds_max).cloned();
             let is_done = |known: &MutantSweep| known.shrunk.is_some() || mutant.test.is_some();
             if let Some(known) = known.filter(|known| !self.arguments.shrink || is_done(known)) {
                 sweeps.push(known);
