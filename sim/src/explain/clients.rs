@@ -237,7 +237,8 @@ fn read_phrase(history: &History<'_>, draft: &mut Draft, node: NodeId, op: OpId)
 /// that the answer comes from may be right.
 fn named_cause(history: &History<'_>) -> Option<String> {
     let finding = &history.violation()?.finding;
-    let is_named = finding.contains(" at read index ") || finding.contains(" requires freshness ");
+    let is_named = finding.contains(" at read index ")
+        || finding.contains("which does not satisfy that level");
     is_named.then(|| finding.clone())
 }
 
