@@ -242,8 +242,14 @@ fn of_server_error(
         ServerConfigError::NotMember(_) => ("id", error.to_string()),
         ServerConfigError::DuplicateMember(_) => ("members", error.to_string()),
         ServerConfigError::PlaintextNotAllowed(address) => {
-            // Without its own setting, the address is the one in the member list.
-            let setting = if settings.listen.is_some() { "listen" } else { "members" };
+            // Without its own setting, the address is the one in a list of members, or in the
+            // membership of the directory.
+            let setting = match settings {
+                Settings { listen: Some(_), .. } => "listen",
+                Settings { join: Some(_), .. } => "join",
+                Settings { members: Some(_), .. } => "members",
+                _ => "data_dir",
+            };
             let text = format!(
                 "plaintext connections at {address}, beyond loopback, are not allowed: use TLS \
                  (--certs), listen on a loopback address, or allow them (--plaintext)"
