@@ -10,9 +10,10 @@ set -euo pipefail
 jar="$(realpath -m -- "${QUORATE_TLC:-/missing}")"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-all=(elections prevote replication figure8 reads membership shrink rules transfer leases)
+parts=(elections prevote replication figure8 reads membership shrink rules transfer leases)
+[[ $# -eq 0 ]] || parts=("$@")
 if [[ ! -f "$jar" ]] || ! command -v java >/dev/null; then
-    echo "SKIPPED tla: ${#all[@]} models need Java and QUORATE_TLC=path/to/tla2tools.jar"
+    echo "SKIPPED tla: ${parts[*]} need Java and QUORATE_TLC=path/to/tla2tools.jar"
     exit 0
 fi
 scratch="$(mktemp -d)"
@@ -66,8 +67,7 @@ check_rules() {
 }
 
 failed=0
-[[ $# -gt 0 ]] && all=("$@")
-for model in "${all[@]}"; do
+for model in "${parts[@]}"; do
     if [[ "$model" == rules ]]; then check_rules; else check_model "$model"; fi
 done
 exit "$failed"

@@ -9,7 +9,7 @@ use quorate::types::{
 };
 
 use super::message::entries_after;
-use super::settings::{entry_id, node, term, whole};
+use super::settings::{entry_id, node, switch, term, whole};
 
 /// The durable content of a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,11 +57,11 @@ impl Image {
                 "snapshot" => image.snapshot = entry_id(value)?,
                 "term" => image.hard_state.term = term(value)?,
                 "vote" => image.hard_state.vote = Some(node(value)?),
-                "uncertain" => image.hard_state.is_uncertain = *value == "on",
-                "machine" => image.machine_is_durable = *value == "durable",
+                "uncertain" => image.hard_state.is_uncertain = switch(value)?,
+                "machine" if *value == "durable" => image.machine_is_durable = true,
                 "committed" => image.committed = Index(whole(value)?),
                 "tail" => image.tail = Some(usize::try_from(whole(value)?).expect("fits")),
-                _ => return Err(format!("`{key}` is not a disk option")),
+                _ => return Err(format!("`{key}={value}` is not a disk option")),
             }
         }
         image.base = image.snapshot;

@@ -70,7 +70,7 @@ fn with_pending_node(error: ClientError, id: NodeId) -> CommandError {
     match error.exit {
         Exit::Unknown => CommandError {
             text: format!(
-                "{}; the change waits for {id} to catch up; `cancel-change` cancels it",
+                "{}; the change may wait for {id} to catch up; `cancel-change` cancels it",
                 error.text
             ),
             ..error
