@@ -269,8 +269,8 @@ impl Driver {
         if !matches!(self.stage, Stage::Running) {
             return usize::MAX;
         }
-        let bytes_max = self.node.raft().config().inflight_bytes_max;
-        self.window.room(&self.node.status(), bytes_max)
+        let raft = self.node.raft();
+        self.window.room(raft.log().committed(), raft.config().inflight_bytes_max)
     }
 
     fn handle_lane_events(&mut self, events: Vec<Event>) {
@@ -351,6 +351,7 @@ impl Driver {
             }
             Output::RoleChanged { role, term, leader, cause } => {
                 info!(?role, %term, leader = leader.map(tracing::field::display), %cause, "role");
+                self.window.clear();
                 let old = self.leadership.send_replace(Leadership { role, term, leader });
                 let is_new_leader = leader.is_some() && (term, leader) != (old.term, old.leader);
                 self.counts.role_changed(role, cause, is_new_leader);

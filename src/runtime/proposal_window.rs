@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::types::{Index, RoleName, Status};
+use crate::types::Index;
 
 /// The batches of proposals that the node has appended as a leader and not committed.
 #[derive(Debug, Default)]
@@ -17,15 +17,17 @@ pub(super) struct ProposalWindow {
 }
 
 impl ProposalWindow {
-    /// Removes the committed batches; all of them if the node does not lead, because it then
-    /// rejects proposals at once. Returns the bytes that fit in a window of `bytes_max`.
-    pub(super) fn room(&mut self, status: &Status, bytes_max: usize) -> usize {
-        let leads = status.role == RoleName::Leader;
-        let is_over = |(last, _): &mut (Index, usize)| !leads || *last <= status.committed;
-        while let Some((_, bytes)) = self.batches.pop_front_if(is_over) {
+    /// Removes the batches up to `committed`. Returns the bytes that fit in a window of `bytes_max`.
+    pub(super) fn room(&mut self, committed: Index, bytes_max: usize) -> usize {
+        while let Some((_, bytes)) = self.batches.pop_front_if(|(last, _)| *last <= committed) {
             self.bytes -= bytes;
         }
         bytes_max.saturating_sub(self.bytes)
+    }
+
+    /// Removes all batches: a node that does not lead rejects proposals at once.
+    pub(super) fn clear(&mut self) {
+        *self = ProposalWindow::default();
     }
 
     /// Adds a batch, after which `last` is the last index of the log.
@@ -38,24 +40,18 @@ impl ProposalWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::{Config, Raft};
-    use crate::types::{Instant, Membership, NodeId, Restored};
 
     #[test]
-    fn a_batch_takes_room_until_it_is_committed_or_the_node_leads_no_longer() {
-        let restored = Restored::fresh(Membership::new([NodeId(1)]));
-        let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
-        let status = raft.expect("a valid start").status();
-        let with = |role, committed| Status { role, committed: Index(committed), ..status };
+    fn a_batch_takes_room_until_it_is_committed_or_the_window_is_cleared() {
         let mut window = ProposalWindow::default();
-        let leader = |committed| with(RoleName::Leader, committed);
-        assert_eq!(window.room(&leader(0), 100), 100);
+        assert_eq!(window.room(Index(0), 100), 100);
         window.push(Index(3), 70);
         window.push(Index(5), 60);
-        assert_eq!(window.room(&leader(2), 100), 0, "a batch may exceed the window");
-        assert_eq!(window.room(&leader(4), 100), 40);
-        assert_eq!(window.room(&leader(5), 100), 100);
+        assert_eq!(window.room(Index(2), 100), 0, "a batch may exceed the window");
+        assert_eq!(window.room(Index(4), 100), 40);
+        assert_eq!(window.room(Index(5), 100), 100);
         window.push(Index(9), 70);
-        assert_eq!(window.room(&with(RoleName::Follower, 5), 100), 100);
+        window.clear();
+        assert_eq!(window.room(Index(5), 100), 100);
     }
 }
