@@ -129,11 +129,12 @@ impl ClientConfig {
         if self.addresses.is_empty() {
             return Err(ClientConfigError::NoAddresses);
         }
-        let has_port = |address: &String| {
-            let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            matches!(port, Some(Ok(_)))
+        let is_valid = |address: &String| {
+            address.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+            })
         };
-        if let Some(address) = self.addresses.iter().find(|address| !has_port(address)) {
+        if let Some(address) = self.addresses.iter().find(|address| !is_valid(address)) {
             return Err(ClientConfigError::InvalidAddress(address.clone()));
         }
         if self.acknowledge == Acknowledge::LeaderOnly {
@@ -288,6 +289,11 @@ mod tests {
         let cases: [(Change, &str); 7] = [
             (|config| config.addresses.clear(), "no node addresses are configured"),
             (|config| config.addresses = vec!["a".into()], "\"a\" is not an address: write host"),
+            (|config| config.addresses = vec![":1".into()], "\":1\" is not an address: write host"),
+            (
+                |config| config.addresses = vec!["http://a:80".into()],
+                "\"http://a:80\" is not an address: write host",
+            ),
             (|config| config.requests_max = 0, "requests_max is zero: it must be positive"),
             (|config| config.idle_max = Duration::ZERO, "idle_max is zero: it must be positive"),
             (

@@ -125,7 +125,10 @@ impl Session {
                 Some(ReplyBody::Registered { session, .. }) => {
                     Outcome::Registered(SessionId(session))
                 }
-                Some(_) => return Err(ClientError::Rejected(RejectCause::MalformedCommand)),
+                Some(ReplyBody::Malformed { .. }) => {
+                    return Err(ClientError::Rejected(RejectCause::MalformedCommand));
+                }
+                Some(_) => return Err(ClientError::Unknown(AttemptError::UnexpectedReply)),
                 None => continue,
             };
             lock(&self.state).on_outcome(register, &outcome);
