@@ -2,17 +2,19 @@
 //! log output.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use crate::runtime::lock::lock;
 
 /// The maximum number of lines of one kind in each [`INTERVAL`].
 const LINES_MAX: u32 = 10;
 /// The interval after which lines of a kind are written again.
-pub(super) const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The lines that were written and left out, by kind.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ impl LogLimit {
 
     /// Returns the kinds whose lines were left out in an interval that has ended, each with the
     /// number of those lines.
-    pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
+    fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());
         lock(&self.0).retain(|kind, lines| {
             let ended = now >= lines.since + INTERVAL;
@@ -56,6 +58,16 @@ impl LogLimit {
             !ended
         });
         left_out
+    }
+
+    /// Logs how many lines were left out, until the future is dropped.
+    pub(super) async fn log_left_out(&self) -> Infallible {
+        loop {
+            sleep(INTERVAL).await;
+            for (kind, lines) in self.take_left_out() {
+                warn!(kind, lines, "left out further log lines that remotes caused");
+            }
+        }
     }
 }
 

@@ -386,6 +386,9 @@ impl OpenedNode {
         let serve = serve(handle.clone(), service.clone());
         let (stopped_sender, stopped) = watch::channel(None);
         let mut tasks = Tasks::default();
+        // Its limit applies without a listener, too: an HTTP endpoint uses it.
+        let registry = Arc::clone(&handle.registry);
+        tasks.spawn(async move { match registry.log_limit.log_left_out().await {} });
         tasks.spawn(async move {
             let end = run_with_listener(driver, &service, serve).await;
             let _ = stopped_sender.send(Some(end));

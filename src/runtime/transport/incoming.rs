@@ -16,7 +16,6 @@ use tracing::{debug, info, warn};
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::environment::{self, Environment, RawStream, is_of_connection};
 use crate::runtime::handle::Handle;
-use crate::runtime::log_limit;
 use crate::runtime::metrics::{OpenConnection, SnapshotStep};
 use crate::runtime::open_files;
 use crate::runtime::origin::Origin;
@@ -94,8 +93,6 @@ impl Listener {
         let pending_handshakes = PendingHandshakes::new(handler.config.handshakes_max);
         let handler = Arc::new(handler);
         let mut connections = Tasks::default();
-        let logging = Arc::clone(&handler);
-        connections.spawn(async move { match logging.log_left_out().await {} });
         #[cfg(feature = "tls")]
         if let Security::Tls(tls) = handler.handle.registry.links.security.clone() {
             connections.spawn(async move { match log_old_revocation_lists(&tls).await {} });
@@ -270,16 +267,6 @@ impl ConnectionHandler {
     fn may_log(&self, error: &io::Error) -> bool {
         let kind = ConnectionRejectReason::of(error).map_or("other", ConnectionRejectReason::name);
         self.handle.registry.log_limit.admit(kind)
-    }
-
-    /// Logs how many lines were left out, until the future is dropped.
-    async fn log_left_out(&self) -> Infallible {
-        loop {
-            sleep(log_limit::INTERVAL).await;
-            for (kind, lines) in self.handle.registry.log_limit.take_left_out() {
-                warn!(kind, lines, "left out further log lines that remotes caused");
-            }
-        }
     }
 
     /// Performs the TLS handshake, if the node uses TLS.
