@@ -111,7 +111,8 @@ impl Families<'_, '_> {
             "candidate" => Some(([("kind", "vote".to_owned())], count)),
             _ => None,
         });
-        self.counters("elections", "Elections that the node started", None, elections)?;
+        let help = "Times that the node became a pre-candidate or a candidate";
+        self.counters("elections", help, None, elections)?;
         let help = "Changes of the node's role, term or known leader, by cause";
         self.counters("role_changes", help, None, by("cause", events.role_causes.counts()))?;
         let rejected = by("reason", events.rejected_messages.counts());
