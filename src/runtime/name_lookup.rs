@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+
+use crate::runtime::lock::lock;
 
 /// The lookups of this process.
 static LOOKUPS: Lookups = Lookups::new();
@@ -78,7 +80,7 @@ impl Lookups {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, watch::Receiver<Option<Found>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
