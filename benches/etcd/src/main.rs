@@ -14,6 +14,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,22 +23,26 @@ use crate::cluster::{Etcd, Quorate};
 use crate::load::{Kind, Load};
 use crate::table::Table;
 
+fn positive() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 /// Compares quorate with etcd
 #[derive(Debug, Parser)]
 struct Args {
     #[command(subcommand)]
     command: Option<NodeCommand>,
     /// Numbers of clients to measure, each client with one request outstanding
-    #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = positive())]
     clients: Vec<usize>,
     /// Connections that the clients share; each client has its own if this is not given
-    #[arg(long)]
+    #[arg(long, value_parser = positive())]
     connections: Option<usize>,
     /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Number of rounds; the table shows medians
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = positive())]
     rounds: usize,
     /// Size of a value, in bytes
     #[arg(long, default_value_t = 128)]

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
 
 /// The payload of every command.
@@ -66,11 +67,15 @@ const LOADS: [(&str, usize, usize); 3] = [
     ("1,000 at a time", 1_000, 320_000),
 ];
 
+fn positive() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 #[derive(Parser)]
 #[command(about = "The cores of consensus libraries, measured side by side")]
 struct Args {
     /// The number of rounds; each time is the median of all rounds.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 11, value_parser = positive())]
     rounds: usize,
     /// Leaves out instructions and allocations, which need valgrind.
     #[arg(long)]
@@ -79,13 +84,13 @@ struct Args {
     #[arg(long)]
     system: Option<System>,
     /// The number of nodes of that system.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = positive())]
     nodes: usize,
     /// The number of commands proposed to that system at a time.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = positive())]
     batch: usize,
     /// The number of entries measured on that system.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = positive())]
     entries: usize,
 }
 

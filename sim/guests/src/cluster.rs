@@ -494,6 +494,8 @@ impl<G: Guest> Cluster<G> {
         if index.is_multiple_of(self.settings.snapshot_entries.max(1)) {
             let node = &mut self.nodes[place];
             let (term, state) = (entry.term, node.machine.encode());
+            // The core compacts to the latest snapshot of a batch.
+            node.inbox.retain(|input| !matches!(input, Input::Compact(_)));
             node.inbox.push_front(Input::Compact(Snapshot { index, term, state }));
         }
         self.fire(Trigger::AdvancesCommit, place)

@@ -54,6 +54,6 @@ pub use write::write;
 /// # Errors
 /// Returns the input error, or the parse error with its position.
 pub fn read(input: impl Read, options: &Options) -> Result<Loaded, ReadError> {
-    let text = gzip::text(input, options.text_bytes_max)?;
+    let text = gzip::text(input, options.text_bytes_max())?;
     parse(&text, options).map_err(ReadError::Parse)
 }

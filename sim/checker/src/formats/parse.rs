@@ -48,6 +48,13 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Returns the limit of the text: offsets in it have 32 bits.
+    pub(super) fn text_bytes_max(&self) -> usize {
+        self.text_bytes_max.min(u32::MAX as usize)
+    }
+}
+
 /// A history that was read from a file.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -73,8 +80,9 @@ impl Loaded {
 /// # Errors
 /// Returns the first error and its position.
 pub fn parse(text: &[u8], options: &Options) -> Result<Loaded, ParseError> {
-    if text.len() > options.text_bytes_max.min(u32::MAX as usize) {
-        let message = format!("the text is longer than {} bytes", options.text_bytes_max);
+    let bytes_max = options.text_bytes_max();
+    if text.len() > bytes_max {
+        let message = format!("the text is longer than {bytes_max} bytes");
         return Err(OffsetError::new(0, message).in_text(&[]));
     }
     let unmarked = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
