@@ -1,5 +1,5 @@
-//! The audit log: every request of an administrator that the service to clients receives, with its
-//! outcome. Lines about requests that the service rejects are limited in number.
+//! The audit log: every request that only administrators may send and that the service to clients
+//! receives, with its outcome. Lines about requests that the service rejects are limited in number.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ pub const AUDIT_TARGET: &str = "quorate::audit";
 /// edits.
 const REQUEST_BYTES_MAX: usize = 1 << 10;
 
-/// A request of an administrator. Its outcome is logged once it is known, or when this is dropped.
+/// An admin request: one that only administrators may send. Dropping it logs the request, and its
+/// outcome if that is known.
 pub(super) struct AdminRequest {
     principal: String,
     from: SocketAddr,
@@ -69,8 +70,7 @@ pub(super) fn rejected_request(origin: &Origin, reason: ServiceRejectReason) -> 
 }
 
 impl AdminRequest {
-    /// Begins the line about a request of this remote. The line is written when the request ends,
-    /// or when this value is dropped.
+    /// Returns an admin request of this remote.
     pub(super) fn new(request: &RequestBody, origin: &Origin, from: SocketAddr) -> AdminRequest {
         AdminRequest::with_text(request_text(request), origin, from)
     }

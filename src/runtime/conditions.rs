@@ -1,5 +1,5 @@
-//! The conditions of a node that need an operator: the log has one line at WARN when a condition
-//! has lasted for a while, and one at INFO when it has ended.
+//! The conditions of a node that need an operator. One line at WARN is logged when a condition has
+//! lasted for a while, and one at INFO when it has ended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ struct Presence {
     is_logged: bool,
 }
 
-/// A line of the log about a condition.
+/// A log line about a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Begins(Condition),
@@ -78,7 +78,7 @@ impl Conditions {
         }
     }
 
-    /// Whether the node was a member, and is none now.
+    /// Records whether the node is a member. Returns true if it was one, and is none now.
     fn is_removed(&mut self, is_member: bool) -> bool {
         self.was_member |= is_member;
         self.was_member && !is_member
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_leads_no_more_does_not_say_that_a_peer_answers() {
+    fn a_node_that_no_longer_leads_does_not_log_that_a_peer_answers() {
         let mut conditions = Conditions::default();
         let silent = Condition::PeerSilent(NodeId(2));
         assert_eq!(conditions.update(after(0), true, &[silent]), []);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::runtime::environment::Environment;
 use crate::types::Instant;
 
-/// The pause between two checks. The disk also checks at each flush, before it is acknowledged;
-/// these checks notice the loss of a directory or file that the node only reads, or does not use at
-/// present.
+/// The pause between two checks. The disk itself checks at each flush, before the flush is
+/// acknowledged. The checks at this interval notice the loss of a directory or file that the node
+/// only reads, or does not use at present.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The times at which the bulk lane checks the directory.

@@ -34,7 +34,7 @@ use crate::wire::{ReplyBody, RequestBody};
 /// The maximum number of items taken from one queue before the other queues get their turn.
 const BATCH: usize = 256;
 
-/// The longest wait of the driver, after which its health is recorded again.
+/// The longest wait of the driver, after which it records the metrics again.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// A node, with the clock that it reads, the lanes and the transport that execute its outputs, and
@@ -262,9 +262,9 @@ impl Driver {
         }
     }
 
-    /// Returns the bytes of proposals that the log has room for: as many as may be in flight to a
-    /// peer, because more would wait in the log for that. None wait once the node closes, because
-    /// it rejects them.
+    /// Returns the bytes of proposals that may be appended now. Of the appended ones, at most as
+    /// many bytes as may be in flight to a peer are not committed yet, because more would only wait
+    /// in the log. Once the node closes, the bytes are not limited, because it rejects proposals.
     fn room_for_proposals(&mut self) -> usize {
         if !matches!(self.stage, Stage::Running) {
             return usize::MAX;
@@ -384,7 +384,7 @@ impl Driver {
         }
     }
 
-    /// Logs that `damaged`, the number of damaged entries, has risen, and that all of them are
+    /// Logs when `damaged`, the number of damaged entries, has risen, and when all of them are
     /// repaired.
     fn log_damage(&mut self, damaged: usize) {
         let before = std::mem::replace(&mut self.damaged_entries, damaged);
@@ -455,12 +455,12 @@ impl Drop for StopRecord {
     }
 }
 
-/// Returns the failure of a node whose `lane` panicked.
-pub(super) fn panic_failure(lane: &str) -> StorageError {
+/// Returns the failure of a node of which this part panicked.
+pub(super) fn panic_failure(part: &str) -> StorageError {
     StorageError {
         file: None,
         offset: 0,
-        message: format!("{lane} panicked"),
+        message: format!("{part} panicked"),
         cause: ErrorCause::Panic,
     }
 }

@@ -62,7 +62,7 @@ pub trait Simulation: Send + Sync {
         Box::pin(future::ready(()))
     }
 
-    /// Returns the configuration with which the steps of the node, which starts now, are recorded;
+    /// Called when a node starts. Returns the configuration with which its steps are recorded;
     /// `None` if they are not.
     fn recorder(&self) -> Option<RecorderConfig> {
         None
@@ -150,7 +150,7 @@ impl Environment {
         }
     }
 
-    /// Returns the simulation; `None` on this machine.
+    /// Returns the simulation; `None` if the environment is the operating system.
     pub(crate) fn simulation(&self) -> Option<&Arc<dyn Simulation>> {
         match self {
             Environment::System => None,
@@ -159,8 +159,8 @@ impl Environment {
     }
 }
 
-/// Returns true if the failure to accept a connection is that of this connection, so that the next
-/// one can be accepted at once.
+/// Returns true if only the connection that was to be accepted has failed, so that the next one can
+/// be accepted at once.
 pub(crate) fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_command_that_no_leader_accepts_is_rejected_before_those_that_wait() {
+    async fn a_command_that_is_too_long_is_rejected_before_those_that_wait() {
         let (handle, _requests) = Handle::for_test();
         // The first takes all the room that the program has, and the second waits for it.
         let long = vec![7; (1 << 20) - 64];

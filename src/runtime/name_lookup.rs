@@ -1,4 +1,4 @@
-//! Resolves host names by the operating system, with at most one thread for each name.
+//! Resolves host names through the operating system, with at most one thread for each name.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,9 +17,9 @@ static LOOKUPS: Lookups = Lookups::new();
 type Found = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 
 /// The lookups that have not ended, by name. The operating system may take half a minute for one,
-/// long after its caller has given up and tries again. Without this, the attempts to connect to a
-/// few names could take all threads that tokio has for blocking work, of the node and of the
-/// program.
+/// long after its caller has given up and tries again. Without this map, the attempts to connect to
+/// a few names could take all threads that tokio has for blocking work, which the node shares with
+/// the program.
 struct Lookups(Mutex<BTreeMap<String, watch::Receiver<Option<Found>>>>);
 
 /// A lookup that has not ended. It leaves [`Lookups`] when it is dropped, even if its runtime shuts

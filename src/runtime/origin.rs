@@ -29,7 +29,7 @@ impl Origin {
     }
 
     /// Returns true for administrators and nodes, which have places reserved for them.
-    pub(super) fn is_reserved(&self) -> bool {
+    pub(super) fn has_reserved_places(&self) -> bool {
         matches!(self, Origin::Principal(principal) if principal.role() != Role::Client)
     }
 }

@@ -1,11 +1,11 @@
-//! Lines of the log about outputs of a node that no other part of the driver handles.
+//! Log lines about outputs of a node that no other part of the driver handles.
 
 use tracing::{debug, error, info, warn};
 
 use crate::replica::{ComparisonResult, Output};
 use crate::storage::{FileName, StorageError};
 
-/// Logs an output that needs an operator, or that ends such a condition.
+/// Logs an output about a condition that needs an operator, or about the end of one.
 pub(super) fn log_output(output: &Output) {
     match output {
         Output::UnknownIncarnation { from } => {

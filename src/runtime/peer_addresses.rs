@@ -59,8 +59,8 @@ pub(super) async fn peer_addresses(
 
 /// Returns the address of this node in the cluster if another process of the node answers there
 /// (this process does not listen yet). If this process started, too, both would send messages in
-/// the name of the node, and as the only voter of its cluster this process would even serve
-/// clients.
+/// the name of the node. If the node is the only voter of its cluster, this process would even
+/// serve clients.
 pub(super) async fn other_process(
     config: &ServerConfig,
     membership: &Membership,

@@ -106,7 +106,7 @@ impl Principal {
         Proposer::is_name(name).then(|| Principal::Client(name.into()))
     }
 
-    /// Returns the administrator of that name, by the same rules.
+    /// Returns the administrator of that name, by the rules of [`Principal::client`].
     #[must_use]
     pub fn admin(name: &str) -> Option<Principal> {
         Proposer::is_name(name).then(|| Principal::Admin(name.into()))

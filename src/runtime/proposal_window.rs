@@ -1,8 +1,8 @@
 //! The window of proposals: the bytes that the node has appended to its log and not committed.
 //!
-//! Entries are committed in the order of the log, in which origins take no turns. So the log gets
-//! only as many proposals at once as keep its disk and its peers busy, and further ones wait for
-//! the turns of their origins.
+//! Entries are committed in the order of the log, in which origins take no turns. So the driver
+//! appends only as many proposals at once as keep the disk and the peers busy; further ones wait
+//! for the turns of their origins.
 
 use std::collections::VecDeque;
 

@@ -22,7 +22,7 @@ use crate::storage::open_own_file;
 /// The maximum size of a part, in bytes.
 const PART_BYTES: u64 = 256 << 10;
 
-/// The number of bytes that the node sends in a second, to all administrators together.
+/// The maximum number of bytes that the node sends in a second, to all administrators together.
 const BYTES_PER_SECOND: u64 = 16 << 20;
 
 /// The longest pause between two parts of one reading. A part after a longer pause has a line
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_reading_of_a_file_begins_once() {
+    async fn a_reading_continues_in_the_same_file_for_the_same_remote_without_a_long_pause() {
         let origin = |last| Origin::new(None, [127, 0, 0, last].into());
         let reader = RecordingReader::of(Path::new("none"));
         assert!(!reader.continues(&origin(1), 3, 0), "the first part");

@@ -73,11 +73,11 @@ pub struct ReadReply {
 pub struct RecordingPart {
     /// The number of the file, from 1. The files of a recording have consecutive numbers.
     pub file: u64,
-    /// The offset of the first byte in the file.
+    /// The offset in the file at which the part begins.
     pub offset: u64,
     /// The number of the newest file of the recording.
     pub newest: u64,
-    /// The bytes from there on; empty at the end of the file.
+    /// The bytes from `offset` on; empty at the end of the file.
     pub bytes: Vec<u8>,
 }
 
@@ -191,8 +191,8 @@ pub(super) struct NodeRequest {
 }
 
 impl NodeRequest {
-    /// Returns a request of the program, which holds these permits until it has a reply, and the
-    /// receiver of the reply, which fails if the node stops first.
+    /// Returns a request of the program and the receiver of its reply, which fails if the node
+    /// stops first. The request holds the permits until it has a reply.
     pub(super) fn new(
         body: RequestBody,
         permits: Option<LimitPermits>,

@@ -138,7 +138,7 @@ impl ServiceLimits {
     /// clients.
     pub(in crate::runtime) fn of(&self, origin: &Origin, forwards: bool) -> ClientLimits {
         let mut origins = lock(&self.origins);
-        let is_reserved = origin.is_reserved() && !forwards;
+        let is_reserved = origin.has_reserved_places() && !forwards;
         let shared = if is_reserved { &self.reserved } else { &self.clients };
         let key = (origin.clone(), is_reserved);
         let own = origins.by_origin.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {

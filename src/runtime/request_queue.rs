@@ -32,7 +32,7 @@ pub(super) struct RequestQueue {
     proposals: TurnQueue<DriverRequest>,
     /// Whether the next turn is that of a proposal.
     is_proposals_turn: bool,
-    /// The limits of the program, which end with the queue.
+    /// The limits of the program, which are closed when the queue is dropped.
     program: ClientLimits,
     counts: Arc<Counts>,
 }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_the_program_stay_in_order() {
+    fn requests_of_the_program_other_than_proposals_stay_in_order() {
         let (sender, mut queue) = queue();
         let requests = (0..CHANNEL_MAX - 1).map(|number| of_program(&number.to_string()));
         for request in requests.chain([DriverRequest::Close]) {
@@ -284,7 +284,7 @@ mod tests {
             sender.send(request).await;
             true
         });
-        // Each time some of the calls run.
+        // Each turn lets some of the calls run.
         for _ in 0..CALLS {
             yield_now().await;
             queue.receive();

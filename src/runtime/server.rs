@@ -50,7 +50,7 @@ const INBOUND_PACKETS_MAX: usize = 1024;
 pub struct Server {
     handle: Handle,
     address: SocketAddr,
-    /// How the node stopped, once it has.
+    /// How the node stopped; `None` while it runs.
     stopped: watch::Receiver<Option<Result<(), StorageError>>>,
     _tasks: Tasks,
 }
@@ -142,8 +142,8 @@ impl Server {
             }
             Some(_) => config.peers.clone(),
         };
-        // A leader has at most `inflight_bytes_max` in flight to a peer. If it considers them lost,
-        // it sends them again, while the first copies may still wait here.
+        // A leader has at most `inflight_bytes_max` of entries in flight to a peer. If it considers
+        // the entries lost, it sends them again, while the first copies may still wait here.
         let queued_bytes_max = config.replica.raft.inflight_bytes_max.saturating_mul(2);
         let peers = Peers::new(
             handshake,
@@ -171,10 +171,11 @@ impl Server {
     }
 
     /// Starts a node with a transport other than TCP sockets. The node does not serve clients. The
-    /// fields `directory`, `listen`, `peers`, `network`, `service`, `files_reserved`,
-    /// `recording_bytes`, `plaintext` and `tls` of the configuration are not used, but must pass
-    /// [`ServerConfig::check`]. The transport delivers the packets that it receives for this node
-    /// to the returned [`PacketInbox`].
+    /// fields `directory`, `peers`, `network`, `files_reserved`, `recording_bytes`, `plaintext` and
+    /// `tls` of the configuration are not used, but must pass [`ServerConfig::check`]. Of `service`
+    /// only `requests_kib_per_origin_max` is used, and `listen` only for [`Server::address`]. The
+    /// transport delivers the packets that it receives for this node to the returned
+    /// [`PacketInbox`].
     ///
     /// # Errors
     /// A [`ServerError`].
@@ -228,7 +229,7 @@ impl Server {
 
     /// Stops the node gracefully: a leader transfers its leadership, pending writes become durable,
     /// clients receive their replies, and the directory is unlocked. The transfer takes at most
-    /// `election_timeout_max` and a heartbeat interval, and the replies take at most
+    /// `election_timeout_max` plus a heartbeat interval, and the replies take at most
     /// `ServiceConfig::drain_max`. Pending disk operations, and calls of the state machine, have no
     /// time limit: with a disk that hangs, the future does not complete.
     ///
@@ -398,7 +399,8 @@ impl OpenedNode {
 }
 
 /// Runs the driver, and alongside it the listener `serve`, until the driver has ended, all clients
-/// are disconnected, and the directory is unlocked.
+/// are disconnected, and the directory is unlocked. If the listener panics, waits only for the
+/// clients.
 async fn run_with_listener(
     driver: Driver,
     service: &Service,

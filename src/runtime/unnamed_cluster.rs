@@ -8,7 +8,7 @@ use crate::types::NodeId;
 
 /// The first bits of the id of every cluster without a name.
 const MARK: u128 = 0x756e_6e61 << 96;
-/// The bits that [`MARK`] may set.
+/// The bits of an id that equal those of [`MARK`].
 const MARK_BITS: u128 = 0xffff_ffff << 96;
 
 /// In a `ClientConfig` and in a client's hello: any cluster without a name. A client uses only the

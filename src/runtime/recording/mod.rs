@@ -159,12 +159,13 @@ fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Coun
     }
 }
 
-/// Returns the free space of the directory's file system, in bytes, if it can be found out.
+/// A function that returns the free space of a directory's file system, in bytes; `None` if it
+/// cannot be found out.
 type FreeBytes = Box<dyn Fn(&Path) -> Option<u64> + Send>;
 
 /// A ring of files, each with one segment. The oldest are removed so that all together have a
 /// bounded size. While its file system has less free space than that size, the ring grows by one
-/// segment at most, so that a log that grows finds this space.
+/// segment at most, so that the free space is left for the log.
 pub(super) struct RecordingRing {
     directory: PathBuf,
     bytes_max: u64,

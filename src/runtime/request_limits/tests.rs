@@ -43,7 +43,7 @@ fn one_client_leaves_room_for_others_and_clients_leave_room_for_administrators()
 }
 
 #[test]
-fn changes_that_have_no_outcome_leave_room_for_reads() {
+fn proposals_without_an_outcome_leave_room_for_reads() {
     let limits = ServiceLimits::new(&ServiceConfig {
         requests_max: 3,
         requests_per_origin_max: 2,
@@ -53,8 +53,8 @@ fn changes_that_have_no_outcome_leave_room_for_reads() {
     });
     for bytes in [0, MIB] {
         let acquire = |share, last| limits.of(&origin(last), false).acquire(share, bytes);
-        let changes: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Proposals, last)).into();
-        assert!(changes.iter().all(Option::is_some));
+        let proposals: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Proposals, last)).into();
+        assert!(proposals.iter().all(Option::is_some));
         assert!(acquire(Share::Proposals, 3).is_none(), "the limit is reached");
         let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
         assert!(reads.iter().all(Option::is_some));
@@ -62,8 +62,8 @@ fn changes_that_have_no_outcome_leave_room_for_reads() {
         assert!(incomplete().is_none(), "both limits are reached");
         drop(reads);
         assert!(incomplete().is_some(), "it may be a query");
-        let change = limits.of(&origin(3), false).acquire_incomplete(2 * MIB);
-        assert!(change.is_none(), "it may be a change, which leaves room for queries");
+        let longer = limits.of(&origin(3), false).acquire_incomplete(2 * MIB);
+        assert!(longer.is_none(), "it may be a proposal, which leaves room for queries");
         let reads: Vec<_> = [1, 1, 2].map(|last| acquire(Share::Reads, last)).into();
         assert!(acquire(Share::Reads, 3).is_none(), "reads have a limit, too");
         drop(reads);

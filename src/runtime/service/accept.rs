@@ -94,7 +94,7 @@ impl Service {
         from: SocketAddr,
     ) -> io::Result<AcceptedClient> {
         let origin = Origin::new(principal, from.ip());
-        let kind = match origin.is_reserved() {
+        let kind = match origin.has_reserved_places() {
             true => PlaceKind::Reserved,
             false => PlaceKind::Client,
         };
