@@ -1,5 +1,9 @@
 // Shows the running cluster, requested once per second. Data from a node is shown as text, never as
 // markup.
+
+// In milliseconds: the pause between requests, the time that the plots show, and the time between
+// two samples from which they are not connected. In samples: the window of a quantile. In rows: the
+// role changes that are shown.
 const EVERY = 1000, SHOWN = 300000, GAP = 6000, WINDOW = 10, CHANGES = 12;
 const at = id => document.getElementById(id);
 const history = [];
@@ -78,8 +82,8 @@ function card({ id, member, report, progress }, leader, low, high) {
 
 // The memory of the state, if it has a quota, and of the client sessions.
 function memoryOf({ sessions, replies_bytes, quota }) {
-  const store = quota ? `store ${count(quota.used)} of ${count(quota.max)} bytes · ` : '';
-  return `${store}${count(sessions)} sessions with ${count(replies_bytes)} bytes of replies`;
+  const state = quota ? `state ${count(quota.used)} of ${count(quota.max)} bytes · ` : '';
+  return `${state}${count(sessions)} sessions with ${count(replies_bytes)} bytes of replies`;
 }
 
 function matchedBar(progress, log, low, high) {

@@ -11,7 +11,7 @@ use crate::types::{Membership, NodeId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
-/// The time after the start of a round before another one starts.
+/// The shortest time between the starts of two rounds.
 const REPORT_AGE_MAX: Duration = Duration::from_millis(500);
 /// The longest time for which a request of the page waits for the reports of its round.
 const ROUND_WAIT_MAX: Duration = Duration::from_millis(300);

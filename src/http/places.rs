@@ -43,7 +43,7 @@ pub(super) struct Place {
     reply: Mutex<Option<ReplyPlace>>,
 }
 
-/// The place of a reply that is being sent. The connection is no longer replaced.
+/// The place of a reply that is being sent. No newer connection takes it.
 #[derive(Debug)]
 struct ReplyPlace {
     _keep_open: oneshot::Sender<()>,

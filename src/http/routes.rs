@@ -100,8 +100,8 @@ fn unavailable() -> StatusCode {
     StatusCode::SERVICE_UNAVAILABLE
 }
 
-/// Returns true if the host name of the request is `localhost` or an IP address. A page of another
-/// origin whose name resolves to this machine (DNS rebinding) requests its own name.
+/// Returns true if the host name of the request is `localhost` or an IP address. The request of a
+/// page whose host name an attacker resolves to this machine (DNS rebinding) has that name.
 fn names_this_machine(request: &Request<Incoming>) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let name = match host.rsplit_once(':') {

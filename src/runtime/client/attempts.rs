@@ -44,7 +44,8 @@ pub(super) enum Route<'a> {
 pub(super) enum RetryPolicy {
     /// The request changes nothing, and may be sent again.
     ReadOnly,
-    /// The request takes effect once, however often it is sent.
+    /// The request takes effect once, however often it is sent; or it starts work of a node, and a
+    /// second start does no harm.
     Idempotent,
     /// The request must not be sent again.
     Never,
@@ -55,8 +56,8 @@ pub(super) struct Attempts<'a> {
     pool: &'a ConnectionPool,
     deadline: Instant,
     retry_policy: RetryPolicy,
-    /// The number of retries without a wait since the last wait.
-    attempts: usize,
+    /// The number of retries since the last wait, none of which waited.
+    retries: usize,
     retry_wait: Duration,
     /// Whether an attempt may have been executed.
     may_have_executed: bool,
@@ -97,7 +98,7 @@ impl ConnectionPool {
             pool: self,
             deadline,
             retry_policy,
-            attempts: 0,
+            retries: 0,
             retry_wait: self.config().retry_min,
             may_have_executed: false,
             last_error: None,
@@ -158,7 +159,7 @@ impl Attempts<'_> {
             };
             match next {
                 NextStep::Done(reply) => return Ok(Some(reply)),
-                NextStep::RetryNow if self.attempts < self.retries_max(route) => self.attempts += 1,
+                NextStep::RetryNow if self.retries < self.retries_max(route) => self.retries += 1,
                 NextStep::RetryNow | NextStep::RetryLater => {
                     self.check_accepted()?;
                     self.wait().await?;
@@ -197,7 +198,7 @@ impl Attempts<'_> {
         let error = match was_sent {
             true => AttemptError::TimedOut { address },
             false => {
-                let error = "no connection within the time limit".to_owned();
+                let error = "no connection took the request within the time limit".to_owned();
                 let unreachable = AttemptError::Unreachable { address, error };
                 if is_over { self.last_error.take().unwrap_or(unreachable) } else { unreachable }
             }
@@ -245,7 +246,7 @@ impl Attempts<'_> {
             return Err(self.final_error(error.unwrap_or(AttemptError::WindowFull)));
         }
         sleep(wait).await;
-        self.attempts = 0;
+        self.retries = 0;
         self.is_outdated = true;
         self.retry_wait = (self.retry_wait * 2).min(self.pool.config().retry_max);
         Ok(())
@@ -561,13 +562,13 @@ mod tests {
             let (address, outdated) = ("127.0.0.1:1".to_owned(), attempts.is_outdated);
             attempts.record(AttemptError::Unreachable { address, error });
             assert_eq!((outdated, attempts.is_outdated), (waited > 0, false));
-            attempts.attempts = 2;
+            attempts.retries = 2;
             let since = Instant::now();
             attempts.wait().await.expect("time is left");
             // The timers of the runtime have whole milliseconds.
             let (wait, rounding) = (since.elapsed(), Duration::from_millis(1));
             assert!(longest / 2 <= wait && wait <= longest + rounding, "{wait:?} of {longest:?}");
-            assert_eq!(attempts.attempts, 0, "each node is tried again without a wait");
+            assert_eq!(attempts.retries, 0, "each node is tried again without a wait");
             longest = (longest * 2).min(retry_max);
             waited += 1;
         }

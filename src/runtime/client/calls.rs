@@ -33,8 +33,8 @@ use crate::wire::{ReplyBody, RequestBody};
 /// follows leader changes, and learns of new members. Each call ends by its deadline. It must be
 /// used within a tokio runtime that has time and IO enabled; [`blocking::Client`] needs none.
 ///
-/// A request that a node has rejected as premature is sent again. After an attempt that may have
-/// been executed, for example because its reply was lost:
+/// A request that a node has rejected for a temporary reason is sent again. After an attempt that
+/// may have been executed, for example because its reply was lost:
 ///
 /// | call | sent again |
 /// |---|---|
@@ -248,9 +248,9 @@ impl Client {
         self.report_via(Route::Any).await
     }
 
-    /// Changes the membership, and waits until the change is complete: new voters must catch up
-    /// first. Before, waits until no other change is in flight, such as one by which a new leader
-    /// takes the casting vote. For administrators.
+    /// Changes the membership, and waits until the change is complete, for which new voters must
+    /// catch up. While another change is in flight, such as one by which a new leader takes the
+    /// casting vote, the request is sent again. For administrators.
     ///
     /// # Errors
     /// A [`ClientError`]. After [`ClientError::Unknown`] the change may still complete: check a

@@ -179,7 +179,7 @@ impl ClientConfig {
 }
 
 impl ClientConfig {
-    /// Returns whether connections use plaintext or TLS. Reads the TLS files, if there are any.
+    /// Returns the protection of connections. Reads the TLS files, if there are any.
     #[cfg(feature = "tls")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
         let Some(files) = &self.tls else {

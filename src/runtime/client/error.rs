@@ -122,7 +122,7 @@ pub enum AttemptError {
     Rejected(RejectCause),
 }
 
-/// The differences in configuration for which a client cannot use a node.
+/// The differences in configuration because of which a client cannot use a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mismatch {
@@ -158,7 +158,7 @@ impl AttemptError {
     }
 }
 
-/// The causes for which the cluster rejects a request.
+/// The reasons for which the cluster rejects a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectCause {

@@ -60,7 +60,8 @@ impl PendingReplies {
     /// The number of the connection's own request for a report.
     pub(super) const REPORT: u64 = 0;
 
-    /// Gives the request a number, and appends its frame to `bytes`.
+    /// Gives the request a number, and appends its frame to `bytes`, unless it was withdrawn or its
+    /// caller is gone.
     pub(super) fn encode(
         &mut self,
         OutgoingRequest { body, sent, reply }: OutgoingRequest,

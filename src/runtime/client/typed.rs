@@ -45,7 +45,7 @@ impl<M: TypedMachine> TypedClient<M> {
         Ok(decode_reply(&reply)?)
     }
 
-    /// Answers the query, by the rules of [`Client::read`].
+    /// Sends the query, by the rules of [`Client::read`], and returns the answer.
     ///
     /// # Errors
     /// A [`TypedClientError`].

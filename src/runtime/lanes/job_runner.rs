@@ -13,9 +13,9 @@ use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::DiskError;
 use crate::types::Tag;
 
-/// The bytes of answers after which a lane pauses until the driver has handled them, over any
-/// number of runs: the driver's thread may run thousands of queries one by one before it handles
-/// the first answer. A short query may have a long answer.
+/// The bytes of answers after which a lane pauses until the driver has handled them. A short query
+/// may have a long answer. The bytes are counted over any number of runs, because the driver's
+/// thread may run thousands of queries one by one before it handles the first answer.
 const ANSWERS_BYTES_MAX: usize = 4 << 20;
 
 /// The number of jobs in turn after which a lane pauses, so that commands that were queued
@@ -34,7 +34,7 @@ pub(in crate::runtime) enum Event {
     NoRoom(Tag),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>, ViewToken),
-    /// The directory was compared with its path; an error if the node must stop.
+    /// The directory was compared with its path. The node stops after [`DiskError::Replaced`].
     Verified(Result<(), DiskError>),
     /// The machine lane waits to be resumed, because its answers since the last pause are long or
     /// many. The events before this one are those of the executed jobs.
@@ -122,9 +122,9 @@ impl<T> JobRunner<T> {
         self.counts.disk.depths[self.number].increment();
     }
 
-    /// Runs the jobs that a pause left, then those of `more`, and sends their events. A paused lane
-    /// keeps them until it is resumed. Returns false if the work has panicked or the receiver is
-    /// gone.
+    /// Runs the jobs that a pause left and those of `more`, in the order of the [`JobQueue`], and
+    /// sends their events. A paused lane keeps them until it is resumed. Returns false if the work
+    /// has panicked or the receiver is gone.
     pub(super) fn run(&self, more: &mut Vec<Job<T>>) -> bool {
         let mut executor = lock(&self.executor);
         let Executor { work: Some(work), jobs, is_paused, since_pause } = &mut *executor else {
@@ -149,8 +149,8 @@ impl<T> JobRunner<T> {
         }));
         if finished.is_err() {
             executor.work = None;
-            // The events of earlier jobs are sent before it, because a failure among them may have
-            // caused the panic.
+            // The events of earlier jobs are sent before that of the panic, because a failure among
+            // them may have caused it.
             events.push(Event::Panicked(self.name));
         } else if since_pause.needs_pause() {
             *is_paused = true;

@@ -1,6 +1,6 @@
-//! The lanes: slow work runs outside the driver, within each lane in the order of a `JobQueue`. The
-//! log lane executes the disk operations that delay acknowledgements: writes of the superblock and
-//! of entries. The bulk lane executes all others, such as reads, snapshots and the creation of
+//! The lanes execute slow work outside the driver, each in the order of its `JobQueue`. The log
+//! lane executes the disk operations that delay acknowledgements: writes of the superblock and of
+//! entries. The bulk lane executes all others, such as reads, snapshots and the creation of
 //! segments, and reads snapshot views. The machine lane calls the state machine, and reads the
 //! snapshots from which the state machine is restored.
 //!
@@ -266,7 +266,7 @@ mod tests {
     use crate::storage::{ClusterId, FileDisk};
     use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
 
-    /// A state machine whose state is a text.
+    /// A state machine whose state is always the same text.
     struct Text;
 
     impl StateMachine for Text {

@@ -61,8 +61,8 @@ impl<T: Send + 'static> LaneThread<T> {
     }
 }
 
-/// Waits for the next batch; returns `None` once the sender is gone. Busy-polls for the configured
-/// time before it parks, in place of the channel's blocking receive, which does not.
+/// Waits for the next batch; returns `None` once the sender is gone. Parks the thread itself,
+/// because the channel's blocking receive cannot busy-poll for the configured time before that.
 fn next_batch<T>(jobs: &Receiver<T>, busy_poll: BusyPoll) -> Option<T> {
     let poll_once = || match jobs.try_recv() {
         Err(TryRecvError::Empty) => None,

@@ -20,7 +20,8 @@ use crate::types::{
 };
 use crate::wire::{ReplyBody, ServiceRejectReason};
 
-/// The points of the log, in ascending order except `durable`, which may lie anywhere up to `last`.
+/// The points of the log, in ascending order, except that `durable` may be anywhere up to `last`,
+/// and `applied` before `snapshot` until the state machine is restored from that snapshot.
 pub(in crate::runtime) const LOG_POINTS: [&str; 6] =
     ["base", "snapshot", "applied", "committed", "durable", "last"];
 
@@ -44,8 +45,9 @@ pub(in crate::runtime) struct Counts {
     pub(in crate::runtime) disk: DiskCounts,
     pub(in crate::runtime) network: NetworkCounts,
     /// The time of the last recording of the leader's view of its peers, in milliseconds since the
-    /// start; and whether the node led at its last step.
+    /// start.
     peers_observed_at: AtomicU64,
+    /// Whether the node led after the last turn of the driver.
     was_leader: AtomicBool,
     /// The time at which the driver last ran, in milliseconds since the start.
     observed_at: AtomicU64,
@@ -433,7 +435,7 @@ mod tests {
         assert!(!counts.peers_are_due(true, 210));
         assert!(counts.peers_are_due(false, 220), "the node leads no longer");
         assert!(!counts.peers_are_due(false, 300));
-        // The first step as leader may be due by its time as well.
+        // That the node leads is recorded even if the interval has passed as well.
         assert!(counts.peers_are_due(true, 1000));
         assert!(counts.peers_are_due(false, 1001), "the node leads no longer");
     }

@@ -78,7 +78,7 @@ struct WatchedQueue {
 pub(in crate::runtime) struct OpenConnection<'a>(&'a Gauge);
 
 impl NetworkCounts {
-    /// Returns the metrics of one peer.
+    /// Returns the metrics of one peer. If there is no place for them, they are never read.
     pub(in crate::runtime) fn peer(&self, id: NodeId) -> Arc<PeerCounts> {
         if !ENABLED {
             return Arc::default();
@@ -144,7 +144,7 @@ fn is_removed(members: &BTreeSet<NodeId>, id: NodeId) -> bool {
 }
 
 impl PeerCounts {
-    /// Reports the length of the queue of this lane to the peer.
+    /// Reports the length of the queue of packets to the peer as the metric of this lane.
     pub(in crate::runtime) fn watch<T: Send + 'static>(
         &self,
         lane: &'static str,

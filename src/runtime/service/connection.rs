@@ -168,7 +168,7 @@ impl Connection {
         let mut is_stalled = false;
         let limits = TransferLimits::of_received(&self.network);
         loop {
-            let slot = self.next_place(&mut is_stalled).await;
+            let place = self.next_place(&mut is_stalled).await;
             // The permits of a long request while it arrives; `Some(None)` if a limit is reached.
             let mut incomplete = None::<Option<LimitPermits>>;
             let frame = frames.next_admitted(limits, &mut read, |bytes| {
@@ -185,11 +185,11 @@ impl Connection {
             match frame {
                 Frame::Request(request) => {
                     requested = true;
-                    self.start_request(request, is_stalled, slot).await;
+                    self.start_request(request, is_stalled, place).await;
                 }
                 Frame::LongRequest { number } => {
                     requested = true;
-                    slot.forget();
+                    place.forget();
                     let pending = PendingRequest {
                         number,
                         effect: Effect::Read,
@@ -230,7 +230,7 @@ impl Connection {
         &self,
         request: ClientRequest,
         is_stalled: bool,
-        slot: SemaphorePermit<'_>,
+        place: SemaphorePermit<'_>,
     ) {
         let ClientRequest { number, body } = request;
         let Operation { access, effect, share, bytes, metric } = Operation::of(&body);
@@ -244,7 +244,7 @@ impl Connection {
         let body = if is_allowed { rights.stamp(body) } else { body };
         let continues = permits.is_ok() && self.continues_recording(&body);
         let is_admin_request = is_admin_request(&body, access) && !continues;
-        slot.forget();
+        place.forget();
         let mut pending = PendingRequest { number, effect, audited: None, forwarded: None };
         let permits = match permits {
             Ok(permits) => permits,

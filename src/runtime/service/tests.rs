@@ -170,6 +170,7 @@ fn propose(bytes: usize) -> RequestBody {
     }
 }
 
+/// Returns a request of each kind except `ReadRecording`, which the node itself does not receive.
 fn all_requests() -> [RequestBody; 10] {
     [
         propose(1),
@@ -330,7 +331,7 @@ async fn unread_replies_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_client_waits_for_its_own_forwarded_proposals_only() {
+async fn forwarded_proposals_count_only_against_their_own_client() {
     let (handle, mut requests) = Handle::for_test();
     // The leader accepts connections, and does not reply.
     let leader = TcpListener::bind("127.0.0.1:0").await.expect("loopback exists");

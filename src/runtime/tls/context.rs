@@ -235,8 +235,8 @@ impl LoadedTls {
 const RECHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The certificate of a remote, which is verified again when the files are reloaded, when it
-/// expires, and at least every [`RECHECK_INTERVAL`]. Only the check at that interval finds that an
-/// issuer's certificate has expired.
+/// expires, and at least every [`RECHECK_INTERVAL`]. The first of these checks after an issuer's
+/// certificate has expired finds that.
 #[derive(Debug)]
 pub(in crate::runtime) struct CertificateWatch {
     certificates: Vec<CertificateDer<'static>>,

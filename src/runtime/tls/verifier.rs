@@ -17,7 +17,7 @@ use crate::storage::ClusterId;
 pub(super) struct Verifier {
     cluster: ClusterId,
     anchors: TrustAnchors,
-    /// The names of all authorities, from which a caller with several certificates can choose one.
+    /// The names of all authorities, by which a caller with several certificates can choose one.
     authorities: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }

@@ -252,7 +252,9 @@ impl ConnectionPermit {
     pub(in crate::runtime) async fn replaced(&mut self) -> io::Error {
         // No value is ever sent: the sender is dropped.
         let _ = (&mut self.closed).await;
-        reject(ConnectionRejectReason::Replaced, "replaced by a newer connection of the same node")
+        let message = "replaced by a newer connection of the same node, or another process of that \
+                       node answers at its address";
+        reject(ConnectionRejectReason::Replaced, message)
     }
 }
 

@@ -270,7 +270,7 @@ impl ConnectionHandler {
     }
 
     /// Performs the TLS handshake, if the node uses TLS.
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "no handshake computes"))]
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS takes turns"))]
     async fn accept(
         &self,
         stream: RawStream,

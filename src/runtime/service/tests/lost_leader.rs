@@ -19,8 +19,8 @@ use crate::storage::ClusterId;
 use crate::types::{Address, NodeId, RejectReason};
 use crate::wire::{ClientHello, ClientRequest, Frame, LeaderHint, ReplyBody, RequestBody};
 
-/// Forwards a proposal to a leader whose connection ends, before or after it `takes` the proposal,
-/// and returns the reply to the client.
+/// Forwards a proposal to a leader whose connection ends: if the leader `takes` the proposal, after
+/// that, otherwise before. Returns the reply to the client.
 async fn reply_of_lost_leader(takes: bool) -> ReplyBody {
     let (handle, mut requests) = Handle::for_test();
     let leader = TcpListener::bind("127.0.0.1:0").await.expect("loopback exists");
