@@ -1,5 +1,6 @@
 //! The audit log: every request that only administrators may send and that the service to clients
-//! receives, with its outcome. Lines about requests that the service rejects are limited in number.
+//! receives, with its outcome. Of the parts of a recording that are read one after another, it has
+//! only the first. Lines about requests that the service rejects are limited in number.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;

@@ -152,8 +152,8 @@ pub struct ServiceConfig {
     /// forwards at most a quarter of this for each of its own clients.
     pub requests_per_origin_max: usize,
     /// The maximum number of requests of all administrators, and of nodes that request reports,
-    /// whose replies are not written yet, at most half of them of one administrator or node.
-    /// Requests of clients do not count, nor do those that a node forwards.
+    /// whose replies are not written yet; at most half of them, but always two, of one
+    /// administrator or node. Requests of clients do not count, nor do those that a node forwards.
     pub requests_reserved: usize,
     /// The maximum size, in KiB, of pending commands and queries and of unwritten replies, over all
     /// connections. A request that would exceed it is rejected as overload, and so is a read whose

@@ -37,9 +37,9 @@ pub type Simulated<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 
 /// [`Client::simulated`](crate::runtime::Client::simulated).
 ///
 /// Such a node has no threads of its own, and its clock is that of `tokio::time`, which the
-/// simulation pauses or replaces. It does not busy-poll, and ignores the limit of open files. A
-/// simulation that gives each node and each client its own `Simulation` can tell which of them
-/// calls a method.
+/// simulation pauses or replaces. It does not busy-poll, ignores the limit of open files, and asks
+/// no other node for addresses before it listens. A simulation that gives each node and each client
+/// its own `Simulation` can distinguish which of them calls a method.
 pub trait Simulation: Send + Sync {
     /// Resolves `host:port` to addresses.
     fn resolve<'a>(&'a self, name: &'a str) -> Simulated<'a, Vec<SocketAddr>>;

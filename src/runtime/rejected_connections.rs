@@ -31,7 +31,7 @@ pub enum ConnectionRejectReason {
     NotTls,
     /// The remote uses TLS, but this end does not.
     UnexpectedTls,
-    /// The remote supports no TLS version or algorithm that this node accepts.
+    /// The remote supports no TLS version or algorithm that this end accepts.
     UnsupportedTls,
     /// The remote presented no certificate.
     NoCertificate,

@@ -81,7 +81,7 @@ pub struct RecordingPart {
     pub bytes: Vec<u8>,
 }
 
-/// The properties of one request by which all layers between a client and the node treat it.
+/// The properties of one request, by which every layer between a client and the node handles it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) access: Access,

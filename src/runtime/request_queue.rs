@@ -138,7 +138,8 @@ impl RequestQueue {
 
 impl Drop for RequestQueue {
     fn drop(&mut self) {
-        // A request that arrives in the channel after this keeps its permits.
+        // Calls that wait for a permit must end, even if a request that arrives in the channel
+        // after this keeps its permits.
         self.program.close();
         self.counts.network.requests_in_turn.set(0);
     }

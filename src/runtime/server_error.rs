@@ -38,7 +38,7 @@ pub enum ServerError {
          a further node needs an id and an empty directory of its own"
     )]
     RunsAlready {
-        /// The node of both.
+        /// The node of both processes.
         node: NodeId,
         /// The address at which the other process answers.
         address: Address,

@@ -16,8 +16,8 @@ pub(super) struct Job<T> {
 /// When a job is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobOrder {
-    /// After the last barrier and the earlier jobs in order, and before every job that takes turns
-    /// and was queued since that barrier, even if it was queued earlier.
+    /// After the last barrier and the earlier jobs in order. Before the jobs that take turns and
+    /// were queued since that barrier, even before those that were queued earlier than this one.
     InOrder,
     /// After every job that was queued before it, and before every one that is queued later.
     Barrier,

@@ -370,14 +370,14 @@ fn by(
     counts.map(move |(name, count)| ([(label, name.to_owned())], count))
 }
 
-/// Returns 1 for the current name, and 0 for all others.
+/// Returns 1 for the name with the number `current`, and 0 for all others.
 fn one_of(
     label: &'static str,
     names: &'static [&'static str],
-    now: u64,
+    current: u64,
 ) -> impl Iterator<Item = (Labels<1>, u64)> {
     names
         .iter()
         .zip(0..)
-        .map(move |(name, number)| ([(label, (*name).to_owned())], u64::from(number == now)))
+        .map(move |(name, number)| ([(label, (*name).to_owned())], u64::from(number == current)))
 }

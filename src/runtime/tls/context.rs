@@ -130,13 +130,13 @@ impl Tls {
         let current = Arc::clone(&watch.borrow_and_update());
         let accepted = TlsAcceptor::from(Arc::clone(&current.server)).accept(stream).await;
         let stream = accepted.map_err(classified)?;
-        let checked = CertificateWatch::new(
+        let certificate = CertificateWatch::new(
             stream.get_ref().1.peer_certificates(),
             CertificateUsage::Client,
             watch,
         );
-        let principal = checked.principal(&current)?;
-        Ok((stream.into(), principal, checked))
+        let principal = certificate.principal(&current)?;
+        Ok((stream.into(), principal, certificate))
     }
 
     /// Performs the handshake with a called node. Its certificate must name a node, and this must
@@ -152,12 +152,12 @@ impl Tls {
         let host = ServerName::try_from("quorate").expect("the server name is valid");
         let connector = TlsConnector::from(Arc::clone(&current.client));
         let stream = connector.connect(host, stream).await.map_err(connect_error)?;
-        let checked = CertificateWatch::new(
+        let certificate = CertificateWatch::new(
             stream.get_ref().1.peer_certificates(),
             CertificateUsage::Server,
             watch,
         );
-        let principal = checked.principal(&current)?;
+        let principal = certificate.principal(&current)?;
         if principal.role() != Role::Node {
             let message = format_args!("the called node presented a certificate of {principal}");
             return Err(reject(ConnectionRejectReason::RoleNotAllowed, message));
@@ -167,7 +167,7 @@ impl Tls {
                 let message = format_args!("called {node}, but the certificate names {principal}");
                 Err(reject(ConnectionRejectReason::IdentityMismatch, message))
             }
-            _ => Ok((stream.into(), principal, checked)),
+            _ => Ok((stream.into(), principal, certificate)),
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::wire::{Frame, encode_keepalive};
 /// The maximum number of bytes that are read from a remote after an answer to its other protocol.
 const UNREAD_BYTES_MAX: u64 = 64 << 10;
 
-/// The interval at which revocation lists that expire are logged.
+/// The interval at which old revocation lists are logged.
 #[cfg(feature = "tls")]
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -140,7 +140,8 @@ where
     }
 }
 
-/// Logs the revocation lists that expire, now and each day, until the future is dropped.
+/// Logs the revocation lists that have expired or expire soon, now and each day, until the future
+/// is dropped.
 #[cfg(feature = "tls")]
 async fn log_old_revocation_lists(tls: &Tls) -> Infallible {
     loop {

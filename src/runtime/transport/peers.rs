@@ -16,7 +16,7 @@ use crate::runtime::transport::lane_queue::{LaneSender, lane_queue};
 use crate::runtime::transport::outgoing::PeerConnection;
 use crate::types::{Address, Membership, NodeId, Packet, SnapshotTransferBody};
 
-/// The maximum number of nodes with an unknown address that the log names, because an
+/// The maximum number of nodes with an unknown address that are named in the log output, because an
 /// unauthenticated peer may claim any id.
 const UNKNOWN_MAX: usize = 16;
 
@@ -30,9 +30,8 @@ pub(in crate::runtime) struct Peers {
     /// The known addresses: the configured ones, replaced by those of the membership.
     addresses: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
-    /// The nodes with an unknown address that the log has named, at most [`UNKNOWN_MAX`]. `None`
-    /// once a membership is known: then only a packet that the node produced before may lack an
-    /// address.
+    /// The nodes with an unknown address that were named in the log output, at most
+    /// [`UNKNOWN_MAX`]. `None` once a membership is known, because it has the addresses.
     unknown: Option<BTreeSet<NodeId>>,
 }
 
