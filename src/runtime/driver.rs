@@ -400,8 +400,8 @@ impl Driver {
     }
 
     fn report(&mut self) -> Report {
-        // Before it reports, the node acts on a deadline that has passed, and takes the present
-        // time, at which it computes the rest of the lease.
+        // In this step the node acts on a deadline that has passed, and takes the current time, at
+        // which it computes the rest of the lease.
         self.step(Input::Timeout);
         Report {
             status: self.node.status(),

@@ -49,7 +49,7 @@ impl RecordingReader {
         }
     }
 
-    /// Notes that a part is requested. Returns true if the same remote has just requested another
+    /// Records that a part is requested. Returns true if the same remote has just requested another
     /// part of the file, and reads on.
     pub(super) fn continues(&self, origin: &Origin, file: u64, offset: u64) -> bool {
         let mut last = lock(&self.last);

@@ -246,8 +246,8 @@ enum ReplyReceiver {
 }
 
 impl ReplySender {
-    /// Sends the reply. A receiver that is gone receives nothing. A reply to a queue that exceeds
-    /// the limits is replaced here by a short one, so that no queue holds more.
+    /// Sends the reply. A receiver that is gone receives nothing. A reply that exceeds the limits
+    /// is replaced by a short one before it enters a queue, so that no queue holds more.
     pub(super) fn send(self, reply: ReplyBody) {
         self.send_and_count(reply, |_| ());
     }

@@ -277,8 +277,8 @@ impl ClientLimits {
     /// Acquires the permits of a partly received request, by the size of its frame, which is longer
     /// than its command or query by up to [`REQUEST_OVERHEAD_BYTES`]. The received part does not
     /// show whether the request is a proposal, so it may have permits of either share: a long query
-    /// arrives even while proposals without an outcome use up their share. Of the KiB of reads,
-    /// only a quarter may be used in this way, because the request may be a proposal, too.
+    /// can arrive even while proposals without an outcome use up their share. It gets KiB of reads
+    /// only if three quarters of them stay available, because it may be a proposal, too.
     pub(in crate::runtime) fn acquire_incomplete(&self, bytes: usize) -> Option<LimitPermits> {
         let kib = bytes.saturating_sub(REQUEST_OVERHEAD_BYTES).div_ceil(1 << 10);
         let proposals = self.acquire_kib(Share::Proposals, kib);

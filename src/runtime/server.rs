@@ -261,7 +261,7 @@ fn security(config: &ServerConfig) -> Result<Security, ServerError> {
 struct OpenedNode {
     config: ServerConfig,
     node: Node,
-    /// The work of the lanes, which have the disk and the state machine.
+    /// The functions that the lanes execute. They own the disk and the state machine.
     work: LaneWork,
     clock: Clock,
     environment: Environment,
@@ -331,7 +331,8 @@ impl OpenedNode {
         self
     }
 
-    /// Runs the node, and alongside it the future that `serve` returns, until the node stops.
+    /// Starts a task that runs the node, and alongside it the future that `serve` returns, until
+    /// the node stops.
     fn run<L>(
         self,
         inbound: Inbound,

@@ -7,8 +7,7 @@ use tracing::Instrument;
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Vec<JoinHandle<()>>);
 
-/// The number of tasks in the set at which finished ones are removed, and again at each power of
-/// two above it.
+/// When the set has this number of tasks, or a greater power of two, the finished ones are removed.
 const SWEEP: usize = 64;
 
 impl Tasks {

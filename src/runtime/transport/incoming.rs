@@ -37,7 +37,8 @@ use crate::runtime::transport::pending_handshakes::{PendingHandshake, PendingHan
 use crate::types::{NodeId, Packet, SnapshotTransfer, SnapshotTransferBody};
 use crate::wire::{Frame, encode_keepalive};
 
-/// The maximum number of bytes that are read from a remote after an answer to its other protocol.
+/// The maximum number of bytes that are read from a remote after the answer that it speaks another
+/// protocol.
 const UNREAD_BYTES_MAX: u64 = 64 << 10;
 
 /// The interval at which old revocation lists are logged.

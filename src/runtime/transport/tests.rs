@@ -103,7 +103,7 @@ fn handler(handle: Handle, queues: InboundQueues) -> Arc<ConnectionHandler> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_frame_of_a_node_without_certificate_that_is_no_member_ends_the_connection() {
+async fn a_slow_frame_of_a_non_member_without_a_certificate_ends_the_connection() {
     let entry = Entry {
         id: EntryId::new(Term(1), Index(1)),
         payload: Payload::Command(Command::from(vec![7; 256 << 10])),
