@@ -62,8 +62,9 @@ pub struct IssuedCertificate {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertsError {
-    /// A certificate could not be generated, or a key or certificate could not be parsed.
-    #[error("cannot make the certificate: {0}")]
+    /// A certificate or a revocation list could not be generated, or a key or certificate could not
+    /// be parsed.
+    #[error("cannot make the certificate or the revocation list: {0}")]
     Generation(String),
     /// The requested principal has a different role than the authority.
     #[error("the {authority} authority cannot issue a {requested} certificate")]

@@ -495,7 +495,7 @@ impl ServerConfig {
     }
 }
 
-/// The least size of a recording, in bytes.
+/// The least value of `ServerConfig::recording_bytes` other than 0.
 const RECORDING_BYTES_MIN: u64 = 1 << 20;
 
 /// The room for the fields of a message other than its entries, in bytes.

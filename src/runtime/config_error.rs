@@ -37,7 +37,7 @@ pub enum ServerConfigError {
     RecordingTooSmall {
         /// The configured number of bytes.
         bytes: u64,
-        /// The least number of bytes of a recording.
+        /// The least number of bytes other than 0.
         min: u64,
     },
     /// The named field is longer than a year.

@@ -262,9 +262,9 @@ impl Driver {
         }
     }
 
-    /// Returns the bytes of proposals that may be appended now. Of the appended ones, at most as
-    /// many bytes as may be in flight to a peer are not committed yet, because more would only wait
-    /// in the log. Once the node closes, the bytes are not limited, because it rejects proposals.
+    /// Returns the bytes of proposals that may be appended now. The window is full once those that
+    /// are appended and not committed have as many bytes as may be in flight to a peer, because
+    /// more would only wait in the log. A node that closes rejects proposals, and needs no limit.
     fn room_for_proposals(&mut self) -> usize {
         if !matches!(self.stage, Stage::Running) {
             return usize::MAX;

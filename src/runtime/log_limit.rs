@@ -16,11 +16,11 @@ const LINES_MAX: u32 = 10;
 /// The interval after which lines of a kind are written again.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// The lines that were written and left out, by kind.
+/// The numbers of lines that were written and left out, by kind.
 #[derive(Debug, Default)]
 pub(super) struct LogLimit(Mutex<BTreeMap<&'static str, Lines>>);
 
-/// The lines of one kind in the current interval.
+/// The numbers of lines of one kind in the current interval.
 #[derive(Debug)]
 struct Lines {
     since: Instant,

@@ -69,7 +69,7 @@ impl RequestSender {
         self.channel.send(DriverRequest::Execute(request)).await.ok()?;
         if self.channel.is_closed() {
             // The node has stopped, maybe after it dropped the requests in the channel and before
-            // this one arrived there, which would then never end. A reply that was sent stays.
+            // this one arrived there. The call would then never end. A reply that was sent stays.
             reply.close();
         }
         Some(reply)

@@ -236,7 +236,7 @@ impl Server {
     /// # Errors
     /// The storage failure or panic for which the node stopped.
     pub async fn shutdown(mut self) -> Result<(), StorageError> {
-        // A node that has stopped already accepts no requests.
+        // A node that has already stopped accepts no requests.
         self.handle.requests.send(DriverRequest::Close).await;
         self.stopped().await
     }

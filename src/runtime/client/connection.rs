@@ -63,8 +63,8 @@ impl Connection {
         self.0.is_closed()
     }
 
-    /// Sends the request and waits for the reply. If the future is dropped before the request is
-    /// written, the request is not sent; later, it is not cancelled.
+    /// Sends the request and waits for the reply. Dropping the future cancels the request if it is
+    /// not written yet.
     pub(super) async fn send(&self, body: RequestBody, sent: &SentFlag) -> ReplyResult {
         let (sender, receiver) = oneshot::channel();
         let closed = || ConnectionError::Unreachable("the connection is closed".to_owned());

@@ -100,8 +100,9 @@ pub enum AttemptError {
         /// The address of the node.
         address: String,
     },
-    /// The session of the request has expired, or its reply was dropped, because the principal
-    /// exceeded one of the [`SessionBounds`](crate::types::SessionBounds), or one was lowered.
+    /// The session of the request has expired, or does not store the reply to it any more, because
+    /// the principal exceeded one of the [`SessionBounds`](crate::types::SessionBounds), or one was
+    /// lowered.
     #[error(
         "the session has expired: its principal exceeded a bound of client sessions, or a bound \
         was lowered; an administrator can raise the bounds"

@@ -104,7 +104,7 @@ impl Session {
 
     /// Opens the session unless it is open; opens a new one if it has ended.
     async fn open(&self, pool: &ConnectionPool, deadline: Instant) -> Result<(), ClientError> {
-        // A session that was opened without a reply does not execute the caller's command.
+        // An attempt that may have opened a session has not executed the caller's command.
         let mut attempts = pool.attempts(deadline, RetryPolicy::ReadOnly);
         loop {
             let register = {

@@ -54,8 +54,8 @@ impl Node {
         }
     }
 
-    /// Leads, and appends this many entries, which the log keeps. Returns the number of blocks
-    /// that the ring drops.
+    /// Takes this many inputs: campaigns until the node leads, and then proposals, whose entries
+    /// the log keeps. Returns the number of blocks that the ring drops.
     fn append(&mut self, entries: u64, ring: &mut RecordingRing) -> usize {
         let mut dropped = 0;
         for _ in 0..entries {
@@ -83,8 +83,8 @@ impl Node {
     }
 }
 
-/// Returns the number of the last step in a recording, and the number of places between its
-/// segments at which steps are missing.
+/// Returns the number of the last step in a recording, and the number of its segments that do not
+/// continue the one before, the first one included.
 fn last_record(recording: &[u8]) -> (u64, usize) {
     let (mut last, mut gaps) = (0, 0);
     for part in Replay::new(recording) {

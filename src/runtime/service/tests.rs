@@ -1,4 +1,4 @@
-//! Tests of one client connection to a simulated node, on a paused clock.
+//! Tests of the connections of clients to a simulated node.
 
 mod audit;
 mod lost_leader;
