@@ -83,7 +83,8 @@ impl Rule for AnsweredReads {
         Ok(())
     }
 
-    /// Checks the answer to a linearizable read by a node that has not led since the read began.
+    /// Checks the answer of a node to a linearizable read, if the node has not led since the read
+    /// began.
     fn before_read_served(&mut self, known: &Known, answer: Answer<'_>) -> CheckResult {
         let Answer { op, node, freshness, index, .. } = answer;
         let read = known.operations.read(op);

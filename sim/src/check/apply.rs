@@ -1,5 +1,6 @@
 //! Application of entries: in order (S15), not ahead of the log on the disk (S37), equal on all
-//! nodes (S11), and complete at the end of the run (S18). S11 and S18 have parts in other files.
+//! nodes (S11), and complete at the end of the run (S18). S11, S15 and S18 have parts in
+//! other files.
 
 use quorate::types::{Entry, Index, NodeId, SnapshotMeta};
 

@@ -122,9 +122,9 @@ impl Rule for Clients {
         ))
     }
 
-    /// Matches newly committed entries with operations. A client invokes its command before the
-    /// command is committed, so the entry comes after the entry of every operation that was
-    /// complete at the invocation.
+    /// Matches newly committed entries with operations: a client has proposed each command, and it
+    /// was not rejected. Because a client proposes a command before it is committed, its entry
+    /// comes after the entries of all operations that were complete at the proposal.
     fn status_changed(&mut self, known: &Known, _: &Status) -> CheckResult {
         let model = &known.model;
         while self.matched_to < model.committed.last() {

@@ -1,6 +1,6 @@
 //! The comparison of states between nodes: replies are true and offers come from a state that is
 //! not known to be wrong (a part of S31), a diverged node asks one voter after another for a
-//! snapshot (S77), and every node compares its state in time (L8).
+//! snapshot (S77), and every core node compares its state in time (L8).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,8 +204,8 @@ impl Comparisons {
 }
 
 /// Checks the offer of a snapshot to a node that rebuilds its state: the state of the offering node
-/// is not known to be wrong, and the node has compared it since its start, or has waited for the
-/// comparison long enough.
+/// is not known to be wrong, and the node has found it consistent, or has waited long enough for a
+/// comparison.
 fn check_offer(known: &Known, comparison: &Comparison) -> CheckResult {
     let (id, to) = (comparison.from, comparison.to);
     if known.is_late {

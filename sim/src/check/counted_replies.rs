@@ -1,6 +1,6 @@
 //! The replies that nodes count: a leader's matched index of a peer, and a candidate's votes and
-//! pre-votes, grow only because of replies of its term that it has received (S60). A candidate wins
-//! as soon as its votes are a quorum (S68).
+//! pre-votes, grow only because of replies of its term that it has received (S60). As soon as a
+//! quorum grants it, a candidate wins and a pre-candidate starts its election (S68).
 
 use std::sync::Arc;
 
@@ -151,9 +151,9 @@ impl Rule for CountedReplies {
         }
         let (term, kind, of) = (status.term, reply.kind.name(), reply.term);
         S60.violated(format!(
-            "{id} leads term {term} and counts {peer}'s log as matched up to index {to} after a \
-             {kind} of term {of}, which acknowledges index {}; before it counted index \
-             {known_before}",
+            "{id} leads term {term} and counts {peer}'s log as matched up to index {to} after \
+             {peer}'s {kind} of term {of}, which acknowledges index {}; until then it counted \
+             index {known_before}",
             reply.acknowledged
         ))
     }
@@ -179,7 +179,7 @@ impl CountedReplies {
 }
 
 impl Grants {
-    /// Adds a reply. Only the first reply of each node decides about `counted` and `rejected`.
+    /// Adds a reply. A node in `counted` or `rejected` stays there whatever it replies later.
     /// `may_be_rejected` says that the receiver may reject the message.
     fn add(&mut self, term: Term, from: Slot, granted: bool, may_be_rejected: bool) {
         if self.term != term {

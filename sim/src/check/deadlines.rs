@@ -140,7 +140,7 @@ impl Rule for Deadlines {
         Ok(())
     }
 
-    /// Records a node's new applied index.
+    /// Ends the catch-up deadline of a node that has applied the index that it must apply.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Some(stabilization) = &mut self.stabilization else { return Ok(()) };
         let slot = known.model.slot(status.id);

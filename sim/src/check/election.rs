@@ -202,8 +202,8 @@ impl Election {
     }
 
     /// Forgets the votes that a rolled-back disk with this hard state does not have: the node may
-    /// vote again in their terms, and in no other. Its earlier votes may have been sent, so
-    /// they still count.
+    /// vote a second time in the terms of these votes. It may have sent the first votes, so they
+    /// still count.
     fn forget(&mut self, slot: Slot, hard: HardState) {
         let votes = &mut self.votes[slot.0];
         let is_kept = |(term, vote): &(Term, NodeId)| {

@@ -1,6 +1,6 @@
-//! Votes and campaigns, given the time since a node last heard from a leader: it votes for every
-//! candidate that no rule excludes (S64), except in a transfer for none while it hears its leader
-//! (S65, thesis §4.2.3), and campaigns only after its election timeout (S66, Raft §5.2).
+//! Votes and campaigns, given the time since a node last heard from a leader. It votes for every
+//! candidate that no rule excludes (S64). While it hears its leader, it votes for none, except in a
+//! transfer (S65, thesis §4.2.3). It campaigns only after its election timeout (S66, Raft §5.2).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,8 @@ struct PreVote {
 
 #[derive(Clone, Copy, Debug)]
 enum Request {
-    /// A request of the leader of a term. A node may reject some requests whatever they contain;
-    /// any other request counts as a contact with the leader.
+    /// A request of the leader of a term. It counts as a contact with the leader unless the node
+    /// may reject it.
     Leader {
         from: NodeId,
         term: Term,

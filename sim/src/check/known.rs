@@ -81,7 +81,8 @@ pub(super) struct Known {
     pub(super) taint: Taint,
     /// The nodes that have quarantined their state and must not answer clients.
     pub(super) quarantined: BTreeSet<NodeId>,
-    /// The nodes that have not found their state consistent since they restored it.
+    /// The nodes that have not found their state consistent since they restored it or started
+    /// with it.
     unverified: BTreeMap<NodeId, Unverified>,
     /// The nodes whose state machines have forgotten replies to commands that they applied.
     forgetful: BTreeSet<NodeId>,
@@ -105,12 +106,12 @@ struct Unverified {
     since: Option<Instant>,
     /// Whether a comparison since then has found other states and no majority.
     is_undecided: bool,
-    /// Whether such a comparison has ended in the last step. The node may have decided the other
-    /// outputs of that step before it knew the result.
+    /// Whether such a comparison has ended. `is_undecided` follows with the node's next step,
+    /// because the node may have decided the other outputs of this step before it knew the result.
     becomes_undecided: bool,
 }
 
-/// The number of comparison timeouts for which a node with an unverified state answers no read, and
+/// The number of validation timeouts for which a node with an unverified state answers no read, and
 /// offers that state to no other node (`Validation::may_serve_reads`).
 const UNVERIFIED_TIMEOUTS: u32 = 8;
 

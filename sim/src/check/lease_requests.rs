@@ -3,8 +3,8 @@
 //!
 //! A node that lost a part of its disk may have answered the leader's last round before that. If
 //! the leader echoes that reply, the node would count the time of its read lease from a later reply
-//! to the same round, and so for too long (`Ballot::may_count_round`). A reply from before the loss
-//! is never of a later term.
+//! to the same round, and so for too long (`Ballot::may_count_round`). In a later term this cannot
+//! happen, because the node has sent no reply of that term before the loss.
 
 use quorate::raft::Status;
 use quorate::types::{Body, Message, Term};

@@ -42,7 +42,7 @@ impl Rule for EntriesInMemory {
     }
 
     /// Checks the number of bytes of entries in memory: it is the size of a suffix of the log, and
-    /// an entry that no snapshot replaces leaves memory only because of the bound.
+    /// an entry after the base of the log leaves memory only because of the bound.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let Known { model, before, bounds, .. } = known;
         let log = &model.of(status.id).memory.log;

@@ -1,5 +1,6 @@
 //! The effect of a message's term on the node that takes it (S58): a later term is adopted, and a
-//! message of an earlier term, or one for another node, changes nothing (Raft §5.1).
+//! message of an earlier term, a message for another node and a request for a pre-vote change
+//! nothing (Raft §5.1).
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::MessageKind;

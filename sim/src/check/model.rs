@@ -330,8 +330,8 @@ impl Model {
             held.is_uncertain |= may_lose_end;
             held == found
         };
-        let mut terms = pending.iter().filter_map(|write| write.hard_state);
-        if !is_found(node.disk.hard_state) && !terms.any(is_found) {
+        let mut written = pending.iter().filter_map(|write| write.hard_state);
+        if !is_found(node.disk.hard_state) && !written.any(is_found) {
             let (id, found) = (node.id, describe_hard_state(found));
             let left = describe_hard_state(node.disk.hard_state);
             return S17.violated(format!(

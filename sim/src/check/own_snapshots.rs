@@ -51,7 +51,7 @@ struct SnapshotProgress {
 
 /// A snapshot is overdue once it has been due this many times. While a node sends a snapshot to a
 /// peer, it takes a new one only after twice as many entries. If a node cannot begin a snapshot
-/// because it is receiving one, its own is due again after as many entries as before.
+/// because it is receiving one, its own is due again only after the usual number of entries.
 const OVERDUE_TIMES: u64 = 4;
 
 /// The number of flushes that a snapshot takes, of its file, of the directory and of each copy of

@@ -1,6 +1,7 @@
-//! A leader's view of its peers: the matched index that it counts for a peer never decreases (S42),
-//! it sends an entry again only if the peer may lack it (S41), and it offers a snapshot only if its
-//! log lacks what the peer needs (S47).
+//! A leader's view of its peers: the matched index that it counts for a peer never decreases, and
+//! the peer's disk keeps the entries that the peer acknowledged (S42); the leader sends an entry
+//! again only if the peer may lack it (S41), and offers a snapshot only if its log lacks an entry
+//! that the peer needs (S47).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ struct View {
     is_irregular: bool,
     /// The last commit index that the leader sent to the peer.
     committed: Index,
-    /// The last round that the leader sent to the peer, and the last round at the time of its last
+    /// The last round that the leader sent to the peer; `sent_in` is its value at the leader's last
     /// append.
     round: u64,
     sent_in: u64,

@@ -99,8 +99,8 @@ impl Rule for PromptCommits {
 
 impl Leader {
     /// Records a step, with the membership after it. A new membership may make the leader forget
-    /// the acknowledgements of a node that was not a member for a time. If the term is not the same
-    /// as before the step (`is_same`), there are no acknowledgements yet.
+    /// the acknowledgements of a node that was not a member for a time. If the leader's term began
+    /// in this step, `is_same` is false, and there are no acknowledgements yet.
     fn follow(&mut self, now: &Arc<Electorate>, is_same: bool) {
         if is_same && Arc::ptr_eq(&self.electorate, now) {
             return;

@@ -75,7 +75,7 @@ fn check_committed(status: &Status, message: &Message, named: Index) -> CheckRes
     }
     let (Message { from, to, term, body, .. }, committed) = (message, status.committed);
     S71.violated(format!(
-        "{from} sends {to} a {} with commit index {named} in term {term}, but has committed only \
+        "{from} sends {to} its {} with commit index {named} in term {term}, but has committed only \
          index {committed}",
         body.name()
     ))
@@ -101,8 +101,8 @@ fn check_named_by_voter(
     }
     let (Message { from, to, term, body, .. }, committed) = (message, status.committed);
     S71.violated(format!(
-        "{from} sends {to} a {} with commit index {named} in term {term}, but has committed index \
-         {committed}",
+        "{from} sends {to} its {} with commit index {named} in term {term}, but has committed \
+         index {committed}",
         body.name()
     ))
 }

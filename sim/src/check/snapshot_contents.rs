@@ -55,8 +55,8 @@ impl Rule for SnapshotContents {
         let Summary { executed, version, .. } = expected;
         if found.executed != executed {
             return S53.violated(format!(
-                "{of} that names index {} as the last command that its state executed, but the \
-                 last one is at index {executed}",
+                "{of} that names index {} as the last one that its state machine executed, but \
+                 the last one is {executed}",
                 found.executed
             ));
         }
@@ -67,8 +67,8 @@ impl Rule for SnapshotContents {
             ));
         }
         S53.violated(format!(
-            "{of} whose sessions differ from those that result from the log (their number, limits, \
-             last uses or executed requests)"
+            "{of} whose sessions differ from those that result from the log (for example in a \
+             limit, a last use or an executed request)"
         ))
     }
 }

@@ -133,9 +133,10 @@ impl Rule for TakenAppends {
         let node = known.model.of(id);
         let Some(status) = node.status.filter(|_| write.install.is_none()) else { return Ok(()) };
         let before = known.before.filter(|before| known.changes_status && before.id == id);
-        let has_led = |it: &Status| matches!(it.role, RoleName::Leader | RoleName::Candidate);
+        // A candidate that wins appends an entry of its own.
+        let may_lead = |it: &Status| matches!(it.role, RoleName::Leader | RoleName::Candidate);
         let is_exempt = !known.shows_messages || known.model.last_survivor_enabled;
-        if is_exempt || has_led(&status) || before.as_ref().is_some_and(has_led) {
+        if is_exempt || may_lead(&status) || before.as_ref().is_some_and(may_lead) {
             return Ok(());
         }
         let taken = self.taken.filter(|taken| (taken.node, taken.term) == (id, status.term));
@@ -186,8 +187,8 @@ fn check_follows(taken: &Request, before: &Status, status: &Status) -> CheckResu
     ))
 }
 
-/// Checks that a node rejects entries only if its log lacks the one before them, or for lack of
-/// space, and hints at an entry of its log.
+/// Checks that a node rejects entries only if its log lacks the one before them, or its disk is
+/// full, and that its hint is the last entry of its log that may match.
 fn check_rejection(node: &Node, taken: &Request, outcome: AppendOutcome) -> CheckResult {
     let Request { node: id, from, prev: Some(sent), append, .. } = *taken else { return Ok(()) };
     match outcome {

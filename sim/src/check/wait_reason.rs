@@ -1,5 +1,5 @@
 //! The evidence for deadlines that the core misses: what a node waits for (L2, L5), and the state
-//! of every core node (L10, too).
+//! of every core node (L2, L5, L10).
 
 use quorate::raft::RoleName;
 use quorate::types::NodeId;

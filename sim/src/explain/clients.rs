@@ -67,8 +67,9 @@ fn commits(history: &History<'_>, draft: &mut Draft) {
     }
 }
 
-/// Describes in a clause which node rejected an operation, and in which step, which becomes a fact.
-/// `rejection` is the event of the client: the node is the last that answered an attempt before.
+/// Describes in a clause which node rejected an operation, and in which step; the step becomes a
+/// fact. `rejection` is the client's event; the node is the last one that answered an attempt of
+/// the operation before it.
 fn rejects(history: &History<'_>, draft: &mut Draft, op: OpId, rejection: EventId) -> String {
     let is_of_op = |request: EventId| {
         let kind = &history.event(request).kind;
@@ -222,7 +223,7 @@ fn read_phrase(history: &History<'_>, draft: &mut Draft, node: NodeId, op: OpId)
     if level == Some(ReadLevel::Replica) {
         let grant = history.events_of(node).rev().find(|(id, _)| {
             let message = history.message_of(*id).map(|(_, message)| &message.body);
-            matches!(message, Some(Body::Heartbeat(beat)) if !beat.read_lease.is_zero())
+            matches!(message, Some(Body::Heartbeat(it)) if !it.read_lease.is_zero())
         });
         grant.into_iter().for_each(|(id, _)| facts::step(history, draft, id));
     }

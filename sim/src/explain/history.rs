@@ -1,4 +1,4 @@
-//! Queries on the recording of a failed run.
+//! Queries on the recording of a run.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::record::{Event, EventId, EventKind, Record, RecordedLog};
 use crate::values::time::SimTime;
 use crate::workload::request::{OpId, PayloadOrigin};
 
-/// The recording of a failed run.
+/// The recording of a run up to one event.
 #[derive(Clone, Copy)]
 pub(super) struct History<'a> {
     record: &'a Record,
-    /// The event that shows the failure.
+    /// The last event that the queries see: if the run failed, the one that shows the failure.
     pub(super) failing: EventId,
 }
 

@@ -55,7 +55,7 @@ struct Evidence<'a> {
     lines: &'a [AccountLine],
     /// The places of the lines of each node.
     places: BTreeMap<NodeId, Vec<usize>>,
-    /// The last leader of each term that a line names.
+    /// For each term, the leader that a line of the account named last.
     named: BTreeMap<Term, NodeId>,
     elections: BTreeMap<(NodeId, Term), &'a Election>,
     silences: SilenceEvidence<'a>,
@@ -139,8 +139,8 @@ impl<'a> Evidence<'a> {
         LeaderChange { finding, facts, cause: cause.words(node, term) }
     }
 
-    /// The last leader between the two leaderships, as another node names it: every leadership that
-    /// is recorded is one of the two.
+    /// The last leader between the two leaderships, as other nodes name it. No leadership between
+    /// the two is recorded.
     fn unrecorded_leader(&self, change: Change<'_>) -> Option<(NodeId, Term)> {
         let first = change.old.map_or(Term::ZERO, |old| old.term);
         if first >= change.new.term {
@@ -221,7 +221,7 @@ impl<'a> Evidence<'a> {
             Note::Lacks => format!("{node}'s next steps are missing"),
             note => format!("{node} {note}"),
         };
-        // A pause ends, and a silence with it, before what the step decides.
+        // In one step, a pause or a silence ends before the node changes its role.
         let is_change = matches!(note, Note::ChangesRole { .. });
         ((place, is_change), StepFact { at: *at, record: *record, sentence })
     }

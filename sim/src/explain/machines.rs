@@ -56,11 +56,11 @@ pub(super) fn last_steps(history: &History<'_>, draft: &mut Draft, node: NodeId)
     for (id, sentence) in machine.take(6) {
         draft.fact(id, history.at(id), sentence);
     }
-    applied_again(history, draft, node);
+    applied_index_fell(history, draft, node);
 }
 
 /// Adds the last step of a node in which its applied index fell.
-fn applied_again(history: &History<'_>, draft: &mut Draft, node: NodeId) {
+fn applied_index_fell(history: &History<'_>, draft: &mut Draft, node: NodeId) {
     let falls = |id: EventId| {
         let (before, after) = (history.state_before(id)?.applied, history.state_after(id)?.applied);
         (after < before).then_some((id, before, after))
@@ -123,8 +123,8 @@ fn cause(history: &History<'_>, node: NodeId) -> Option<String> {
     })
 }
 
-/// The beginning of a finding about a machine that the checks have restored from a node's snapshot:
-/// the node of the event is another one.
+/// The beginning of a finding about a machine that the checks have restored from a snapshot. The
+/// snapshot may come from another node than the event.
 const OF_SNAPSHOT: &str = "a state machine restored from ";
 
 /// Names the snapshot from which the node's machine was last restored, if it ever was.

@@ -43,7 +43,7 @@ use crate::record::{Event, EventId, EventKind, Record};
 /// A function that adds the facts that led to the failing event and, if they show it, the cause.
 type Explainer = fn(&History<'_>, &mut Draft);
 
-/// The explainer for each check, by the checks' ids.
+/// The explainers, each with the ids of its checks. `named` explains the other checks.
 const EXPLAINERS: &[(&[&str], Explainer)] = &[
     (&["S1", "S2", "S3", "S4"], votes::explain),
     (&["S5", "S7"], terms::explain),

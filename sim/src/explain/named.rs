@@ -25,7 +25,7 @@ pub(super) fn explain(history: &History<'_>, draft: &mut Draft, violation: &Viol
     steps_at(&of_node, draft, finding);
     let is_later = !history.record().is_partial() && *at > history.at(history.failing);
     if is_later || of_node.failing != history.failing {
-        // The step, or the node's part in it, is not recorded.
+        // No event of the node shows the violation, so its finding becomes a fact.
         draft.fact(EventId(history.failing.0 + 1), *at, phrases::without_states(finding));
     }
 }

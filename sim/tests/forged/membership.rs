@@ -67,8 +67,8 @@ crate::forgeries! {
     }
 
     S60 a_leader_remembers_the_log_of_a_member_that_returns on with_learner
-    "n1 leads term t1 and counts n6's log as matched up to index 1 after a HeartbeatReply of term \
-     t1, which acknowledges index 0; before it counted index 0"
+    "n1 leads term t1 and counts n6's log as matched up to index 1 after n6's HeartbeatReply of \
+     term t1, which acknowledges index 0; until then it counted index 0"
     |stage| {
         stage.enters(6, 1);
         stage.holds(6, &[noop(1, 1)]);

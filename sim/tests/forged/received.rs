@@ -257,8 +257,8 @@ crate::forgeries! {
     }
 
     S60 a_leader_counts_more_than_the_reply_says on led
-    "n1 leads term t1 and counts n2's log as matched up to index 2 after a AppendEntriesReply of \
-     term t1, which acknowledges index 1; before it counted index 0"
+    "n1 leads term t1 and counts n2's log as matched up to index 2 after n2's AppendEntriesReply \
+     of term t1, which acknowledges index 1; until then it counted index 0"
     |stage| {
         stage.acknowledges(2, 1, 1, 2);
         stage.receives(1, 2, 1, accepted(1));

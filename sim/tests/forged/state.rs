@@ -181,8 +181,8 @@ crate::forgeries! {
     |stage| stage.freezes(1, |bytes| bytes.truncate(bytes.len() - 1))
 
     S53 a_snapshot_names_another_executed_command on applied
-    "n1 takes a snapshot up to 2@t1 that names index 0 as the last command that its state \
-     executed, but the last one is at index 2"
+    "n1 takes a snapshot up to 2@t1 that names index 0 as the last one that its state \
+     machine executed, but the last one is 2"
     |stage| stage.freezes(1, |bytes| bytes[28..36].fill(0))
 
     S53 a_snapshot_has_another_version on applied
@@ -196,7 +196,7 @@ crate::forgeries! {
 
     S53 a_session_of_a_snapshot_was_used_at_another_time on in_session
     "n1 takes a snapshot up to 4@t1 whose sessions differ from those that result from the log \
-     (their number, limits, last uses or executed requests)"
+     (for example in a limit, a last use or an executed request)"
     |stage| stage.freezes(1, |bytes| bytes[SESSION_USED] = 3)
 
     S27 a_node_fails_to_start_from_an_undamaged_disk
