@@ -40,7 +40,7 @@ pub(super) struct DamagedSector {
 }
 
 impl DamagedSector {
-    /// Returns true if nothing was written to the sector since the fault.
+    /// Returns true if the sector still has the content that the fault left.
     pub(super) fn is_unrepaired(&self, file: &File, number: u64) -> bool {
         let content = file.durable_sector(number);
         content == self.after && content != Some(self.before)

@@ -238,7 +238,7 @@ impl SimDisk {
         self.drop_unnamed();
     }
 
-    /// Returns a copy of the durable state, without pending writes and faults.
+    /// Returns a copy of the durable state, without pending writes, armed faults and the capacity.
     #[must_use]
     pub fn durable_copy(&self) -> SimDisk {
         let mut image = self.clone();
@@ -327,7 +327,8 @@ impl SimDisk {
         self.has_lost_write
     }
 
-    /// Returns true if one of these faults has not hit yet: a later write will be lost.
+    /// Returns true if an armed [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] has not hit yet:
+    /// a later write will be lost.
     #[must_use]
     pub fn will_lose_write(&self) -> bool {
         self.faults.has_unreported()

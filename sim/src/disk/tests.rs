@@ -240,7 +240,7 @@ fn a_fault_hits_an_operation_of_its_kind() {
 }
 
 #[test]
-fn a_failed_write_stops_within_its_sectors() {
+fn a_failed_write_writes_only_its_first_sectors() {
     let mut disk = disk_with(A, 4);
     disk.arm(Fault::WriteFails { sectors: 2 }, 1);
     disk.arm(Fault::WriteFails { sectors: 0 }, 1);

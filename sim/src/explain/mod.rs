@@ -78,7 +78,8 @@ pub fn explain(record: &Record) -> Option<Explanation> {
                 }
             }
             if let Some(undecided) = unrecorded::undecided(&history) {
-                // The explainers conclude from what a node did not do.
+                // An explainer may rely on what a node did not do, but the node may have done it in
+                // a step that is not recorded.
                 draft.replace_cause(format!("{}; {undecided}", violation.finding));
             }
             if !draft.has_cause() {

@@ -1,4 +1,4 @@
-//! Phrases for messages, inputs, entries, nodes and reject reasons.
+//! Phrases for logs, roles, messages, inputs, entries, nodes and reject reasons.
 
 use std::time::Duration;
 
@@ -167,8 +167,8 @@ pub(super) fn entries(first: EntryId, last: EntryId) -> String {
 /// The length above which a finding is shortened, in bytes.
 const FINDING_MAX: usize = 300;
 
-/// The finding, without everything after its first `; ` if it is long. A long finding ends with the
-/// states of all nodes, which `cargo sim at` shows.
+/// The finding, without everything after its first `; ` if it is long. A long finding usually ends
+/// with the states of all nodes, which `cargo sim at` shows.
 pub(super) fn without_states(finding: &str) -> String {
     match finding.split_once("; ") {
         Some((first, _)) if finding.len() > FINDING_MAX => format!("{first}; …"),

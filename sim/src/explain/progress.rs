@@ -193,8 +193,9 @@ fn unfinished_change(
     ));
 }
 
-/// Describes the start of a membership change, if the recording has it, as a clause between commas:
-/// the leader of the term of the entry that has the membership, in the log of `node`.
+/// Describes in a clause between commas which leader started a membership change: the leader of the
+/// term of the entry that brought the membership to the log of `node`. Returns an empty clause if
+/// the recording has no such entry.
 fn started(history: &History<'_>, node: NodeId, membership: &Membership) -> String {
     let entry = history.events_of(node).rev().find_map(|(_, event)| match &event.kind {
         EventKind::Submitted(write) => write.entries.iter().rev().find_map(|entry| {
@@ -273,9 +274,9 @@ impl Rejections {
     }
 }
 
-/// Finds the first AppendEntries that `leader` sent to `peer` after an index at which the peer had
-/// just rejected one, and adds it to the facts: after a rejection a leader has to go back in its
-/// log.
+/// Finds the first AppendEntries that `leader` sent to `peer` with the same previous index as one
+/// that the peer had just rejected, and adds it to the facts: after a rejection a leader has to go
+/// back in its log.
 fn first_repetition(
     history: &History<'_>,
     draft: &mut Draft,
@@ -336,8 +337,8 @@ fn missing_snapshots(history: &History<'_>, draft: &mut Draft, node: NodeId, sin
 /// The start of the description of a packet with `SnapshotTransferBody::Gone`.
 const GONE: &str = "gone of ";
 
-/// Describes the progress that the core nodes wait for: first that of the node which the finding
-/// names as behind.
+/// Describes the progress that the core nodes wait for. If all of them are up and one leads, the
+/// node that the finding names as behind comes first.
 fn missing_progress(
     nodes: &[(NodeId, Option<&Status>)],
     finding: &str,

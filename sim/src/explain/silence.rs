@@ -31,8 +31,8 @@ pub(super) enum Silence {
     Lost { since: Option<SimTime> },
     /// The node itself took no step for this time before its election timeout passed.
     OwnPause { pause: Duration },
-    /// The leader may have been silent for one of these reasons, but nothing shows how its clock
-    /// differs from that of the node, or that changed.
+    /// The leader may have been silent for one of these reasons, but the difference between its
+    /// clock and that of the node is not known well enough.
     Incomparable,
     /// The recordings show no reason. The last message arrived at `since`, by the clock of the
     /// receiver.
@@ -120,7 +120,7 @@ impl<'a> SilenceEvidence<'a> {
         self.own_pause(node, campaign).map(|_| campaign.begun.line)
     }
 
-    /// When the recording of the node began that has the campaign.
+    /// When the recording that has the node's campaign began.
     fn recorded_since(&self, node: NodeId, campaign: &Campaign) -> Option<SimTime> {
         let places = self.begins.get(&node)?;
         let before = places.partition_point(|place| *place < campaign.begun.line);
@@ -136,8 +136,8 @@ impl<'a> SilenceEvidence<'a> {
         }
     }
 
-    /// The line about the messages of `from` that did not arrive at the node at this time. They may
-    /// have been sent later, or be under way when the recording ends.
+    /// The line which says that the node heard nothing from `from` at this time. The messages that
+    /// it counts may have been sent later, or be under way when the recording ends.
     pub(super) fn silent_link(&self, node: NodeId, from: NodeId, at: SimTime) -> Option<usize> {
         let places = self.links.get(&(node, from))?;
         let place = places.partition_point(|place| self.lines[*place].at < at);
@@ -155,7 +155,7 @@ impl<'a> SilenceEvidence<'a> {
             let line = &self.lines[*place];
             let Note::TookNoStep { pause, .. } = line.note else { return None };
             let since = line.at.before(pause);
-            // The campaign began certainly after the beginning of the pause.
+            // The campaign certainly began after the beginning of the pause.
             (window.ends_after(since) == Some(true)).then_some((since, line.at))
         });
         let longest = within.max_by_key(|(since, until)| window.overlap(*since, *until));
@@ -217,7 +217,7 @@ impl Window {
         heard.lost.is_some_and(|sent| self.ends_after(sent) == Some(true))
     }
 
-    /// Whether the clocks are known so badly that the window may have been anywhere.
+    /// Whether the difference of the clocks is known less exactly than the window is long.
     fn is_uncertain(&self) -> bool {
         self.lead.end() - self.lead.start() > i128::from(self.to.0 - self.from.0)
     }

@@ -23,9 +23,10 @@ const LEARNED_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct StuckLeader<'a> {
     /// Its status at the failure.
     pub(super) now: &'a Status,
-    /// The time [`LEARNED_AFTER`] before the failure, and the last event at or before it.
-    then: EventId,
+    /// The time [`LEARNED_AFTER`] before the failure.
     since: SimTime,
+    /// The last event at or before that time.
+    then: EventId,
 }
 
 impl<'a> StuckLeader<'a> {
@@ -46,8 +47,8 @@ impl<'a> StuckLeader<'a> {
 }
 
 /// Explains an entry of its own term that the leader does not commit, although it has been durable
-/// on a quorum of the core nodes for a while. With last-survivor takeover a quorum is not enough:
-/// such leaders allow takeovers.
+/// on a quorum of the core nodes for a while. A run whose leaders allow last-survivor takeovers is
+/// not explained, because a quorum is not enough there.
 pub(super) fn uncommitted(
     history: &History<'_>,
     draft: &mut Draft,
@@ -123,9 +124,9 @@ fn acknowledging(history: &History<'_>, step: EventId, entry: EntryId) -> Option
     (covers && !history.rejects(step)).then_some(message.from)
 }
 
-/// Describes in a clause that the leader has not learned of the durable entry: of the nodes that
-/// have the entry and whose acknowledgement the leader lacks, the one to which it sent its last
-/// append the longest ago. Adds that append to the facts.
+/// Describes in a clause that the leader has not learned of the durable entry. Of the holders whose
+/// acknowledgement the leader lacks, the clause names the one whose last append is the oldest. Adds
+/// that append to the facts.
 fn not_learned(
     history: &History<'_>,
     draft: &mut Draft,

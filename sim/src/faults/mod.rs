@@ -74,7 +74,7 @@ pub use upgrade::Upgrade;
 enum Family {
     /// Messages and links between nodes.
     Network,
-    /// A node: its process, its clock, its speed or its load.
+    /// A node: its process, its clock, its speed, its load or its state machine.
     Node,
     /// The calls and the contents of a disk; neither crashes nor slow disks.
     Disk,
@@ -359,8 +359,8 @@ impl Verb {
         }
     }
 
-    /// Damages a disk as the operation does at once, with choices that `seed` determines. Returns
-    /// false if it is not such an operation, or the disk has nothing to damage.
+    /// Damages a disk as the operation does, with choices that `seed` determines. Returns false if
+    /// the operation does not damage a disk at once, or the disk has nothing to damage.
     pub fn damage(&self, disk: &mut SimDisk, seed: u64) -> bool {
         let choices = Choices::new(seed, Overrides::new());
         let mut draw = choices.draw(Kind::Damage.key());

@@ -16,7 +16,7 @@ pub struct Syntax<V> {
     pub verb: &'static str,
     /// The arguments after the verb: `NODE [keep=part|all] [for DURATION]`.
     pub arguments: String,
-    /// One or two sentences for the reference: the effect of the verb.
+    /// The effect of the verb, in sentences for the reference.
     pub summary: &'static str,
     /// Parses the arguments after the verb.
     pub(super) read: fn(&mut Words<'_>) -> Result<V, SyntaxError>,

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_adds_at_most_one_node_and_removes_at_most_one() {
+    fn single_edits_add_at_most_one_node_and_remove_at_most_one() {
         let edits = |line: &str| {
             let change = Edits::read(&mut Words::of(line, 1)).expect("the line is a change");
             single_edits(&change)

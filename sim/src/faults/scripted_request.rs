@@ -144,8 +144,8 @@ impl ScriptedRequest {
         Ok(ScriptedRequest { expected: ExpectedAnswer::Answer, ..request })
     }
 
-    /// Parses the words after `expect no answer to`, up to the time: a request as it is written
-    /// after a time.
+    /// Parses the words after `expect no answer to`, up to the time: a request as a line of the
+    /// scenario sends it.
     pub(crate) fn unanswered(
         name: &str,
         words: &mut Words<'_>,
@@ -194,7 +194,8 @@ impl ScriptedRequest {
     }
 }
 
-/// Returns the word if it is a key or a value: letters, digits and `._/`, but no name of a node.
+/// Returns the word if it is a key or a value: at most 64 letters, digits and `._/`, without a
+/// node's name in it.
 fn text(word: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._/".contains(c);
     let is_text = !word.is_empty() && word.len() <= 64 && word.chars().all(fits);

@@ -132,7 +132,7 @@ pub(crate) enum AdminRequest {
 /// Damages a disk, or arms it to do damage, with the given choices.
 pub(crate) type DamageDisk<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> Damage + 'a>;
 
-/// Changes data on a disk that other nodes have, with the given choices; returns false if there are
+/// Changes data on a disk that other nodes have, with the given choices; returns false if there is
 /// none.
 pub(crate) type DamageEntries<'a> = Box<dyn Fn(&mut SimDisk, &mut Draw<'_>) -> bool + 'a>;
 
@@ -154,7 +154,7 @@ pub(crate) enum Lasting {
     ClockDrift(i32),
     /// Each flush takes longer by this time.
     SlowFlushes(Duration),
-    /// Each batch of the state machine takes longer by this time.
+    /// Each batch of the state machine, and each step of a snapshot, takes longer by this time.
     SlowBatches(Duration),
     /// The disk accepts only this many more bytes.
     FullDisk(u32),
@@ -167,7 +167,7 @@ const CLOCK: &str = "all processes share the clock of this machine";
 /// The reason why upgrades do not exist on real processes.
 pub(super) const ONE_VERSION: &str = "the state machine of `quorate` has one version";
 /// The reason why faults of a state machine do not exist on real processes.
-const MACHINE: &str = "the state machine of `quorate` is correct";
+const MACHINE: &str = "the state machine of `quorate` cannot be made slow or wrong";
 
 impl<'a> Strike<'a> {
     /// Returns the strike of an operation that changes the selected links.

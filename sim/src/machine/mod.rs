@@ -86,8 +86,9 @@ impl SimMachine {
     }
 
     /// Makes the machine fail with its next command.
-    pub(crate) fn fail_next(&self, fault: MachineFault, bit: u64) {
-        self.next_fault.set(Some((fault, bit)));
+    /// The number `random` decides the details of the fault.
+    pub(crate) fn fail_next(&self, fault: MachineFault, random: u64) {
+        self.next_fault.set(Some((fault, random)));
     }
 
     /// Returns true if a fault has struck a command since the last call.
@@ -99,7 +100,7 @@ impl SimMachine {
     fn apply_with_fault(
         &mut self,
         fault: MachineFault,
-        bit: u64,
+        random: u64,
         index: Index,
         command: &[u8],
     ) -> Vec<u8> {
@@ -111,12 +112,12 @@ impl SimMachine {
             }
             MachineFault::WrongReply => {
                 let mut reply = self.machine.apply(index, command);
-                reply.push(bit as u8);
+                reply.push(random as u8);
                 reply
             }
             MachineFault::BitFlip => {
                 let reply = self.machine.apply(index, command);
-                self.flip(bit);
+                self.flip(random);
                 reply
             }
         }
@@ -178,9 +179,9 @@ impl StateMachine for SimMachine {
         let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = match self.next_fault.take() {
             None => self.machine.apply(index, command),
-            Some((fault, bit)) => {
+            Some((fault, random)) => {
                 self.has_failed.set(true);
-                self.apply_with_fault(fault, bit, index, command)
+                self.apply_with_fault(fault, random, index, command)
             }
         };
         self.rules.apply(index);
