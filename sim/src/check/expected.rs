@@ -16,7 +16,7 @@ pub(super) struct Expected {
     /// command.
     outcomes: Vec<Option<Outcome>>,
     /// The digest of all entries and outcomes up to each index, starting with the empty state at
-    /// index 0; `None` if the machine has no digest.
+    /// index 0; `None` if an outcome is unknown.
     states: Vec<Option<Digest>>,
     /// Whether some state machine had forgotten a reply to a command that it had applied.
     pub(super) replies_forgotten: bool,
@@ -47,7 +47,7 @@ impl Expected {
     }
 
     /// The expected state after `index`: `None` if no node has applied that much, `Some(None)` if
-    /// the machine has no digest.
+    /// its digest is unknown.
     pub(super) fn state_at(&self, index: Index) -> Option<Option<Digest>> {
         self.states.get(usize::try_from(index.0).ok()?).copied()
     }
@@ -64,7 +64,7 @@ impl Expected {
         found == expected || self.replies_forgotten && expired && reply
     }
 
-    /// Whether `state` is the expected state after `index`; true if the machine has no digest.
+    /// Whether `state` is the expected state after `index`; true if the digest is unknown.
     pub(super) fn is_expected_at(&self, index: Index, state: Option<Digest>) -> bool {
         state.is_none() || self.state_at(index) == Some(state)
     }

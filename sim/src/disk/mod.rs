@@ -327,8 +327,8 @@ impl SimDisk {
         self.has_lost_write
     }
 
-    /// Returns true if an armed [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] has not hit yet:
-    /// a later write will be lost.
+    /// Returns true if an armed [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] has not hit
+    /// yet: a later write will be lost.
     #[must_use]
     pub fn will_lose_write(&self) -> bool {
         self.faults.has_unreported()

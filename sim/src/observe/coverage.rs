@@ -92,9 +92,9 @@ spots! {
     LeaderRepaired "repair/by-leader" true
     /// A node adopts a snapshot in place of damaged entries.
     SnapshotAdopted "repair/snapshot-adopted" false
-    /// A node with damaged entries is in the core.
+    /// The core contains a node whose disk has damaged sectors.
     DamagedInCore "stabilization/damaged-in-core" true
-    /// The core contains a node whose disk was rolled back.
+    /// The core contains a node that is uncertain because its disk was rolled back.
     UncertainInCore "stabilization/uncertain-in-core" true
     /// A node becomes leader.
     LeaderElected "leader/elected" true
@@ -132,7 +132,7 @@ spots! {
     FetchForRepair "fetch/for-repair" true
     /// The disk returns fewer entries than the node asked for.
     FetchShort "fetch/short" true
-    /// A node that never crashed reads entries that were in its memory before.
+    /// A node in its first start reads entries that were in its memory before.
     FetchEvicted "fetch/evicted" true
     /// An AppendEntries message carries as many entries as it may.
     BatchFull "append/batch-full" true

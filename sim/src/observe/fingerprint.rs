@@ -16,7 +16,7 @@ pub struct Fingerprint {
     shape: String,
 }
 
-/// The number of words of a sentence that make up its shape.
+/// The maximum number of words of a sentence that make up its shape.
 const WORDS_MAX: usize = 16;
 
 impl Fingerprint {

@@ -226,7 +226,7 @@ impl Failure {
         if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
     }
 
-    /// Whether both failures are of the same kind: violations of the same check, or both panics.
+    /// Whether both failures are of the same kind and, if a check failed, of the same check.
     pub(crate) fn is_like(&self, other: &Failure) -> bool {
         let check = |failure: &Failure| match failure {
             Failure::Safety(violation) | Failure::Liveness(violation) => Some(violation.id),

@@ -22,8 +22,8 @@ const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 const DELAY_TIMEOUTS_MAX: u32 = 10;
 /// The longest silence that counts as death, in longest election timeouts.
 const SURVIVOR_TIMEOUTS_MAX: u32 = 100;
-/// The maximum number of entries between two comparisons of state machines after a machine fault,
-/// because few entries may follow it.
+/// The maximum number of entries between two comparisons of state machines in a scenario with a
+/// machine fault, because few entries may follow the fault.
 const ENTRIES_AFTER_FAULT_MAX: u64 = 16;
 
 /// Returns why a correct cluster could not pass with these settings, and what to do.

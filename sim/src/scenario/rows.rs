@@ -230,7 +230,7 @@ fn off_or<T>(
 }
 
 fn ppm(words: &mut Words<'_>, most: u32) -> Result<u32, SyntaxError> {
-    let expected = format!("millionths up to {most}, like 300ppm");
+    let expected = format!("a rate of up to {most}ppm, like 300ppm");
     let read = |word: &str| word.strip_suffix("ppm")?.parse().ok().filter(|ppm| *ppm <= most);
     words.read(&expected, read)
 }
@@ -295,8 +295,8 @@ fn read_survivor(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), S
 }
 
 fn lease(settings: &Settings) -> String {
-    settings.config.lease.map_or("off".to_owned(), |Lease { drift_ppm, read_leases: replicas }| {
-        format!("{drift_ppm}ppm{}", if replicas { " read-leases" } else { "" })
+    settings.config.lease.map_or("off".to_owned(), |Lease { drift_ppm, read_leases }| {
+        format!("{drift_ppm}ppm{}", if read_leases { " read-leases" } else { "" })
     })
 }
 

@@ -1,4 +1,4 @@
-//! Draws the settings of the profiles that damage disks.
+//! Draws whether disks lose entries, and the size of small log segments.
 
 use quorate::raft::Config;
 use quorate::storage::StorageConfig;

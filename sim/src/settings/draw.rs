@@ -75,9 +75,9 @@ impl Settings {
             plan_slots: ingredients.slots(u16::try_from(slots).unwrap_or(u16::MAX)),
             has_lasting_faults: ingredients.has_lasting_faults,
             latency: DurationRange::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
-            loss_permille: permille(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
-            duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
-            delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
+            loss_permille: draw_rate(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
+            duplicate_permille: draw_rate(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
+            delay_permille: draw_rate(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
             flush: draw_flush(&mut draw, work),
             storage,
             snapshot_entries,
@@ -89,8 +89,8 @@ impl Settings {
             session_limits: draw_session_limits(&mut draw),
             report_delay: DurationRange::micros(0, work),
             batch_time: DurationRange::micros(work / 100, *draw.pick(&[work / 10, work, work * 5])),
-            lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
-            torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
+            lag_permille: draw_rate(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
+            torn_step_ppm: draw_rate(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
             gather: draw_gather(choices, unit, &mut config),
             clients: draw.between(2, 6) as u16,
             hostile_clients: ingredients.hostile_clients,
@@ -173,12 +173,12 @@ fn draw_leases(
         return (faults, exact);
     }
     let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, drift_ppm_max, 300]);
-    let replicas = draw.chance(profile.read_leases_permille);
+    let read_leases = draw.chance(profile.read_leases_permille);
     if profile.clocks_exceed_lease {
-        config.lease = Some(Lease { drift_ppm: 300, read_leases: replicas });
+        config.lease = Some(Lease { drift_ppm: 300, read_leases });
         return (faults, Clocks { stop_while_paused: true, ..exact });
     }
-    config.lease = Some(Lease { drift_ppm, read_leases: replicas });
+    config.lease = Some(Lease { drift_ppm, read_leases });
     let within =
         Clocks { error_ppm_max: drift_ppm, drift_ppm_max: drift_ppm, stop_while_paused: false };
     (faults.without(Faults::of(&[Fault::ClockStep])), within)
@@ -348,7 +348,7 @@ fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> DurationRange {
 }
 
 /// Draws one of `rates` if the run allows `fault`; returns 0 otherwise.
-fn permille(draw: &mut Draw<'_>, faults: Faults, fault: Fault, rates: &[u64]) -> u64 {
+fn draw_rate(draw: &mut Draw<'_>, faults: Faults, fault: Fault, rates: &[u64]) -> u64 {
     let rate = *draw.pick(rates);
     if faults.has(fault) { rate } else { 0 }
 }

@@ -45,7 +45,7 @@ impl Ingredients {
         }
     }
 
-    /// Returns the kinds of faults that the run keeps of `faults`.
+    /// Returns `faults`, without those by chance if the run has lasting faults.
     pub(super) fn limit(&self, faults: Faults) -> Faults {
         if self.has_lasting_faults { faults.without(Ingredients::BY_CHANCE) } else { faults }
     }

@@ -297,9 +297,9 @@ impl fmt::Display for Settings {
         if let Some(Survivor { after }) = self.config.survivor {
             write!(f, " survivor after {after:?}")?;
         }
-        if let Some(Lease { drift_ppm, read_leases: replicas }) = self.config.lease {
-            let read_leases = if replicas { " read-leases" } else { "" };
-            write!(f, " lease {drift_ppm}ppm{read_leases}")?;
+        if let Some(Lease { drift_ppm, read_leases }) = self.config.lease {
+            let suffix = if read_leases { " read-leases" } else { "" };
+            write!(f, " lease {drift_ppm}ppm{suffix}")?;
             if self.clocks.drift_ppm_max > drift_ppm || self.clocks.stop_while_paused {
                 f.write_str(", exceeded by clocks")?;
             }

@@ -56,7 +56,8 @@ impl Strategy {
         match self {
             Strategy::Random => {
                 "every kind of fault in every run, at random times; membership changes, transfers, \
-                 lost disks and machine faults only if the profile always has them"
+                 lost or rolled-back disks, lost entries, machine faults and upgrades only if the \
+                 profile always has them"
             }
             Strategy::Swarm => "each run omits some kinds of faults, and draws its options",
             Strategy::Nemeses => "like swarm, with fault patterns that target weak points of Raft",

@@ -1,4 +1,5 @@
-//! The values of a run: choices, digests, times, counts, and the words of a scenario.
+//! The values of a run: choices, digests, times, counts, the words of a scenario, and the source
+//! changes of planted bugs.
 
 pub mod choice;
 pub mod digest;

@@ -74,8 +74,7 @@ pub trait Workload: Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Checks the reply to one order of an administrator, as [`Workload::check_reply`] does for
-    /// commands.
+    /// Checks the reply to one admin command, as [`Workload::check_reply`] does for commands.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the reply.

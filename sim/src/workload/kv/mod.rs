@@ -90,13 +90,13 @@ impl Workload for Kv {
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         let kind = draw.below(100);
         let number = self.key(op, draw);
-        let (key, is_plain) = (&name(number)[..], number.is_multiple_of(2));
+        let (key, is_simple) = (&name(number)[..], number.is_multiple_of(2));
         let value = &self.value(op)[..];
         let operation = match kind {
             0..10 => Operation::Get { key },
             10..45 => Operation::Put { key, value },
-            45..60 if !is_plain => Operation::Delete { key },
-            60..80 if !is_plain => Operation::Append { key, value },
+            45..60 if !is_simple => Operation::Delete { key },
+            60..80 if !is_simple => Operation::Append { key, value },
             _ => {
                 let expected = &self.expected(op, draw);
                 let expected = expected.as_deref();

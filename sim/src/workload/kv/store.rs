@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_operation_replies_what_it_did() {
+    fn each_operation_replies_with_what_it_did() {
         let cas = |expected, value| Operation::CompareAndSet { key: b"k", expected, value };
         let (store, replies) = after(&[
             Operation::Get { key: b"k" },
