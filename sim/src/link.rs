@@ -35,7 +35,7 @@ pub struct Transmission {
 }
 
 impl Link {
-    /// Returns true if messages on the link arrive.
+    /// Returns true if no fault blocks the link, or it is exempt from faults.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.exempt || self.blocks == 0

@@ -25,7 +25,8 @@ pub(super) fn damage_in_turn(planner: &mut Planner<'_>) {
     }
 }
 
-/// A node loses entries right when its role changes, it restarts, or it commits.
+/// A node loses entries right when its role changes, it restarts, installs a snapshot, changes the
+/// membership or commits.
 pub(super) fn damage_at_role_change(planner: &mut Planner<'_>) {
     let trigger = *planner.draw.pick(&[
         Trigger::BecomesLeader,
@@ -80,8 +81,8 @@ pub(super) fn lost_write_of_repair(planner: &mut Planner<'_>) {
 
 /// A node that is down loses entries.
 pub(super) fn damage_while_down(planner: &mut Planner<'_>) {
-    let falls = planner.any_time(Trigger::GoesDown);
+    let goes_down = planner.any_time(Trigger::GoesDown);
     let nth = planner.draw.between(1, 3) as u32;
     let verb = planner.verb(Fault::DamagedBody, NodeSelector::It);
-    planner.push_on(TriggerCondition { nth, ..falls }, verb);
+    planner.push_on(TriggerCondition { nth, ..goes_down }, verb);
 }

@@ -122,7 +122,8 @@ fn protocol_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPatt
     ]
 }
 
-/// Returns the patterns for membership, bootstrap, leases, disks and lagging nodes.
+/// Returns the patterns for membership, bootstrap, upgrades, state machines, leases, disks,
+/// snapshots and lagging nodes.
 fn cluster_patterns(settings: &Settings, singles: &[Fault]) -> Vec<WeightedPattern> {
     let has = |fault| settings.faults.has(fault);
     let can_be_outvoted = settings.voters > 2;
@@ -349,8 +350,8 @@ impl Op {
         node: NodeId,
     ) -> Option<Op> {
         let faults = planned_faults(settings);
-        // No slot of a plan has this number.
         let mut ops = Vec::new();
+        // No slot of a plan has this number.
         let mut planner = Planner::new(settings, choices, u16::MAX, &mut ops);
         if faults.is_empty() || !planner.draw.chance(STRIKES_PERMILLE) {
             return None;

@@ -64,8 +64,8 @@ pub(super) fn lease_expiry(planner: &mut Planner<'_>) {
     }
 }
 
-/// The leader transfers its leadership, and hears nothing from the target: when the target
-/// becomes a candidate within this time, `cut` isolates the leader.
+/// The leader transfers its leadership. When a node becomes a candidate within this time, `cut`
+/// keeps the leader from hearing of the new term.
 pub(super) fn transfer_then_cut(
     planner: &mut Planner<'_>,
     at: SimTime,

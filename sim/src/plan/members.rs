@@ -9,7 +9,8 @@ use crate::plan::planner::{Planner, planned_faults};
 use crate::plan::{Trigger, TriggerCondition};
 use crate::values::time::SimTime;
 
-/// A membership change, followed during its course by another one, a fault or a transfer.
+/// A membership change, followed during its course by other changes, cancellations, transfers or
+/// faults.
 pub(super) fn membership_churn(planner: &mut Planner<'_>) {
     let at = planner.any_moment();
     let change = leader_change(planner);

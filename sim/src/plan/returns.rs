@@ -1,5 +1,5 @@
-//! Draws the hard returns of a node: it goes down again as soon as it is back, or falls behind
-//! repeatedly and needs newer and newer snapshots.
+//! Draws the hard returns of a node: it goes down again as soon as it is back, it falls behind
+//! repeatedly and needs newer and newer snapshots, or it returns with an older copy of its disk.
 
 use quorate::types::NodeId;
 

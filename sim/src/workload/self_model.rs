@@ -28,7 +28,7 @@ pub(super) struct MachineState {
 /// Two hashes of some bytes.
 type Digest = [u64; 2];
 
-/// The result of a step, and the state after it, once a step with that result was taken.
+/// The result of a step, and the state after it; `None` as long as no request got that result.
 type StepResult = (Box<[u8]>, Option<MachineState>);
 
 /// The states so far, by their digests. A search takes the same steps again and again, and many
@@ -66,7 +66,7 @@ impl<S: StateMachine + Clone, F: Fn() -> S> SelfModel<S, F> {
         SelfModel { fresh, steps: Mutex::new(steps) }
     }
 
-    /// Returns a machine in a state in which no recent step ended.
+    /// Returns a machine in this state, for a state that no known step ended in.
     fn restored(&self, state: &MachineState) -> S {
         let mut machine = (self.fresh)();
         machine.restore(&mut &state.snapshot[..]).expect("a snapshot can be restored from");
