@@ -139,7 +139,7 @@ pub(crate) struct SweepArguments {
     /// Number of threads that run seeds [default: one per core]
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// The profile and the search strategy that the seeds are drawn with.
+    /// The profile and the search strategy of the runs.
     #[command(flatten)]
     pub(crate) seed_options: SeedOptions,
     /// Run only part K of N of the seeds
@@ -406,8 +406,8 @@ pub(crate) fn parse(
 }
 
 /// Lets flags take values with a minus sign, such as `-1..3`, so that the parser of the flag says
-/// which values are valid. Of the arguments that take any text or may have no value, and of those
-/// without a flag, only numbers may be negative, because the next word may be a flag.
+/// which values are valid. An argument that takes any text, may have no value or has no flag takes
+/// only negative numbers, because any other word with a minus sign may be the next flag.
 pub(crate) fn with_negative_values(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|argument| {
         let parsed = argument.get_value_parser().type_id();

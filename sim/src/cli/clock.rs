@@ -1,5 +1,5 @@
-//! The only clocks of the command: wall-clock time for progress and limits, and CPU time of a
-//! thread. Also the process id, for unique names.
+//! The only clocks of the command: wall-clock time for progress and limits, and the CPU time of a
+//! thread or of the process. Also the process id, for unique names.
 
 use std::time::{Duration, Instant};
 

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_of_a_user_is_none_of_the_built_in_store_whatever_its_name() {
+    fn a_users_command_is_not_the_built_in_store_whatever_its_name() {
         let workload = RunOptions::default().workload;
         let of = |is_builtin| Program {
             name: CARGO_SIM.to_owned(),

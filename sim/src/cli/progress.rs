@@ -1,4 +1,5 @@
-//! Progress of a sweep on standard error: a bar on a terminal, otherwise a line every 10 seconds.
+//! Progress of long work on standard error: a bar or a spinner on a terminal, otherwise a line
+//! every 10 seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};

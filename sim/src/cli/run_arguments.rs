@@ -22,7 +22,7 @@ pub(crate) struct RunArguments {
     /// Scenario file to run instead of a seed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "strategy"])]
     pub(crate) scenario: Option<PathBuf>,
-    /// The profile and the search strategy that the seed is drawn with.
+    /// The profile and the search strategy of the run.
     #[command(flatten)]
     pub(crate) seed_options: SeedOptions,
 }

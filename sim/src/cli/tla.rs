@@ -53,7 +53,7 @@ fn of_run(run: Replay, wanted: &TraceArguments) -> TlaModule {
     state.1.clone().finish()
 }
 
-/// The trace of recordings, or the exit code of their first error.
+/// The trace of recordings, or the exit code of their errors.
 fn of_recordings(
     files: &[PathBuf],
     wanted: &TraceArguments,

@@ -30,12 +30,12 @@ pub(crate) enum StopCondition {
     Stable,
 }
 
-/// The run that `cargo sim diff` compares with.
+/// The run or the recording that `cargo sim diff` compares with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DiffTarget {
     /// The run of another seed.
     Seed(u64),
-    /// The events in a file written by `cargo sim record`.
+    /// The events in a file written by `cargo sim record`, or the recording of a node.
     File(PathBuf),
 }
 

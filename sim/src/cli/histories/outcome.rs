@@ -31,7 +31,7 @@ pub(super) enum HistoryOutcome {
         lanes: String,
         page: Option<String>,
     },
-    /// The time, memory or step limit was reached before a result.
+    /// The search reached a limit of one of the kinds in [`Resource`] before it had a result.
     LimitReached(BudgetExhausted),
     Interrupted,
 }

@@ -229,7 +229,7 @@ mod tests {
     const FILE: &str = "\
 //! A file of the test.
 
-/// Adds `left` and `right`.
+/// Adds `one` and `other`.
 pub fn sum(one: u8, other: u8) -> u8 {
     // Neither is large.
     one + other

@@ -14,7 +14,7 @@ use crate::cli::mutants::test_output::TestRun;
 pub(crate) struct EmittedTestResults {
     /// The number of emitted tests.
     pub(crate) tests: usize,
-    /// The tests that do not detect their bug, one message each.
+    /// One message for each test that passes with its bug, fails without it, or does not end.
     pub(crate) errors: Vec<String>,
 }
 

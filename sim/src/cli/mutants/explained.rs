@@ -70,8 +70,8 @@ pub(crate) fn execute(
     for mutant in mutants.iter().filter(|mutant| mutant.detector() == Detector::Simulator) {
         let path = path(&builds.sources.root, &mutant.id);
         let is_named = arguments.only.contains(&mutant.id);
-        let has_file = path.exists() || is_named;
-        if !has_file && which == ExplainedMutants::Files {
+        let uses_file = path.exists() || is_named;
+        if !uses_file && which == ExplainedMutants::Files {
             continue;
         }
         let explained = match explain(arguments, builds, mutant, &path)? {
@@ -83,7 +83,7 @@ pub(crate) fn execute(
             }
         };
         table.add(mutant, &explained);
-        if !has_file {
+        if !uses_file {
             continue;
         }
         let text = explained.header.text + &explained.explanation;

@@ -38,7 +38,7 @@ pub(crate) fn run_seeds(program: &Program, arguments: &MutantSeedsArguments) -> 
     auto::run_seeds(program, arguments)
 }
 
-/// Runs the sweeps with each mutant and prints the kill table.
+/// Runs the mutation tests that the arguments select, and prints their results.
 pub(crate) fn execute(arguments: &MutantsArguments) -> CommandResult {
     let (sweeps, seeds) = (arguments.sweeps, arguments.seeds_max());
     let end = sweeps.get().checked_mul(SWEEP_STRIDE).and_then(|end| end.checked_add(seeds));

@@ -50,7 +50,7 @@ mod tests {
     use crate::cli::exit::CommandError;
 
     #[test]
-    fn results_are_in_the_order_of_the_items_and_an_error_ends_the_work() {
+    fn results_are_in_the_order_of_the_items_and_an_error_is_returned() {
         let items: Vec<u64> = (0..100).collect();
         let mut count = 0;
         let odd = |item: &u64| Ok((item % 2 == 1).then_some(*item));

@@ -17,12 +17,12 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 #[derive(Clone, Debug)]
 pub(crate) struct MutantBinary {
     pub(crate) command: PathBuf,
-    /// The id of the active bug; `None` for a binary without a switch.
+    /// The value of [`ACTIVE_BUG_VARIABLE`]; `None` if no bug is active, or the binary has no switch.
     pub(crate) active_bug: Option<String>,
 }
 
 impl MutantBinary {
-    /// Returns a binary without a switch.
+    /// Returns a binary without a switch, or in which no bug is active.
     pub(crate) fn without_switch(command: PathBuf) -> MutantBinary {
         MutantBinary { command, active_bug: None }
     }

@@ -38,9 +38,9 @@ pub(crate) fn shrink(
     let error = if !holds(command.mutant, &with_failure)? {
         "the shrunk scenario does not fail in the same way with the bug"
     } else if holds(command.mutant, &without_failure)? {
-        "the emitted test passes with the bug"
+        "the shrunk scenario passes with the bug"
     } else if !holds(command.original, &without_failure)? {
-        "the emitted test fails without the bug"
+        "the shrunk scenario fails without the bug"
     } else {
         return Ok(Ok(shrunk));
     };

@@ -161,7 +161,7 @@ fn configuration_error(mutant: &Mutant) -> Option<String> {
     }
 }
 
-/// Returns the error if the mutant can no longer be planted.
+/// Returns the error if the mutant cannot be planted.
 fn planting_error(root: &Path, mutant: &Mutant) -> Option<String> {
     let text = |file: &Path| fs::read_to_string(root.join(file)).map_err(|error| error.to_string());
     mutant.planted(text).err().map(|error| error.0)

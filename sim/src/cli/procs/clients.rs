@@ -211,6 +211,7 @@ impl ProcessClients {
             let name = Client(self.names.fetch_add(1, Ordering::Relaxed));
             let pending = is_current.then(|| self.recorder.invoke(name, self.op(operation)));
             let output = self.run_command(&words, nodes, left);
+            // 3: not executed, safe to retry; 5: rejected; 4 and others: the outcome is unknown.
             let outcome = match output.code {
                 0 | 1 | 11 => outcome(operation, &output),
                 3 if watch.elapsed() < patience => {
@@ -222,7 +223,7 @@ impl ProcessClients {
                     pending.into_iter().for_each(|pending| pending.failed());
                     return ScriptedOutcome::NoReply;
                 }
-                // A dropped pending operation has an unknown outcome in the history.
+                // A dropped `pending` has an unknown outcome in the history.
                 _ => return ScriptedOutcome::NoReply,
             };
             self.answered.fetch_add(1, Ordering::Relaxed);

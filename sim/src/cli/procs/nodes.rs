@@ -181,7 +181,8 @@ impl Nodes {
         run(detached_command("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
-    /// Wipes the disk of a stopped node: moves its data directory away, and deletes its copy.
+    /// Wipes the disk of a stopped node: moves its data directory away, and deletes the copy that
+    /// [`Nodes::save_directory`] made of it.
     pub(super) fn lose_disk(&mut self, id: u64) -> Result<(), String> {
         // There may be no copy.
         let _ = fs::remove_dir_all(self.copy(id));
@@ -204,7 +205,7 @@ impl Nodes {
     /// rollback has its own copy; here a node has one copy, which a later one replaces.
     pub(super) fn save_directory(&mut self, id: u64) -> Result<(), String> {
         let image = self.copy(id);
-        // An earlier copy is no longer needed.
+        // There may be no earlier copy.
         let _ = fs::remove_dir_all(&image);
         let is_paused = self.paused.contains_key(&id);
         self.signal(id, "STOP")?;
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_rollbacks_and_wipes_lose_no_directory() {
+    fn a_rollback_uses_the_last_copy_once_and_none_after_a_wipe() {
         let root = tempfile::tempdir().expect("a directory");
         let mut nodes = without_processes(root.path());
         let log = root.path().join("n1").join("log");
@@ -324,6 +325,6 @@ mod tests {
         assert_eq!((nodes.roll_back(1), read().as_str()), (Ok(false), "fourth"));
         assert_eq!(nodes.save_directory(1), Ok(()));
         assert_eq!(nodes.lose_disk(1), Ok(()));
-        assert_eq!(nodes.roll_back(1), Ok(false), "the disk is a new one since");
+        assert_eq!(nodes.roll_back(1), Ok(false), "the wipe deleted the copy");
     }
 }

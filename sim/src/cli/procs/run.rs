@@ -36,7 +36,7 @@ pub(super) struct ScenarioRun {
     /// The scheduled actions, ordered by time and then by order of scheduling.
     schedule: BTreeMap<(Duration, u32), ScheduledAction>,
     scheduled_count: u32,
-    /// The errors of the processes, one sentence each.
+    /// The errors of the run, such as a process that exited, one sentence each.
     errors: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct RunResult {
     pub(super) tally: Tally,
     /// Whether the scenario configures random faults.
     pub(super) has_random_faults: bool,
-    /// The errors of the processes, one sentence each.
+    /// The errors of the run, such as a process that exited, one sentence each.
     pub(super) errors: Vec<String>,
     /// Whether a leader was elected after the fault phase, and the keys of the load clients and of
     /// the scripted requests could be read.
@@ -564,8 +564,9 @@ impl ScenarioRun {
         };
         let nodes = self.net.nodes();
         let all = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
-        let is_cut = |(from, to): &(u64, u64)| from != to && selected(NodeId(*from), NodeId(*to));
-        Some(all.filter(is_cut).collect())
+        let is_selected =
+            |(from, to): &(u64, u64)| from != to && selected(NodeId(*from), NodeId(*to));
+        Some(all.filter(is_selected).collect())
     }
 }
 

@@ -171,8 +171,8 @@ fn side_by_side(
     })
 }
 
-/// Returns the first difference, or the number of equal steps. Holds only the steps that a
-/// difference shows.
+/// Returns the first difference, or the number of equal steps. Keeps only the steps that a
+/// difference shows in memory.
 fn first_difference(mut pairs: impl Iterator<Item = StepPair>) -> Result<u64, Difference> {
     let (mut before, mut equal) = (VecDeque::new(), 0);
     while let Some((our, their)) = pairs.next() {

@@ -22,11 +22,12 @@ use crate::values::time::SimTime;
 /// gigabyte.
 const EVENTS_MAX: usize = 2_000_000;
 
-/// The end of a time window is the end of a microsecond, because times are printed so.
+/// Times are printed in whole microseconds, so the end of a time window is the last nanosecond of a
+/// microsecond, and this much after its first one.
 const MICROSECOND: Duration = Duration::from_nanos(999);
 
-/// Explains the decisions that differ from the recorded ones and the first violation or, without
-/// both, why each leader came to lead.
+/// Explains the decisions that differ from the recorded ones, and the first violation; if there is
+/// neither, why each leader came to lead.
 pub(crate) fn explain(files: &[PathBuf]) -> CommandResult {
     let found = read_found(files)?;
     let has_diverged = found.recordings.iter().any(|recording| divergence(recording).is_some());

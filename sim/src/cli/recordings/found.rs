@@ -26,7 +26,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Replays the recordings together, and passes each event also to `each`.
+    /// Replays the recordings together, and also passes each event to `each`.
     pub(super) fn new(
         recordings: Vec<NodeRecording>,
         unread: Vec<PlaybackError>,

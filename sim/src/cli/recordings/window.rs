@@ -18,7 +18,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Returns the window, or an error if it ends before it begins.
+    /// Returns the window, or an error if `--from` is after `--to`.
     pub(crate) fn new(
         arguments: &WindowArguments,
         merged: &Merged,

@@ -1,5 +1,5 @@
-//! The summary as a JUnit report: one test case for each kind of failure, or one for the sweep if
-//! it did not fail or is incomplete; and one for the coverage of a sweep.
+//! The summary as a JUnit report: one test case for each kind of failure, one for the sweep unless
+//! it is complete and has failures, and one for the coverage of a sweep.
 
 use std::time::Duration;
 

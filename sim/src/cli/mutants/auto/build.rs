@@ -16,8 +16,8 @@ use crate::cli::mutants::tree::{CompileError, SourceTree};
 /// The source of the module with which the copy of the library turns one mutant on.
 const SWITCH: &str = include_str!("planted.txt");
 const LIBRARY: &str = "src/lib.rs";
-/// The maximum number of rounds. Every round leaves out at least one mutant, so a build that still
-/// fails after the last round has another error.
+/// The maximum number of rounds. One round is not enough, because the compiler reports some errors
+/// only once others are gone.
 const ROUNDS_MAX: usize = 60;
 
 /// The copy of the sources with all mutants that compile.

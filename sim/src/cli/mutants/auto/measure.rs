@@ -102,7 +102,7 @@ impl<'a> Measurement<'a> {
 
     /// Measures the mutants, several at a time. Returns the records in their order.
     fn run_all(&self, chosen: &[&AutoMutant], records: Records) -> CommandResult<Vec<AutoRecord>> {
-        // The first Ctrl-C stops the measurement after the running mutants.
+        // The first Ctrl-C stops the measurement; the running mutants get no record.
         interrupt::listen(true);
         let records = Mutex::new(records);
         let mut progress = CountProgress::start("mutants", chosen.len());

@@ -1,5 +1,5 @@
 //! `cargo sim mutants --auto`: mutants that rules make from the syntax tree of the library, so that
-//! the result does not depend on knowing the bug.
+//! the result does not depend on which bugs a person thought of.
 
 mod build;
 mod catalog;

@@ -1,4 +1,5 @@
-//! The table of the modules of the library: how many mutants seeds reach, and how many they kill.
+//! The table of the modules of the library: how many mutants the seeds reach, and how many they
+//! kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -53,12 +53,12 @@ pub(crate) fn is_assignment(operator: &BinOp) -> bool {
 }
 
 /// Returns true if the expression has a mutant with the opposite value at its root.
-pub(crate) fn is_compared(condition: &Expr) -> bool {
+pub(crate) fn has_opposite(condition: &Expr) -> bool {
     match condition {
         Expr::Binary(one) => !comparisons(&one.op).is_empty(),
         Expr::MethodCall(one) => is_question(&one.method.to_string()),
-        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Not(_), expr, .. }) => is_compared(expr),
-        Expr::Paren(one) => is_compared(&one.expr),
+        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Not(_), expr, .. }) => has_opposite(expr),
+        Expr::Paren(one) => has_opposite(&one.expr),
         _ => false,
     }
 }

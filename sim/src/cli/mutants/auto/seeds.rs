@@ -19,10 +19,10 @@ pub(crate) struct SeedRunner<'a> {
     pub(crate) cpu_max: Duration,
 }
 
-/// The output of a process.
+/// The output of one or more processes.
 #[derive(Debug, Default)]
 pub(crate) struct SeedResults {
-    /// The seeds in ascending order; only the last may have failed.
+    /// The seeds in ascending order. [`SeedRunner::run`] ends with the first that fails.
     pub(crate) seeds: Vec<SeedRecord>,
     /// By mutant, the first seed that reached its place, and the first with a different value.
     pub(crate) seen: BTreeMap<usize, Seen>,
@@ -58,7 +58,8 @@ impl SeedRunner<'_> {
 
 /// Runs the seeds with `process`, which returns the end of a process and its output. The time limit
 /// is for one process, not for one seed: another process runs the seeds that it leaves. A seed is a
-/// hang if a process that began with this seed reached the limit.
+/// hang if a process that began with this seed reached the limit, or if the process reports that the
+/// seed used more CPU time than `cpu_max`.
 fn run_in_processes(
     seeds: Range<u64>,
     cpu_max: Duration,
@@ -151,8 +152,8 @@ mod tests {
         )
     }
 
-    /// Runs seeds 0 to 4 with processes that end in these ways; returns the first seeds of the
-    /// processes, and the kind of failure of each seed.
+    /// Runs seeds 0 to 3 with processes that end in these ways; returns the first seeds of the
+    /// processes, the kind of failure of each seed, and all results.
     fn ran(outputs: &[(ProcessEnd, String)]) -> (Vec<u64>, Vec<Option<String>>, SeedResults) {
         let mut outputs = outputs.iter().cloned();
         let mut starts = Vec::new();

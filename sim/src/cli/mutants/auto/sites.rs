@@ -219,7 +219,7 @@ impl Finder<'_> {
             let variants = vec![(String::new(), change)];
             self.add(one.cond.span(), range.clone(), kind, form, variants);
         }
-        let is_negated_inside = operators::is_compared(&one.cond);
+        let is_negated_inside = operators::has_opposite(&one.cond);
         if !has_let && !is_negated_inside {
             let variants = vec![(String::new(), format!("`if {text}` is negated"))];
             self.add(one.cond.span(), range, "condition", Form::Argument("not"), variants);
@@ -312,7 +312,7 @@ impl Finder<'_> {
             let range = field.expr.span().byte_range();
             let is_covered =
                 matches!(field.expr, Expr::Lit(_) | Expr::Struct(_) | Expr::Closure(_))
-                    || operators::is_compared(&field.expr);
+                    || operators::has_opposite(&field.expr);
             if is_covered || !field.attrs.is_empty() {
                 continue;
             }
