@@ -238,8 +238,8 @@ fn trigger_of(message: &Message) -> Option<Trigger> {
     }
 }
 
-/// Returns the number of a message kind in the digest: the length of its name, or of its first name
-/// if it was renamed, because known digests depend on that.
+/// Returns the number of a message kind in the digest: the length of its name, or of its original
+/// name if it was renamed, because known digests depend on that.
 fn digest_number(body: &Body) -> u64 {
     const RENAMED: [(MessageKind, u64); 5] = [
         (MessageKind::BootstrapProbe, 4),

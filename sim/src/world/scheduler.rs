@@ -28,9 +28,9 @@ pub(crate) struct Scheduler {
 
 /// More events at one instant than this mean that events trigger one another without end.
 const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
-/// A run with this many events more than one per `EVENT_NANOS_MIN` nanoseconds also counts as one
-/// whose events trigger one another without end. The busiest runs of a correct cluster have a fifth
-/// of that rate.
+/// Events also trigger one another without end if they are more than one per `EVENT_NANOS_MIN`
+/// nanoseconds and this many on top. The busiest runs of a correct cluster have a fifth of that
+/// rate.
 const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
 const EVENT_NANOS_MIN: u64 = 2_000;
 
@@ -172,7 +172,7 @@ pub(crate) enum Event {
     Restart(Start),
     /// A paused node resumes.
     Resume { place: Place, pause: u16 },
-    /// A client's timer fires: it starts its next operation, or gives up on the pending one.
+    /// A client's timer fires: it starts its next operation, or resends or gives up the pending ones.
     ClientTimer { client: u16, timer: u32 },
     /// The plan of the run continues with the operation or the effect of this number.
     Plan(PlanEvent, u32),

@@ -102,7 +102,7 @@ impl Cluster {
             && self.place(id).is_some_and(|place| self[place].disk.is_intact())
     }
 
-    /// Returns true if the node has the disk that the membership names.
+    /// Returns true if the node has the disk that the membership names, or is not a member.
     pub(crate) fn has_named_disk(&self, membership: &Membership, id: NodeId) -> bool {
         let Some(place) = self.place(id) else { return false };
         let incarnation = self[place].disk.incarnation(id);

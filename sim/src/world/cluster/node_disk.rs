@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fullest_fault_counts_and_a_new_disk_has_none() {
+    fn the_smallest_bound_of_the_free_space_counts_until_the_last_fault_ends() {
         let mut disk = NodeDisk::default();
         disk.fill(100);
         disk.fill(4_096);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rolled_back_disk_has_the_faults_of_now() {
+    fn a_rollback_keeps_the_bound_of_the_free_space() {
         let mut disk = NodeDisk::default();
         disk.fill(100);
         let full = disk.device.durable_copy();

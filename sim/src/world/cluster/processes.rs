@@ -149,10 +149,11 @@ impl Node {
         // No other node can make the only voter certain again, nor give back the end of its log.
         let is_about_loss = self.disk.lost_end && matches!(error, OpenError::Storage(_));
         let is_about_certainty = *error == OpenError::SoleVoter;
-        let has_no_leader = self.disk.rolled_back
+        let no_peer_can_help = self.disk.rolled_back
             && (is_about_certainty || is_about_loss)
             && (self.disk.device.has_damaged_sectors() || self.is_sole_quorum(&run.setup));
-        let (damaged, reason) = (self.disk.is_damaged() || has_no_leader, &error.to_string()[..]);
+        let (damaged, reason) =
+            (self.disk.is_damaged() || no_peer_can_help, &error.to_string()[..]);
         run.observe(Observation::StartFailed { node: place.id(), damaged, reason });
     }
 

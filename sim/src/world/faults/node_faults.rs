@@ -70,8 +70,8 @@ pub(crate) fn begin(node: &mut Node, fault: Lasting, run: &mut Run) -> bool {
 }
 
 /// Pauses the process for the duration, or extends its pause; its clock stops if clocks stop during
-/// pauses in this run.
-/// If an event of the node triggers the pause, the process still takes the step of that event.
+/// pauses in this run. If an event of the node triggers the pause, the process still takes the step
+/// of that event.
 pub(crate) fn pause(node: &mut Node, duration: Duration, run: &mut Run) {
     let was_paused = node.is_paused();
     if !node.pause(duration, &mut run.scheduler) {

@@ -178,7 +178,7 @@ impl Clients {
         self.administrator() + self.hostile + 1
     }
 
-    /// Returns the number of the scripted request that the client belongs to, if it is one.
+    /// Returns the number of the scripted request that the client belongs to, if there is one.
     pub(super) fn scripted_number(&self, client: u16) -> Option<usize> {
         client.checked_sub(self.first_scripted()).map(usize::from)
     }
