@@ -36,9 +36,9 @@ pub struct Event {
     pub state: Option<u32>,
     /// The previous event of the same node.
     pub before: Option<EventId>,
-    /// The event that caused it: the sending of a received message, the submission of a durable
-    /// write, the operation of the plan behind a fault, the input that set an expired timer, or the
-    /// input whose action is carried out.
+    /// The event that caused it, for example the sending of a received message, the submission of a
+    /// durable write, the operation of the plan behind a fault, the input that set an expired timer,
+    /// or the input whose action is carried out.
     pub cause: Option<EventId>,
 }
 
@@ -48,8 +48,8 @@ pub enum EventKind {
     /// The node starts, with the outcome of the writes that were pending at its crash.
     Started {
         /// The pending writes that the disk kept: as far as the write has them, its term and vote
-        /// are on the disk, or superseded there, and at least one of its entries is. A write that
-        /// only installs a snapshot always counts.
+        /// are on the disk, or superseded there, its snapshot or a later one is in place, and at
+        /// least one of its entries is on the disk.
         kept: Vec<WriteId>,
         /// The other pending writes.
         lost: Vec<WriteId>,

@@ -259,7 +259,7 @@ impl Account {
     }
 }
 
-/// The note of a silence that is longer than an election timeout.
+/// The note of a silence of at least the shortest election timeout and [`SENT_MIN`] messages.
 fn heard_nothing(silence: &Silence, at: SimTime, timeout: Duration) -> Option<Note> {
     let Silence { from, since, sent } = *silence;
     let is_long = sent >= SENT_MIN && at.since(since) >= timeout;

@@ -1,5 +1,5 @@
-//! The elections in recordings: who voted for each leader, and when it had last heard from the
-//! other nodes before it campaigned.
+//! The elections in recordings: which nodes voted for each leader, and when that leader had last
+//! heard from the other nodes before it campaigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,7 @@ struct Link {
 #[derive(Clone, Copy, Debug)]
 struct NextMessage {
     campaign: usize,
-    /// The place of the sender in the nodes that the campaign had heard from.
+    /// The position of the sender in [`Campaign::heard`].
     sender: usize,
     /// When it was sent; `None` if that is yet to come in the merged order.
     sent: Option<SimTime>,
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_campaign_under_way_is_kept_of_those_without_a_victory() {
+    fn of_the_campaigns_that_were_not_won_only_the_open_one_is_kept() {
         let mut steps = Steps::new();
         steps.sends(1);
         for at in (10..1_000).step_by(10) {

@@ -26,8 +26,8 @@ pub struct Leadership {
     pub campaign: Option<RoleCause>,
     /// Why the leadership ended; `None` if the recording ended first.
     pub end: Option<RoleCause>,
-    /// When the node started again after its recording ended. When its process ended before that is
-    /// not recorded.
+    /// When the node started again after its recording ended. The end of its process, somewhere
+    /// between the two, is not recorded.
     pub restart: Option<SimTime>,
     /// The time without a step right before the leadership ended: after the pause, the node
     /// committed nothing and led no longer than the pause was.
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_that_of_the_end_only_if_no_commit_and_no_long_time_follows() {
+    fn a_pause_belongs_to_the_end_unless_a_commit_or_a_longer_time_follows() {
         let paused = |nanos| {
             let pause = Duration::from_nanos(nanos);
             Note::TookNoStep { pause, late: pause }

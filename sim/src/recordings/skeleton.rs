@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_of_a_cluster_whose_voters_may_fail_are_those_of_its_configuration() {
+    fn suspension_and_survivor_are_settings_and_too_many_nodes_are_a_comment() {
         let mut config = Config::new(NodeId(1));
         let after = config.election_timeout_max * 4;
         config.suspension = Some(Suspension { after, voters_min: 2, pause: after });

@@ -45,7 +45,7 @@ impl Source {
             let text = format!("no files of a recording, whose names end with .{EXTENSION}");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        // The numbers in the names have ten digits.
+        // The numbers in the names have ten digits, so names sort like their numbers.
         found.sort_by_key(Source::to_string);
         Ok(found)
     }

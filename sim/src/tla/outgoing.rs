@@ -1,4 +1,5 @@
-//! The outgoing messages of a step whose content must be durable before they are sent.
+//! The outgoing messages of a step that the specification compares with the state of the sender:
+//! votes and their requests, acknowledgements, and replies with a read index.
 
 use quorate::raft::Action;
 use quorate::types::{AppendOutcome, Body, Message};

@@ -16,7 +16,7 @@ use crate::recordings::event::{CoreState, Event};
 pub(super) struct Commits {
     /// The term of each committed entry, and the node that was first seen to commit it.
     committed: BTreeMap<Index, (Term, NodeId)>,
-    /// The last entry that was committed by the end of each term.
+    /// For each term, the last entry that a node in that term committed.
     ends: BTreeMap<Term, EntryId>,
     /// The entries that were acknowledged to users.
     acknowledged: BTreeMap<Index, Term>,
@@ -95,8 +95,8 @@ impl Commits {
         }
     }
 
-    /// Notes that a node commits an entry in `by`, and checks that no other entry was committed at
-    /// the index.
+    /// Notes that a node commits an entry while it is in term `by`, and checks that no other entry
+    /// was committed at the index.
     fn commit(&mut self, ledger: &mut Ledger, node: NodeId, id: EntryId, by: Term) {
         let EntryId { term, index } = id;
         match self.acknowledged.get(&index) {
