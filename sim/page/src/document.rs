@@ -163,7 +163,7 @@ pub enum Condition {
     /// The node is running.
     #[default]
     Up,
-    /// The node has crashed or has not started.
+    /// The node has crashed or stopped, or has not started.
     Down,
     /// The node's process is paused.
     Paused,
@@ -381,7 +381,10 @@ pub struct Table {
 }
 
 impl Document {
-    /// Panics unless every referenced position exists and the events are in order of time.
+    /// Panics if something refers to a node, client or event that does not exist, or ends before it
+    /// begins, if an event has a later cause, if the events are not in order of time, or if a row
+    /// of a table has the wrong number of cells. The leaders in states and the marked rows of
+    /// tables are not checked.
     pub(crate) fn assert_consistent(&self) {
         let (nodes, clients) = (self.nodes.len(), self.clients.len());
         let is_node = |node: u16| assert!(usize::from(node) < nodes, "there is no node {node}");

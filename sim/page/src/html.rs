@@ -71,12 +71,14 @@ impl Write for Room {
     }
 }
 
-/// Builds a page of one document, or of several side by side: the original and the shrunk run.
-/// `title` is the title of the browser tab.
+/// Builds a page of one document, or of several, such as the original and the shrunk run, which it
+/// can show side by side. `title` is the title of the browser tab.
 ///
 /// # Panics
 ///
-/// If a document refers to something that it does not contain.
+/// If a document contradicts itself: if it refers to something that it does not contain, if
+/// something ends before it begins, if the events are not in order of time or have later causes, or
+/// if a row of a table has the wrong number of cells.
 #[must_use]
 pub fn page(title: &str, documents: &[Document]) -> String {
     let mut page = format!(

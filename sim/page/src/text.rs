@@ -1,7 +1,8 @@
 //! Converts bytes and text to printable text and to HTML.
 
-/// Formats the bytes as one line of text: anything but printable UTF-8 is written as `\x` and two
-/// digits, including characters that change the direction of writing.
+/// Formats the bytes as text: anything but printable UTF-8 is written as `\x` and two digits for
+/// each byte, including line breaks and characters that change the direction of writing. A
+/// backslash is doubled.
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();

@@ -218,7 +218,8 @@ fn two_runs_are_shown_side_by_side_and_an_address_selects_an_event() {
     assert_eq!(lines[8..], ["1", "1", "shrunk", "2"]);
 }
 
-/// Puts markup, quotes and invalid UTF-8 into every text that can hold a user's bytes.
+/// Puts markup, quotes and invalid UTF-8 into the titles and names, and the texts of events,
+/// messages, facts and the violation.
 #[test]
 fn hostile_bytes_stay_text() {
     const HOSTILE: &[u8] = b"</script><script>window.hit = 1</script><img src=x \

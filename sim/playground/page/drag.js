@@ -47,7 +47,8 @@ class Palette {
     return chip;
   }
 
-  // The chosen event's time and node, or else the middle of the visible part and the first node.
+  // The chosen event's time and node, or else the middle of the visible part; the first node, if
+  // there is no other.
   chosenPlace() {
     const { chosen, run, timeline: { view } } = this.stage;
     const grain = view.grain;

@@ -51,7 +51,8 @@ class Editor {
     this.text.scrollTop = (line - 1) * height - this.text.clientHeight / 2;
   }
 
-  // Inserts a line after the last one with a time or trigger; returns its number.
+  // Inserts a line after the last one with a time or trigger, or else before the expectations or at
+  // the end; returns its number.
   insert(added) {
     const lines = this.text.value.replace(/\n+$/, '').split('\n');
     const timed = lines.findLastIndex(line => /^\s*(at|from|to|when|whenever)\s/.test(line));

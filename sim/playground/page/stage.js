@@ -13,8 +13,8 @@ class Stage {
     this.page = null;
   }
 
-  // Shows the page of a run; `event` is the event to choose, or -1. The visible part of the time
-  // stays as it is for another run of the same scenario. Returns false, and shows nothing, if
+  // Shows the page of a run; `event` is the event to choose, or -1. With `keep`, the visible part of
+  // the time stays as it is, unless it was the whole run. Returns false, and shows nothing, if
   // `isCurrent` returns false before the page is drawn.
   async show(html, event, keep, isCurrent) {
     const view = keep && this.page ? this.view() : null;
@@ -69,7 +69,8 @@ class Stage {
     if (down > bottom - EDGE) box.scrollTop += EDGE / 3;
   }
 
-  // The time and the node at a point of the outer window, or null if it is not on the time line.
+  // The time at a point of the outer window, the node of the nearest lane, and the edges of both;
+  // null if the point is not on the time line.
   at(x, y) {
     if (!this.page || !this.timeline.scene) return null;
     const [outer, inner] = [this.frame, this.timeline.canvas].map(it => it.getBoundingClientRect());
@@ -83,7 +84,7 @@ class Stage {
     const lane = nodes.reduce((best, one) => far(one) < far(best) ? one : best);
     const time = Math.max(0, view.time(across));
     return {
-      time, node: lane.node, grain: view.grain, x, top: outer.top + box.top,
+      time, node: lane.node, grain: view.grain, top: outer.top + box.top,
       bottom: outer.top + box.bottom, lane: outer.top + inner.top + lane.y, height: lane.height,
       left: outer.left + inner.left + GUTTER, right: outer.left + inner.right,
     };

@@ -36,7 +36,7 @@ async function asked(request) {
   return JSON.parse(new TextDecoder().decode(reply));
 }
 
-// Finds the longest part of a run before its panic: the page draws the events of that part.
+// Runs the longest part of a run without its panic; `last` is the number of events of that part.
 async function upToPanic({ run: wanted }) {
   const part = events => asked({ run: { ...wanted, events_max: events } });
   let [last, from, over] = [await part(0), 0, 64];

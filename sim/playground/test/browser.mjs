@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
-// The time for one run: the machine may be slow.
+// The maximum time until a condition holds, in milliseconds: runs on a slow machine take long.
 const PATIENCE = 120_000;
 
 // The name of a browser of this machine, or undefined.
@@ -91,7 +91,7 @@ export class Browser {
     await this.send('Emulation.setEmulatedMedia', { features: [scheme] });
   }
 
-  // Drags with the mouse from one point to another.
+  // Drags with the mouse from one point to another; returns a function that drops there.
   async drag(from, to) {
     const mouse = (type, { x, y }, buttons) =>
       this.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', buttons, clickCount: 1 });

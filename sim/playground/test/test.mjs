@@ -100,7 +100,7 @@ const tests = {
     assert.equal(selected, 'crush n1');
   },
 
-  async 'an expectation that is not met marks its line'() {
+  async 'an expectation that is not met is named with its line'() {
     await act(`${paste('nodes 3\nfault phase 1s\nexpect elections >= 99\n')} ${click('run')}`);
     assert.match(await verdict(), /^Not as expected\s+line 3: expected `elections >= 99`/);
   },
@@ -159,7 +159,7 @@ const tests = {
     await browser.run("document.getElementById('canary').checked = false");
   },
 
-  async 'of a panic, the longest part before it is shown'() {
+  async 'of a run that panics, the worker finds the longest part without the panic'() {
     const reply = await browser.run(`
       const script = document.getElementById('worker').textContent
         + 'asked = async ({ run }) => (run.events_max ?? Infinity) > 1234'

@@ -213,14 +213,14 @@ pub(super) fn simpler(line: &str) -> Vec<String> {
 /// The lines of a cluster without node `gone`: the later nodes are renumbered, and operations that
 /// name it are removed.
 pub(super) fn without_node(lines: &[String], gone: u64) -> Vec<String> {
-    let named = |line: &String| {
+    let names_it = |line: &String| {
         is_planned(line) && words(line).iter().flat_map(|word| nodes_in(word)).any(|n| n.0 == gone)
     };
     let moved = |line: &String| match is_planned(line) {
         true => map_words(line, |word| Some(renumbered(word, gone))),
         false => line.clone(),
     };
-    lines.iter().filter(|line| !named(line)).map(moved).collect()
+    lines.iter().filter(|line| !names_it(line)).map(moved).collect()
 }
 
 /// The word with the number of each node after `gone` lowered by one.
@@ -336,11 +336,8 @@ mod tests {
             halved,
             ["fault phase 1s", "choose Reseed/0.0/0/500000 = 7", "at 500ms crash n1"]
         );
-        let with_idle_time_max = with_idle_time_max(&lines, second / 10);
-        assert_eq!(
-            with_idle_time_max[1..],
-            ["choose Reseed/0.0/0/100000 = 7", "at 100ms crash n1"]
-        );
+        let shortened = with_idle_time_max(&lines, second / 10);
+        assert_eq!(shortened[1..], ["choose Reseed/0.0/0/100000 = 7", "at 100ms crash n1"]);
     }
 
     #[test]
@@ -435,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_settings_keeps_the_plan_and_the_chosen_groups() {
+    fn only_the_chosen_groups_of_settings_are_kept() {
         let lines = strings(&["nodes 3", "pre-vote off", "flush bytes 4096", "loss 3 in 1000"]);
         assert_eq!(without_settings(&lines, 0), ["nodes 3"]);
         assert_eq!(without_settings(&lines, 1), ["nodes 3", "pre-vote off"]);

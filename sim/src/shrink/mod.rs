@@ -73,11 +73,10 @@ pub struct Size {
 
 /// The maximum number of rounds over all kinds of changes.
 const ROUNDS_MAX: u32 = 5;
-/// The number of other seeds to try with a change, if the run does not fail with it under the
-/// current seed.
+/// The number of seeds to try with a change.
 const SEEDS: u64 = 6;
 /// The largest numbers of lines and events for which the removal of a single line, or of nodes, is
-/// tried with other seeds, too.
+/// also tried with other seeds.
 const RESEEDED_LINES_MAX: usize = 24;
 const RESEEDED_EVENTS_MAX: u64 = 20_000;
 
@@ -159,12 +158,11 @@ impl Search<'_> {
         }
         // The time after the failure does not matter, so the default fault phase may suffice.
         self.drop_lines(|line| lines::sets(line, "fault phase"));
-        let same = self.lines.clone();
-        self.attempt(vec![lines::reseeded(&same, 0)]);
+        self.attempt(vec![lines::reseeded(&self.lines, 0)]);
         self.attempt(vec![lines::in_order(&self.lines)]);
     }
 
-    /// The size of the text: the number of lines, then that of letters outside the seed.
+    /// The size of the text: the number of lines, then that of bytes outside the seed.
     fn text_size(&self) -> (usize, usize) {
         let counted = self.lines.iter().filter(|line| !lines::sets(line, "seed"));
         (self.lines.len(), counted.map(String::len).sum())
@@ -175,7 +173,7 @@ impl Search<'_> {
     }
 
     /// Runs candidates until one fails in the same way, makes that one the best, and returns its
-    /// position. A candidate with over a quarter more events than the best is abandoned.
+    /// position. A candidate with a quarter and 1000 more events than the best is abandoned.
     fn attempt(&mut self, candidates: Vec<Vec<String>>) -> Option<usize> {
         self.attempt_within(candidates, self.outcome.tally.events / 4 * 5 + 1_000)
     }
@@ -221,7 +219,7 @@ impl Search<'_> {
         failure.is_some_and(|failure| Fingerprint::of(failure) == self.target)
     }
 
-    /// Runs the candidates, each on a thread of its own.
+    /// Runs the candidates, several of them each on a thread of its own.
     fn run_all(&self, batch: &[(usize, u64, Scenario)], events_max: u64) -> Vec<Outcome> {
         let options = RunOptions { events_max, ..self.options.clone() };
         let (run, options) = (self.shrinking.run, &options);
@@ -280,7 +278,7 @@ impl Search<'_> {
         }
     }
 
-    /// The other seeds to try with a change.
+    /// The seeds to try with the removal of a line or of nodes; none if the run is long.
     fn seeds(&self) -> Range<u64> {
         let few_lines = self.lines.len() <= RESEEDED_LINES_MAX;
         let few_events = self.outcome.tally.events <= RESEEDED_EVENTS_MAX;
@@ -341,22 +339,23 @@ impl Search<'_> {
         }
     }
 
-    /// Replaces all durations with the defaults, and scales the plan accordingly.
+    /// Removes the settings of durations, so that their defaults apply, and scales the plan
+    /// accordingly or leaves it as it is.
     fn rescale(&mut self) {
         let defaults = self.best.defaults().config.election_timeout_max;
-        let slower = self.rescaled();
-        let as_it_is = lines::rescaled(&self.lines, defaults, defaults);
-        let mut candidates = vec![slower.clone(), as_it_is];
-        candidates.extend((0..SEEDS * 2).map(|seed| lines::reseeded(&slower, seed)));
+        let scaled = self.rescaled();
+        let unscaled = lines::rescaled(&self.lines, defaults, defaults);
+        let mut candidates = vec![scaled.clone(), unscaled];
+        candidates.extend((0..SEEDS * 2).map(|seed| lines::reseeded(&scaled, seed)));
         self.attempt(candidates);
     }
 
     /// Shortens idle time in the plan.
     fn shorten_idle_time(&mut self) {
         let idle = [300, 1_000].map(Duration::from_millis);
-        let sooner = idle.map(|idle| lines::with_idle_time_max(&self.lines, idle));
-        let mut candidates = sooner.to_vec();
-        for lines in &sooner {
+        let shorter = idle.map(|idle| lines::with_idle_time_max(&self.lines, idle));
+        let mut candidates = shorter.to_vec();
+        for lines in &shorter {
             candidates.extend((0..SEEDS).map(|seed| lines::reseeded(lines, seed)));
         }
         if self.attempt(candidates).is_some() {

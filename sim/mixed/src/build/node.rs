@@ -137,7 +137,8 @@ impl Guest for Quorate {
         true
     }
 
-    /// Carries out the outputs of all inputs together, so that their writes share flushes.
+    /// Carries out the outputs of all inputs since the last call, so that their writes share
+    /// flushes.
     fn take_effects(&mut self, effects: &mut Effects<Frame>) {
         self.carry_out_all();
         effects.0.append(&mut self.effects.0);
@@ -172,7 +173,8 @@ impl Quorate {
         Instant::ZERO.after(TICK * self.ticks as u32)
     }
 
-    /// Reports the writes of the start and the log that it found, and takes the first step.
+    /// Reports the writes of the start, and the term, vote, log and state that it found, and takes
+    /// the first step.
     fn begin(&mut self, disk: &Disk) {
         self.take_changes();
         let status = self.node.status();

@@ -1,10 +1,10 @@
-// The lanes of the nodes: roles and terms, disk writes, and log indices.
+// The lanes of the nodes: roles and terms, log indices, disk writes, and events.
 
 function drawNodes(pen, scene) {
   for (const lane of scene.lanes.nodes) {
     drawBar(pen, scene, lane);
     if (lane.logPlot >= 0) drawLogPlot(pen, scene, lane);
-    if (lane.disk >= 0) drawLine(pen, scene, lane);
+    if (lane.disk >= 0) drawDiskLine(pen, scene, lane);
   }
   drawWrites(pen, scene);
   for (const lane of scene.lanes.nodes) drawEvents(pen, scene, lane);
@@ -106,12 +106,13 @@ function logScale(scene) {
 
 const WRITE_COLORS = ['tail', 'two', 'bad', 'bad', 'bad'];
 
-function drawLine(pen, { paint, view }, lane) {
+function drawDiskLine(pen, { paint, view }, lane) {
   pen.fillStyle = paint.ink('rule');
   pen.fillRect(GUTTER, lane.disk + DISK / 2 - 0.5, view.width - GUTTER, 1);
 }
 
-// Draws each write from its submission to its outcome; a torn or lost write ends with a cross.
+// Draws each write from its submission to its outcome; a torn, lost or failed write ends with a
+// cross. Of several other writes in one pixel, only the first is drawn.
 function drawWrites(pen, scene) {
   const { view, run, paint } = scene;
   const rows = new Map(scene.lanes.nodes.map(lane => [lane.node, lane]));
@@ -149,11 +150,12 @@ function cross(pen, ink, x, y, arm) {
   pen.lineWidth = 1;
 }
 
-// Draws a dot for each event where there is space, and every start and crash.
 const DOT_ROOM = 6;
 const START = KINDS.indexOf('start');
 const CRASH = KINDS.indexOf('crash');
 
+// Draws a sign for each start and crash that is not too close to the last sign, and a dot for each
+// other event where there is space.
 function drawEvents(pen, scene, lane) {
   const { view, run, paint, marks } = scene;
   const all = run.byNode[lane.node].all;

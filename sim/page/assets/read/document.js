@@ -1,5 +1,6 @@
 // Decodes a document, which is compressed JSON with the fields of src/document.rs. Events and
-// messages become columns, and a missing position becomes -1.
+// messages become columns, and a missing position becomes -1, a missing end of an operation or a
+// fault Infinity.
 const KINDS = [
   'message', 'send', 'timer', 'disk', 'machine', 'client', 'operator', 'start', 'crash', 'pause',
   'resume', 'fault', 'phase', 'other',

@@ -1,4 +1,5 @@
-// The log of every node at every event. A whole log is kept every KEPT_EVERY changes.
+// The log of every node at every event. Of the logs computed so far, one is kept every KEPT_EVERY
+// changes.
 const KEPT_EVERY = 256;
 
 class Log {

@@ -115,7 +115,7 @@ class Run {
     return [...this.effects.subarray(this.effectStarts[event], this.effectStarts[event + 1])];
   }
 
-  // Marks the causes of an event, its effects and the event itself.
+  // Marks an event, with `past` all its direct and indirect causes, and with `future` its effects.
   causal(event, past, future) {
     const marks = new Uint8Array(this.events);
     const spread = (mark, next) => {
@@ -142,7 +142,7 @@ class Run {
     return place ? list[place - 1] : -1;
   }
 
-  // The last event at or before a time.
+  // The last event at or before a time, or else the first event.
   eventAt(time) {
     return Math.max(0, firstWhere(this.events, i => this.at[i] > time) - 1);
   }

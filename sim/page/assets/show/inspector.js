@@ -1,4 +1,5 @@
-// Details of the chosen event: its node's state and log, its causes and its effects.
+// Details of the chosen event: its causes and effects, its node's state and log or its operation,
+// and the states of all nodes.
 const LINKS_MAX = 8;
 const LOG_ROWS_MAX = 14;
 
@@ -176,7 +177,7 @@ class Inspector {
           return element('tr', { class: here ? 'here' : null },
             element('th', { scope: 'row' }, button(name, () => {
               if (state) this.choose(state.since);
-            }, { class: 'link', title: `Last change of ${name}` })),
+            }, { class: 'link', title: `Latest event of ${name}` })),
             element('td', {}, state ? roleBadge(state) : 'not started'),
             figure('applied'), figure('committed'), figure('last'));
         }))));

@@ -1,4 +1,5 @@
-// All events as a table, of which only the visible rows exist. Keys also move through it.
+// The events that the filters allow, as a table of which only the visible rows exist. Keys also
+// move through it.
 const ROW = 26;
 
 class List {
@@ -36,7 +37,7 @@ class List {
     this.listed = Uint32Array.from(listed);
     this.box.setAttribute('aria-rowcount', listed.length + 1);
     this.rows.style.height = listed.length * ROW + 'px';
-    this.draw(true);
+    this.draw();
   }
 
   passes(event) {
@@ -66,7 +67,7 @@ class List {
     if (event >= 0 && (place * ROW < scrollTop || (place + 1) * ROW > scrollTop + clientHeight)) {
       this.scroller.scrollTop = place * ROW - clientHeight / 2 + ROW / 2;
     }
-    this.draw(true);
+    this.draw();
   }
 
   draw() {

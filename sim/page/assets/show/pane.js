@@ -1,7 +1,8 @@
 // One run on the page: its drawing, its overview strip, and the filters.
 const LAYERS = { messages: 'messages', disk: 'disks', progress: 'logs', faults: 'faults',
   clients: 'clients' };
-// The number of events of a long run that are visible at first, before and after the chosen event.
+// The numbers of events that are visible at first before and after the chosen event of a long run,
+// and the number from which a run is long.
 const [CLOSE_BEFORE, CLOSE_AFTER, LONG] = [140, 25, 1500];
 
 class Shows {

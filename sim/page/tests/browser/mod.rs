@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 /// The names of the Chromium executable.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Writes a page to the test directory.
+/// Writes a page to the test directory, and returns its path.
 fn written(name: &str, page: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, page).expect("the test directory is writable");

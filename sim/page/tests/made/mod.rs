@@ -263,7 +263,7 @@ impl Generator {
         if term > toy.term && !matches!(contents, Contents::Has(_)) {
             (toy.term, toy.role, toy.leader) = (term, Role::Follower, None);
         }
-        let grants = matches!(contents, Contents::Vote) && toy.receive_term(term, from);
+        let grants = matches!(contents, Contents::Vote) && toy.grants_vote(term);
         let mut grew = false;
         if let (Contents::Entries(log, committed), true) = (&contents, term == toy.term) {
             (toy.role, toy.leader, toy.heard) = (Role::Follower, Some(from), self.now);

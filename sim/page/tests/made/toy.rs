@@ -73,7 +73,8 @@ impl Toy {
         true
     }
 
-    pub(super) fn receive_term(&mut self, term: u64, _from: u16) -> bool {
+    /// Returns true if the node has not voted in this term or a later one, and votes in it.
+    pub(super) fn grants_vote(&mut self, term: u64) -> bool {
         let grants = self.voted < term;
         self.voted = self.voted.max(term);
         grants
