@@ -99,7 +99,7 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize_repr)]
 #[repr(u8)]
 pub enum Kind {
-    /// A message arrives at a node.
+    /// A message arrives at a node, or is rejected, dropped or injected.
     Message,
     /// A node sends a message.
     Send,
@@ -113,9 +113,9 @@ pub enum Kind {
     Client,
     /// A request of the operator.
     Operator,
-    /// A node starts or restarts.
+    /// A node starts or restarts, or fails to.
     Start,
-    /// A node crashes or stops.
+    /// A node crashes or stops, or its disk is wiped or rolled back.
     Crash,
     /// A node is paused.
     Pause,
@@ -123,7 +123,7 @@ pub enum Kind {
     Resume,
     /// A fault begins or ends.
     Fault,
-    /// A phase of the run begins.
+    /// A phase of the run begins, or the run ends or fails.
     Phase,
     /// Any other kind of event.
     Other,
@@ -294,7 +294,7 @@ pub struct Operation {
     pub result: String,
     /// The time of the invocation.
     pub invoked: u64,
-    /// The time of the result; `None` if the client never received one.
+    /// The time at which the client received the result or gave up; `None` if neither happened.
     pub returned: Option<u64>,
     /// The outcome of the operation.
     pub outcome: Outcome,

@@ -88,7 +88,8 @@ impl fmt::Debug for RunOptions {
     }
 }
 
-/// Everything that decides a run, except its workload. Two runs of the same case are identical.
+/// Everything that decides a run, except its workload, the planted bug and the limit of its events.
+/// Two runs of the same case with the same options are identical.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The seed of everything that the other fields leave open.
@@ -172,8 +173,8 @@ impl Case {
         diverged
     }
 
-    /// Runs the case to its end, or to the first failure, with the workload, the checks and the
-    /// trace of `options`; the case decides everything else.
+    /// Runs the case to its end, or to the first failure, with the workload, the checks, the sinks,
+    /// the planted bug and the limit of events of `options`; the case decides everything else.
     #[must_use]
     pub fn run(&self, options: &RunOptions) -> Outcome {
         self.execute(options, None, false).outcome

@@ -220,7 +220,7 @@ impl Quorate {
         writes
     }
 
-    /// Returns the entries of the log, which the node itself keeps on its disk.
+    /// Reads the entries of the log from the files: the node keeps only the last ones in memory.
     fn recovered(&self) -> Vec<types::Entry> {
         let (id, config) = (types::NodeId(self.member.id.0), config(&self.member));
         let mut files = self.files.clone();
