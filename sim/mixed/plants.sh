@@ -1,7 +1,7 @@
 #!/bin/sh
-# Plants each incompatible change of `plants/` in the previous build, and prints in how many seeds the
-# mixed runs find it. Ends at a change that no seed finds, and leaves it planted; after the last one,
-# leaves the unchanged previous build behind.
+# Plants each incompatible change of `plants/` in the previous build, and prints in how many seeds
+# the mixed runs find it. Ends at a change that no seed finds, and leaves it planted; after the last
+# one, leaves the unchanged previous build behind.
 #
 #   ./plants.sh COMMIT_OR_TAG [SEEDS [NAME...]]
 #   PROFILE=dev ./plants.sh COMMIT_OR_TAG     builds faster, and runs slower

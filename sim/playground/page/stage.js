@@ -13,8 +13,8 @@ class Stage {
     this.page = null;
   }
 
-  // Shows the page of a run; `event` is the event to choose, or -1. With `keep`, the visible part of
-  // the time stays as it is, unless it was the whole run. Returns false, and shows nothing, if
+  // Shows the page of a run; `event` is the event to choose, or -1. With `keep`, the visible part
+  // of the time stays as it is, unless it was the whole run. Returns false, and shows nothing, if
   // `isCurrent` returns false before the page is drawn.
   async show(html, event, keep, isCurrent) {
     const view = keep && this.page ? this.view() : null;

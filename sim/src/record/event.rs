@@ -37,8 +37,8 @@ pub struct Event {
     /// The previous event of the same node.
     pub before: Option<EventId>,
     /// The event that caused it, for example the sending of a received message, the submission of a
-    /// durable write, the operation of the plan behind a fault, the input that set an expired timer,
-    /// or the input whose action is carried out.
+    /// durable write, the operation of the plan behind a fault, the input that set an expired
+    /// timer, or the input whose action is carried out.
     pub cause: Option<EventId>,
 }
 

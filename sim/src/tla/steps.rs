@@ -233,7 +233,7 @@ fn asked(actions: &[Action]) -> Vec<NodeId> {
     asks.collect()
 }
 
-/// Ends the step: its last line shows the state, the messages of [`outgoing::texts`], and the write.
+/// Ends the step: its last line shows the state, the messages of [`outgoing::texts`] and the write.
 fn show(mut lines: StepLines<'_>, event: &Event<'_>) {
     let outgoing = outgoing::texts(&lines.step.actions);
     let written = lines.write().map(|write| {

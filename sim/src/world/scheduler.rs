@@ -172,7 +172,7 @@ pub(crate) enum Event {
     Restart(Start),
     /// A paused node resumes.
     Resume { place: Place, pause: u16 },
-    /// A client's timer fires: it starts its next operation, or resends or gives up the pending ones.
+    /// A client's timer fires: it starts its next operation, or resends or gives up pending ones.
     ClientTimer { client: u16, timer: u32 },
     /// The plan of the run continues with the operation or the effect of this number.
     Plan(PlanEvent, u32),

@@ -17,7 +17,8 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 #[derive(Clone, Debug)]
 pub(crate) struct MutantBinary {
     pub(crate) command: PathBuf,
-    /// The value of [`ACTIVE_BUG_VARIABLE`]; `None` if no bug is active, or the binary has no switch.
+    /// The value of [`ACTIVE_BUG_VARIABLE`]; `None` if no bug is active or the binary has no
+    /// switch.
     pub(crate) active_bug: Option<String>,
 }
 

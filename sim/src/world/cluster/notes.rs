@@ -157,7 +157,7 @@ impl Node {
         entries.iter().filter(is_damaged).copied().collect()
     }
 
-    /// Records a reply that a leader received from a member with the disk that the membership names.
+    /// Records a reply to a leader from a member with the disk that the membership names.
     fn note_heard(&mut self, message: &Message, scheduler: &Scheduler) {
         let own = self.clock.read(scheduler.now());
         let Some(running) = self.life.running_mut() else { return };

@@ -58,8 +58,8 @@ impl SeedRunner<'_> {
 
 /// Runs the seeds with `process`, which returns the end of a process and its output. The time limit
 /// is for one process, not for one seed: another process runs the seeds that it leaves. A seed is a
-/// hang if a process that began with this seed reached the limit, or if the process reports that the
-/// seed used more CPU time than `cpu_max`.
+/// hang if a process that began with this seed reached the limit, or if the process reports that
+/// the seed used more CPU time than `cpu_max`.
 fn run_in_processes(
     seeds: Range<u64>,
     cpu_max: Duration,
