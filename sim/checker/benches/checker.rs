@@ -22,7 +22,7 @@ use rand::RngExt;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// The minimum number of checks of one history, and the time after which no more follow.
+/// The minimum number of checks of one history, and the minimum time that they take in total.
 const ROUNDS: usize = 9;
 const ENOUGH: Duration = Duration::from_millis(300);
 
@@ -214,14 +214,14 @@ fn wall_time() -> Duration {
 /// Generates a history of half reads, half writes of unique values.
 fn register(shape: &Shape) -> History<RegisterOp, RegisterRet> {
     let mut last = 0;
-    let ask = |random: &mut Random| match random.random_bool(0.5) {
+    let next_op = |random: &mut Random| match random.random_bool(0.5) {
         true => RegisterOp::Read,
         false => {
             last += 1;
             RegisterOp::Write(ValueId(last))
         }
     };
-    history(&mut random(1), shape, ValueId::NULL, ask, |state, op| match *op {
+    history(&mut random(1), shape, ValueId::NULL, next_op, |state, op| match *op {
         RegisterOp::Write(value) => {
             *state = value;
             RegisterRet::Written
@@ -252,7 +252,7 @@ fn aged(made: &History<RegisterOp, RegisterRet>) -> History<RegisterOp, Register
 /// Generates a history of half gets, half puts of unique values.
 fn key_values(shape: &Shape, keys: u32) -> History<KvOp, KvRet> {
     let mut last = keys;
-    let ask = |random: &mut Random| {
+    let next_op = |random: &mut Random| {
         let key = ValueId(random.random_range(0..keys));
         if random.random_bool(0.5) {
             return KvOp { key, call: KvCall::Get };
@@ -261,7 +261,7 @@ fn key_values(shape: &Shape, keys: u32) -> History<KvOp, KvRet> {
         KvOp { key, call: KvCall::Put(ValueId(last)) }
     };
     let state = vec![ValueId::NULL; keys as usize];
-    history(&mut random(2), shape, state, ask, |state, op| match op.call {
+    history(&mut random(2), shape, state, next_op, |state, op| match op.call {
         KvCall::Put(value) => {
             state[op.key.0 as usize] = value;
             KvRet::Written
@@ -275,7 +275,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
     let keys: Vec<ValueId> =
         (0..10).map(|key| kv.values.intern(format!("k{key}").as_str())).collect();
     let mut last = 0;
-    let ask = |random: &mut Random| {
+    let next_op = |random: &mut Random| {
         let key = keys[random.random_range(0..keys.len())];
         if random.random_bool(0.5) {
             return KvOp { key, call: KvCall::Get };
@@ -286,7 +286,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
             call: KvCall::Append(kv.values.intern(format!("x {} {last} y", last % 50).as_str())),
         }
     };
-    history(&mut random(3), shape, kv.init(), ask, |state, op| {
+    history(&mut random(3), shape, kv.init(), next_op, |state, op| {
         let now = state.get(&op.key).copied().unwrap_or(kv.init.of(op.key));
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
         *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");

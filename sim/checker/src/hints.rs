@@ -180,13 +180,13 @@ fn check_observable_since<M: Model>(
     part: Subhistory<'_, M::Op, M::Ret>,
 ) -> Result<(), HintViolation> {
     let since = model.observable_since(part).into_iter().flatten();
-    for ((shows, operation), since) in part.iter().zip(since) {
+    for ((read, operation), since) in part.iter().zip(since) {
         let observes = operation.ret().is_some()
             && model.effect(&operation.op, operation.ret()) == Effect::ReadOnly;
         if !observes || since == EventIndex(0) {
             continue;
         }
-        let before = part.history().with_outcomes(|id, operation| match id == shows {
+        let before = part.history().with_outcomes(|id, operation| match id == read {
             true => operation.outcome.clone(),
             false if operation.outcome == Outcome::Failed => Outcome::Failed,
             false if operation.invoked < since => Outcome::Unknown,
@@ -196,7 +196,7 @@ fn check_observable_since<M: Model>(
         let ids: Vec<OpId> = part.ids().iter().copied().filter(not_failed).collect();
         if searched(model, Subhistory::new(&before, &ids), TrustedHints::None) == Some(true) {
             let reason = "the observed value was already possible before the event of the hint";
-            return Err((Hint::ObservableSince, Some(shows), reason));
+            return Err((Hint::ObservableSince, Some(read), reason));
         }
     }
     Ok(())
@@ -230,7 +230,7 @@ mod tests {
     /// Two registers that clients read, write and increment. The model gives one wrong hint.
     struct MisleadingModel {
         hint: Option<Hint>,
-        /// For [`Hint::Effect`]: whether increments are called reads, or blind writes.
+        /// For [`Hint::Effect`]: whether increments are called reads instead of blind writes.
         reads: bool,
     }
 
@@ -314,7 +314,7 @@ mod tests {
         let made = |seed| {
             let mut random = random(seed);
             let shape = Shape { operations: 8, clients: 4, unknown: 0.2, ..Shape::default() };
-            let ask = |random: &mut crate::generate::Random| {
+            let next_op = |random: &mut crate::generate::Random| {
                 let key = random.random_range(0..2);
                 match random.random_range(0..4) {
                     0 => Op::Write(key, random.random_range(1..3)),
@@ -327,7 +327,7 @@ mod tests {
                 *state = model.step(state, op, None).expect("every operation is legal");
                 state[usize::from(op.key())]
             };
-            let made = history(&mut random, &shape, [0, 0], ask, apply);
+            let made = history(&mut random, &shape, [0, 0], next_op, apply);
             let changed = random.random_bool(0.5);
             made.with_outcomes(|_, operation: &Operation<Op, u8>| match operation.outcome {
                 Outcome::Returned { at, ret } if changed && ret == 2 => {

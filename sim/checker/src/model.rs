@@ -50,8 +50,8 @@ pub trait Model: Sync {
     }
 
     /// Returns the access of `op` to a register if it returned `ret`, or `None` if the operation is
-    /// no register access. If every operation of a key is a [`RegisterAccess`], the search uses
-    /// only these and never calls [`step`](Model::step).
+    /// no register access. If every operation of a key is a [`RegisterAccess`], or is read-only and
+    /// did not return, the search never calls [`step`](Model::step).
     fn register_access(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Option<RegisterAccess> {
         let _ = (op, ret);
         None

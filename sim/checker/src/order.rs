@@ -89,10 +89,11 @@ pub fn check<M: Model>(
         }
         if let Err(state) = states.step(operation) {
             let returned = operation.ret().map(|ret| model.describe_ret(&operation.op, ret));
-            let returned = returned.filter(|ret| !ret.is_empty());
-            let returned = returned.unwrap_or("that".to_owned());
-            let reason =
-                format!("{} cannot return {returned} where the state is {state}", describe(*id));
+            let effect = match returned.filter(|ret| !ret.is_empty()) {
+                Some(ret) => format!("return {ret}"),
+                None => "take effect".to_owned(),
+            };
+            let reason = format!("{} cannot {effect} where the state is {state}", describe(*id));
             return violation(OrderRule::Legal, &[*id], reason);
         }
     }

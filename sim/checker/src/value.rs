@@ -118,15 +118,14 @@ impl ValueTable {
     /// Returns the id of `value`, and adds the value if the table does not contain it.
     ///
     /// # Panics
-    /// If the table already has `u32::MAX` values.
+    /// If the table already has 2³² values.
     pub fn intern(&self, value: impl Into<Value>) -> ValueId {
         let value = value.into();
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = table.numbers.get(&value) {
             return *id;
         }
-        let id =
-            ValueId(u32::try_from(table.data.len()).expect("a table has at most u32::MAX values"));
+        let id = ValueId(u32::try_from(table.data.len()).expect("value ids fit u32"));
         table.data.push(value.clone());
         table.numbers.insert(value, id);
         id

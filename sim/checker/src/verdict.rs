@@ -34,7 +34,8 @@ pub struct BudgetExhausted {
     pub resource: Resource,
     /// The key of the operations on which the resource was exhausted.
     pub key: Option<u64>,
-    /// The number of operations in the longest order found, and the number of all operations.
+    /// The number of operations that returned and that the longest order found contains, and the
+    /// number of operations that were to be ordered.
     pub ordered: (usize, usize),
     /// The largest number of configurations that the search kept at one response, and the operation
     /// that responded: it made the search wide.

@@ -208,7 +208,7 @@ impl Candidate {
 pub(crate) struct Choices {
     /// The candidates, in the order of their responses.
     candidates: Vec<Candidate>,
-    /// For each position, the sum of the candidates from there on.
+    /// For each position, the sum of the candidates from that position on.
     left: Vec<i64>,
     /// The last invocation among the additions chosen at earlier stages.
     last_invoked: Time,
@@ -259,7 +259,8 @@ impl Choices {
         None
     }
 
-    /// Goes back to the last chosen candidate that may be omitted. Returns false if there is none.
+    /// Goes back to the last chosen candidate that may be omitted, and omits it. Returns false if
+    /// there is none.
     fn back(&mut self) -> bool {
         while let Some((chosen, _)) = self.chosen.pop() {
             let place = self.chosen.len();
@@ -282,30 +283,29 @@ impl Choices {
         places.into_boxed_slice()
     }
 
-    /// Returns true if the next candidate may be chosen. It may not if an omitted one must precede
-    /// it.
+    /// Returns true if the next candidate may be chosen.
     fn may_choose(&self) -> bool {
         let candidate = &self.candidates[self.chosen.len()];
         let worse = candidate.better.is_some_and(|better| !self.chosen[better].0);
         candidate.must != Some(false)
             && candidate.amount <= self.need
-            && candidate.invoked < self.first_left()
+            && candidate.invoked < self.first_omitted()
             && !worse
     }
 
     /// Returns the first response of the omitted candidates.
-    fn first_left(&self) -> Time {
+    fn first_omitted(&self) -> Time {
         self.chosen.last().map_or(NEVER, |(_, returned)| *returned)
     }
 
     fn decide(&mut self, choose: bool) {
         let candidate = self.candidates[self.chosen.len()];
-        let first_left = self.first_left();
+        let first_omitted = self.first_omitted();
         if choose {
             self.need -= candidate.amount;
-            self.chosen.push((true, first_left));
+            self.chosen.push((true, first_omitted));
         } else {
-            self.chosen.push((false, first_left.min(candidate.returned)));
+            self.chosen.push((false, first_omitted.min(candidate.returned)));
         }
     }
 

@@ -37,8 +37,8 @@ const OPEN_MAX: usize = 8_000_000;
 /// The maximum number of additions that are examined to find choices, in total.
 const STEPS_MAX: u64 = 1_000_000;
 
-/// The maximum number of reads and additions that are compared with reads where the search of
-/// choices ends early, in total.
+/// The maximum number of reads and additions that are compared with a read, in total, after a
+/// search of choices that reached its limit.
 const COMPARED_MAX: usize = 100_000_000;
 
 /// Decides a counter with the initial number `init`. A counter that both grows and shrinks is
@@ -117,8 +117,8 @@ impl Counter {
         }
     }
 
-    /// Finds a read that misses additions since an earlier read. Of many reads, it examines as many
-    /// as there are reads and additions to compare within the limit.
+    /// Finds a read that misses additions since an earlier read. It examines the reads that
+    /// returned first, as many as [`COMPARED_MAX`] allows.
     fn lacking_any(&self, reads: &[Read], sums: &Additions) -> Option<Violation> {
         let cost = 64 * (self.additions.len() + reads.len());
         let mut by_response: Vec<&Read> = reads.iter().collect();

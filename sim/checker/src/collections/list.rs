@@ -35,7 +35,7 @@ type Appended<'a> = HashMap<ValueId, Vec<&'a Append>, FixedState>;
 enum EarlyExit {
     /// The minimal operations of a violation, and the reason.
     Violation(Vec<OpId>, String),
-    /// A value that was read is appended twice.
+    /// A value that was read is appended more than once.
     Unknown,
 }
 
@@ -85,8 +85,9 @@ fn check(appends: &[Append], reads: &[Read<'_>], values: &ValueTable) -> Result<
     in_order(reads, &order, unread, longest, values)
 }
 
-/// Returns the appends of the values that `read` returned, or `None` if several append one of them.
-/// A read that returned more of a value than was appended by then is a violation by itself.
+/// Returns the appends of the values that `read` returned, or `None` if one of the values has
+/// several appends. A read that returned a value more often than it was appended by then is a
+/// violation by itself.
 fn appends_of<'a>(
     read: &Read<'_>,
     appended: &Appended<'a>,
@@ -161,7 +162,7 @@ fn in_order<'a>(
     let mut by_length: Vec<&Read<'_>> = reads.iter().collect();
     by_length.sort_by_key(|read| read.items.len());
     let mut by_length = by_length.into_iter().peekable();
-    // The latest invocation so far, and the read that it is of; `None` for an append.
+    // The latest invocation so far, and the read that was invoked; `None` if it was an append.
     let mut latest: (Time, Option<OpId>) = (Time::MIN, None);
     for count in 0..=order.len() {
         if let Some(append) = count.checked_sub(1).map(|place| order[place]) {

@@ -89,7 +89,7 @@ pub(crate) fn narrowed(
         match recheck(&without) {
             CheckResult::NotLinearizable(smaller) => violation = sorted(smaller),
             CheckResult::Linearizable => {}
-            // It stays, although it may not be needed.
+            // The operation stays, although it may not be needed.
             CheckResult::Unknown => undecided += 1,
         }
     }

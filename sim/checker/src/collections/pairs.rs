@@ -109,9 +109,9 @@ impl Pairs {
     /// `known` have an unknown outcome.
     ///
     /// # Errors
-    /// Returns the result of the check if the accesses cannot be paired: unknown if a value is null
-    /// or inserted twice, not linearizable if a take has no possible insertion, or if two takes
-    /// returned the same value.
+    /// Returns the result of the check if the accesses cannot be paired: not linearizable if a
+    /// value was taken more often than it was inserted before, and otherwise unknown, because a
+    /// value is null or was inserted twice.
     fn of(
         init: &[ValueId],
         accesses: &[Access],
@@ -209,8 +209,8 @@ impl Access {
     }
 }
 
-/// Finds takes of one value that are more than the insertions of it that were invoked before the
-/// last of these takes returned. It does not matter which insertion each of them took.
+/// Finds takes of one value that outnumber its insertions: those invoked before the last of these
+/// takes returned. It does not matter which insertion each of them took.
 fn too_many_takes(mut takes: Vec<Take>, items: &[Item], names: &OpNames<'_>) -> Option<Violation> {
     let mut invoked: HashMap<ValueId, Vec<Time>, FixedState> = HashMap::default();
     for item in items {
@@ -236,8 +236,8 @@ fn too_many_takes(mut takes: Vec<Take>, items: &[Item], names: &OpNames<'_>) -> 
                     id.0, names.insert
                 ),
                 _ => format!(
-                    "{take} {} returned {value}, as {count} others had done, although only \
-                     {count} of it had been {} by then",
+                    "{take} {} returned {value}, although earlier operations had returned it as \
+                     often as it had been {} by then: {count}",
                     id.0, names.inserted
                 ),
             };

@@ -4,9 +4,9 @@
 //! dequeued before, no value overtakes another (enqueued later and dequeued earlier), and no
 //! dequeue returns nothing while the queue was never empty (Henzinger, Sezgin & Vafeiadis, CONCUR
 //! 2013, §4; Bouajjani et al., ICALP 2015). A dequeue of unknown outcome may have taken any value
-//! that no known dequeue took, at any time. The check assigns the one invoked first to the value
-//! whose enqueue returned first, and so on. Any other assignment can be changed into this one, and
-//! every value is then in the queue for less time.
+//! that no known dequeue took, at any time after its invocation. The check assigns the one invoked
+//! first to the value whose enqueue returned first, and so on. Any other assignment can be changed
+//! into this one, and every value is then in the queue for less time.
 
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::nonempty::{impossible_empty_take, never_empty};
@@ -86,8 +86,7 @@ fn overtaken(pairs: &Pairs, first: &Item, second: &Item, names: &OpNames<'_>) ->
     let dequeue = second.take.map_or(0, |take| take.0);
     let (a, b) = (value(first), value(second));
     let mut reason = format!(
-        "dequeue {dequeue} returned {b} ({} {}), although {a} was enqueued before ({}) and ",
-        "enqueued",
+        "dequeue {dequeue} returned {b} (enqueued {}), although {a} was enqueued before ({}) and ",
         by(second.insert),
         by(first.insert)
     );

@@ -204,7 +204,8 @@ fn have_read_points(
     })
 }
 
-/// Returns an instant for each read in `order`, increasing in that order, and none before `due`.
+/// Returns an instant for each read, not before its `due`, so that the instants do not decrease in
+/// `order`.
 fn read_points(order: &[usize], due: impl Fn(usize) -> Time) -> Vec<Time> {
     let mut now = Time::MIN;
     let mut read_points = vec![now; order.len()];

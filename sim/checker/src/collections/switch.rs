@@ -6,8 +6,8 @@
 //! toggles the switch first. One toggle per response suffices, because operations with the same
 //! effect are interchangeable; of those, the one with the first response goes first. A read, or a
 //! write of the present state, needs no toggle if the state was right at some instant since its
-//! invocation. So a configuration is the state, the instant since which it lasts, and the pending
-//! operations that toggled the switch.
+//! invocation. So a configuration is the state, the instant at which the switch entered it, and the
+//! pending operations that toggled the switch.
 
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::span::{NEVER, Span, Time};
@@ -62,7 +62,7 @@ struct Configuration {
     used: u64,
     /// The number of operations of unknown outcome that toggled the switch, by target state.
     unknown: [u32; 2],
-    /// The instant since when the switch is in `state`.
+    /// The instant since which the switch has been in `state`.
     since: Time,
 }
 
@@ -185,7 +185,8 @@ impl Open {
 }
 
 impl Configuration {
-    /// Appends the configurations after `op`, in `slot` if it may toggle the switch, returned.
+    /// Appends the configurations after the response of `op`, which has the slot `slot` if it may
+    /// toggle the switch.
     fn after(
         mut self,
         op: &SwitchOp,
@@ -227,7 +228,7 @@ impl Configuration {
     }
 
     /// Appends the configurations after a toggle by another operation: of each kind, the one with
-    /// the first response, except the one of `bit`.
+    /// the first response, except the one of `bit`; or one of unknown outcome.
     fn toggled(self, bit: u64, open: &Open, now: Time, configurations: &mut Vec<Configuration>) {
         let (state, since) = (!self.state, now);
         for kind in [Kind::Toggle, Kind::Write] {

@@ -14,10 +14,10 @@ const LABEL_MAX: usize = 28;
 /// The maximum number of operations that are drawn; more do not fit.
 const OPERATIONS_MAX: usize = 40;
 
-/// Draws the operations of `counterexample` as `|==write 3==|`, and as many of the operations
-/// around them as fit as `|--get -> 3--|`. A bar that ends in `>` has no known response. The
-/// drawing has at most 100 columns and about twenty lines. Columns are in the order of events, not
-/// to scale.
+/// Draws the operations of `counterexample` as `|=5: write 3=|`, and as many of the operations
+/// around them as fit as `|-6: get -> 3-|`, each with its number. A bar that ends in `>` has no
+/// known response. The drawing has at most 100 columns and about twenty lines. Columns are in the
+/// order of events, not to scale.
 pub fn lanes<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

@@ -38,7 +38,8 @@ pub enum Coverage {
 const BUDGET: Budget<'static> =
     Budget { bytes_max: 1 << 24, configurations_max: 4_000, threads: 1, stop: None };
 
-/// The number of configurations of the other searches, beyond one for each operation.
+/// The number of configurations, beyond one for each operation, that a search may visit in which no
+/// operation outside its list takes effect.
 const DETOURS_MAX: u64 = 500;
 
 /// The maximum number of operations outside the counterexample that a search of all orders lets
@@ -47,8 +48,8 @@ const OTHERS_MAX: usize = 8;
 
 /// Returns the longest order of the operations, or `None` if `counterexample` proves nothing. If
 /// few other operations can matter, they may take effect or not. If many can, the counterexample is
-/// ordered alone; if that orders none of it, all operations are ordered as they happened up to the
-/// last response of the counterexample.
+/// ordered alone; if that orders none of it, all operations that returned by the last response of
+/// the counterexample are ordered, with their results.
 pub fn longest_linearization<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

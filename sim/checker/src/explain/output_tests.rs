@@ -29,14 +29,14 @@ fn stale_read(words: [&str; 2]) -> Made {
     let model = Register::default();
     let [old, new] = words.map(|word| model.values.intern(word));
     let recorder = Recorder::new();
-    let ask = |client: u32, op| recorder.invoke(Client(client), op);
-    let early = ask(4, RegisterOp::Read);
-    ask(1, RegisterOp::Write(old)).returned(RegisterRet::Written);
+    let invoke = |client: u32, op| recorder.invoke(Client(client), op);
+    let early = invoke(4, RegisterOp::Read);
+    invoke(1, RegisterOp::Write(old)).returned(RegisterRet::Written);
     early.returned(RegisterRet::Value(old));
-    ask(2, RegisterOp::Write(new)).returned(RegisterRet::Written);
-    ask(5, RegisterOp::Cas { from: new, to: new }).unknown();
-    ask(3, RegisterOp::Read).returned(RegisterRet::Value(old));
-    ask(3, RegisterOp::Read).returned(RegisterRet::Value(new));
+    invoke(2, RegisterOp::Write(new)).returned(RegisterRet::Written);
+    invoke(5, RegisterOp::Cas { from: new, to: new }).unknown();
+    invoke(3, RegisterOp::Read).returned(RegisterRet::Value(old));
+    invoke(3, RegisterOp::Read).returned(RegisterRet::Value(new));
     let whole = counterexample(&[0, 1, 2, 4, 5], "it is so");
     (model, recorder.history(), whole)
 }
@@ -45,7 +45,7 @@ fn stale_read(words: [&str; 2]) -> Made {
 fn long(operations: u32, word: &dyn Fn(i64) -> String) -> Made {
     let values = ValueTable::new();
     let mut count = 0;
-    let ask = |random: &mut Random| match random.random_bool(0.5) {
+    let next_op = |random: &mut Random| match random.random_bool(0.5) {
         true => RegisterOp::Read,
         false => {
             count += 1;
@@ -60,7 +60,7 @@ fn long(operations: u32, word: &dyn Fn(i64) -> String) -> Made {
         _ => RegisterRet::Value(*state),
     };
     let shape = Shape { operations, clients: 50, unknown: 0.01, ..Shape::default() };
-    let made = history(&mut random(7), &shape, ValueId::NULL, ask, apply);
+    let made = history(&mut random(7), &shape, ValueId::NULL, next_op, apply);
     let all = || (0..).map(OpId).zip(made.operations());
     let written =
         |op: &RegisterOp| if let RegisterOp::Write(value) = op { Some(*value) } else { None };

@@ -12,10 +12,11 @@ pub(crate) struct Shrunk<T> {
 ///
 /// Failing must be monotonic: a superset of a failing set fails. `bad` returns `None` if it cannot
 /// decide. That counts as passing, and then the result need not be minimal. The shortest failing
-/// prefix is found first, and its last element stays. Of the others, `preferred` elements stay
-/// before the rest, and near elements before far ones. Each element that stays costs about twice
-/// the logarithm of its distance in tests. Of the known algorithms (delta debugging, Zeller &
-/// Hildebrandt 2002; progression, Marques-Silva, Janota & Belov 2013), this is the second.
+/// prefix is found first, and its last element stays. Of the others, `preferred` elements stay in
+/// preference to the rest, and near elements in preference to far ones. Each element that stays
+/// costs about twice the logarithm of its distance in tests. Of the known algorithms (delta
+/// debugging, Zeller & Hildebrandt 2002; progression, Marques-Silva, Janota & Belov 2013), this is
+/// the second.
 pub(crate) fn shrink<T: Copy>(
     candidates: &[T],
     preferred: impl Fn(&T) -> bool,

@@ -84,7 +84,7 @@ fn counterexample_of_a_register_is_minimal() {
 #[test]
 fn counterexample_of_a_counter_is_minimal() {
     let count = |seed: &u64| {
-        let ask = |random: &mut Random| match random.random_bool(0.5) {
+        let next_op = |random: &mut Random| match random.random_bool(0.5) {
             true => CounterOp::Add(random.random_range(-2..3)),
             false => CounterOp::Read,
         };
@@ -96,7 +96,7 @@ fn counterexample_of_a_counter_is_minimal() {
             }
             CounterOp::Read => Some(*sum + i64::from(errors.random_bool(0.2))),
         };
-        let made = history(&mut random(*seed), &SMALL, 0, ask, apply);
+        let made = history(&mut random(*seed), &SMALL, 0, next_op, apply);
         minimal_counterexample(&Counter::default(), &made).is_some()
     };
     let caught = (0..300).filter(count).count();

@@ -1,6 +1,6 @@
 //! Parses EDN (<https://github.com/edn-format/edn>) into forms with positions, for any input and
-//! with bounded depth. Tags are dropped, except those of a tuple of `jepsen.independent`: a key and
-//! its value.
+//! with bounded depth. Tags are dropped, except those that mark an independent key with its value,
+//! such as `#jepsen.independent.Tuple`.
 
 use crate::formats::error::{OffsetError, Parsed};
 use crate::formats::form::{Children, Forms, Kind};

@@ -8,7 +8,7 @@ pub struct ParseError {
     pub line: u64,
     /// The column in characters, from 1.
     pub column: u64,
-    /// The expected and the found input, as a sentence without a full stop.
+    /// The reason, as a sentence without a full stop: mostly the expected and the found input.
     pub message: String,
 }
 

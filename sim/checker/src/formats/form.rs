@@ -113,7 +113,7 @@ impl<'a> Forms<'a> {
 
 impl fmt::Debug for Form<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {}", self.kind(), self.place())
+        write!(f, "{:?} at {}", self.kind(), self.offset())
     }
 }
 
@@ -128,7 +128,7 @@ impl<'t, 'a> Form<'t, 'a> {
     }
 
     /// Returns the byte offset at which the form begins.
-    pub(super) fn place(self) -> usize {
+    pub(super) fn offset(self) -> usize {
         self.node().at
     }
 
@@ -175,7 +175,7 @@ impl<'t, 'a> Form<'t, 'a> {
             Kind::Map(_) => "a map".to_owned(),
             Kind::Set(_) => "a set".to_owned(),
         };
-        OffsetError::new(self.place(), format!("expected {expectation}, found {found}"))
+        OffsetError::new(self.offset(), format!("expected {expectation}, found {found}"))
     }
 
     /// Returns the form as a whole number.
@@ -231,7 +231,7 @@ impl<'t, 'a> Form<'t, 'a> {
         let mut items = self.items(expectation)?;
         match (items.next(), items.next(), items.next()) {
             (Some(first), Some(second), None) => Ok([first, second]),
-            _ => Err(OffsetError::new(self.place(), format!("expected {expectation}"))),
+            _ => Err(OffsetError::new(self.offset(), format!("expected {expectation}"))),
         }
     }
 
@@ -256,7 +256,7 @@ impl<'t, 'a> Form<'t, 'a> {
                 && std::mem::replace(&mut seen[place], true)
             {
                 let message = format!("the field `{}` occurs twice", names[place]);
-                return Err(OffsetError::new(key.place(), message));
+                return Err(OffsetError::new(key.offset(), message));
             }
         }
         Ok(())

@@ -223,16 +223,22 @@ fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Parsed<Option<Event<'t, 'a>>
             _ => continue,
         };
         if field.replace(form).is_some() {
-            return Err(OffsetError::new(name.place(), "this key occurs twice"));
+            return Err(OffsetError::new(name.offset(), "this key occurs twice"));
         }
     }
     let missing =
-        |name: &str| OffsetError::new(root.place(), format!("this operation has no :{name}"));
+        |name: &str| OffsetError::new(root.offset(), format!("this operation has no :{name}"));
     let process = process.ok_or_else(|| missing("process"))?;
     let Some(client) = client_of(process)? else { return Ok(None) };
     let kind = type_of(kind.ok_or_else(|| missing("type"))?)?;
     let f = f.ok_or_else(|| missing("f"))?;
-    Ok(Some(Event { place: EventPosition { at: root.place(), line, client }, kind, f, key, value }))
+    Ok(Some(Event {
+        place: EventPosition { at: root.offset(), line, client },
+        kind,
+        f,
+        key,
+        value,
+    }))
 }
 
 /// The lines of a log in which `jepsen.util` reports operations. Other lines are skipped.
@@ -273,7 +279,7 @@ impl<'a> Jepsen<'a> for Log<'a> {
             if !scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            // Without line feeds, all operations but the first would be taken for its rest.
+            // Only the first operation of a line is read.
             if let Some(more) = self.text[at..end].find(LOG_MARKER) {
                 let message = "a second operation on one line: lines end with a line feed";
                 return Err(OffsetError::new(at + more, message));
@@ -289,7 +295,7 @@ impl<'a> Jepsen<'a> for Log<'a> {
                 return Err(scanner.expected("a process, a type and an operation"));
             };
             let Some(client) = client_of(process)? else { continue };
-            let place = EventPosition { at: process.place(), line, client };
+            let place = EventPosition { at: process.offset(), line, client };
             events += 1;
             handle(Event { place, kind: type_of(kind)?, f, key: None, value })?;
         }

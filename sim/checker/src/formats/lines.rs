@@ -81,12 +81,12 @@ impl<'a> Header<'a> {
                     let name = value.name().ok_or_else(|| value.expected("a model's name"))?;
                     let object = Object::by_name(name);
                     self.object =
-                        Some(object.map_err(|message| OffsetError::new(value.place(), message))?);
+                        Some(object.map_err(|message| OffsetError::new(value.offset(), message))?);
                 }
                 "keyed" => self.keyed = value.truth()?,
                 "overdraft" => self.overdraft = value.truth()?,
                 "ops" if !value.is_null() => {
-                    self.ops = Some((value.unsigned("a number of operations")?, value.place()));
+                    self.ops = Some((value.unsigned("a number of operations")?, value.offset()));
                 }
                 _ => {}
             }
@@ -170,7 +170,7 @@ impl<'t, 'a> Event<'t, 'a> {
                 _ => continue,
             };
             if field.replace(value).is_some() {
-                return Err(OffsetError::new(name.place(), "this field occurs twice"));
+                return Err(OffsetError::new(name.offset(), "this field occurs twice"));
             }
         }
         Ok(event)
@@ -213,14 +213,14 @@ fn apply_event<'a, M: Notation>(
     const TYPE: &str = "\"invoke\", \"ok\", \"fail\" or \"info\"";
     let event = Event::read(root)?;
     let field = |form: Option<_>, name: &str| {
-        form.ok_or_else(|| OffsetError::new(root.place(), format!("this event has no `{name}`")))
+        form.ok_or_else(|| OffsetError::new(root.offset(), format!("this event has no `{name}`")))
     };
     let kind = field(event.kind, "type")?;
     let id_form = field(event.id, "id")?;
     let id = id_form.unsigned("the number of an operation")?;
     let process = field(event.process, "process")?;
     let client = process.unsigned("the number of a process")?;
-    let place = EventPosition { at: root.place(), line, client };
+    let place = EventPosition { at: root.offset(), line, client };
     let completion = match kind.name().unwrap_or("") {
         "invoke" => {
             if id != builder.count() {
@@ -246,7 +246,7 @@ fn apply_event<'a, M: Notation>(
                 process.expected(&format!("{other}, the process that invoked operation {id}"))
             }
             Some(_) => OffsetError::new(
-                id_form.place(),
+                id_form.offset(),
                 format!("operation {id} has a completion already"),
             ),
         });

@@ -14,14 +14,14 @@ pub(super) trait Notation: Model + Sized {
     /// Whether the operations have a key.
     const KEYS: bool = false;
 
-    /// Parses the object before the first operation.
+    /// Creates the model with its initial state.
     fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Self>;
 
     /// Parses the initial values of single keys: a list of pairs, key and value.
     fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
         let message = "only `kv`, `multi-register` and `rw-register` have initial values of single \
                        keys";
-        Err(OffsetError::new(pairs.place(), message))
+        Err(OffsetError::new(pairs.offset(), message))
     }
 
     /// Parses an operation from its invocation.
@@ -40,7 +40,7 @@ pub(super) trait Notation: Model + Sized {
         None
     }
 
-    /// Writes the object before the first operation.
+    /// Writes the initial state of the object.
     fn write_init(&self) -> OutputValue;
 
     /// Writes the initial values of single keys: pairs of key and value.
@@ -254,8 +254,10 @@ impl<'t, 'a> Step<'t, 'a> {
         let mut items = form.items(WHAT)?;
         let (f, key, value) = (items.next(), items.next(), items.next());
         match (f.and_then(Form::name), key, value, items.next()) {
-            (Some(f), Some(key), Some(value), None) => Ok(Step { at: form.place(), f, key, value }),
-            _ => Err(OffsetError::new(form.place(), format!("expected {WHAT}"))),
+            (Some(f), Some(key), Some(value), None) => {
+                Ok(Step { at: form.offset(), f, key, value })
+            }
+            _ => Err(OffsetError::new(form.offset(), format!("expected {WHAT}"))),
         }
     }
 
@@ -265,12 +267,12 @@ impl<'t, 'a> Step<'t, 'a> {
         match (steps.next(), steps.next()) {
             (Some(step), None) => Step::read(step),
             (Some(_), Some(_)) => Err(OffsetError::new(
-                form.place(),
+                form.offset(),
                 "expected a transaction of one step: lists have no transactions of several steps; \
                  use `multi-register` or `rw-register`, whose steps read and write, for strict \
                  serializability",
             )),
-            _ => Err(OffsetError::new(form.place(), "expected a transaction of one step")),
+            _ => Err(OffsetError::new(form.offset(), "expected a transaction of one step")),
         }
     }
 

@@ -114,7 +114,7 @@ fn balances(form: Form<'_, '_>, values: &ValueTable) -> Parsed<Vec<(ValueId, i64
     }
     balances.sort_unstable();
     if balances.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(OffsetError::new(form.place(), "an account occurs twice"));
+        return Err(OffsetError::new(form.offset(), "an account occurs twice"));
     }
     Ok(balances)
 }

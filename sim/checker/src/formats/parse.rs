@@ -15,7 +15,8 @@ use crate::history::EventIndex;
 use crate::models::Transactions;
 use crate::models::{Bank, Counter, Keyed, Kv, List, Lock, Queue, Register, Set, Stack};
 
-/// The model and the initial state of a history, if its file does not state them, and limits.
+/// How a history is read: its model and initial state, as far as the caller states them, and
+/// limits.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The object of the history. A file that names another one is rejected.
@@ -132,19 +133,14 @@ fn detect(text: &str, options: &Options) -> Result<Loaded, InputError> {
     let bytes_max = options.line_bytes_max;
     match (first, scanner.peek()) {
         (None, _) => Err(OffsetError::new(0, "expected a history, found nothing").into()),
-        (Some(b'{'), Some(b'"')) => {
-            let porcupine = Header::read(text, "porcupine/1", bytes_max);
-            match porcupine {
-                Ok(header) if header.end > 0 => events(text, &header, options),
-                _ if Porcupine::begins(text, bytes_max) => {
-                    events(text, &Header::default(), options)
-                }
-                _ => lines(text, options),
-            }
-        }
+        (Some(b'{'), Some(b'"')) => match Header::read(text, "porcupine/1", bytes_max) {
+            Ok(header) if header.end > 0 => porcupine(text, &header, options),
+            _ if Porcupine::begins(text, bytes_max) => porcupine(text, &Header::default(), options),
+            _ => lines(text, options),
+        },
         (Some(b'{'), Some(b'}') | None) => lines(text, options),
         (Some(b'['), Some(b'{')) if json_follows(scanner) => {
-            events(text, &Header::default(), options)
+            porcupine(text, &Header::default(), options)
         }
         (Some(b'{' | b'[' | b'(' | b'#' | b';'), _) => jepsen(&Edn::new(text, bytes_max), options),
         _ => jepsen(&Log::new(text, bytes_max), options),
@@ -164,7 +160,7 @@ fn lines(text: &str, options: &Options) -> Result<Loaded, InputError> {
     load_with_header(&header, events, options)
 }
 
-fn events(text: &str, header: &Header<'_>, options: &Options) -> Result<Loaded, InputError> {
+fn porcupine(text: &str, header: &Header<'_>, options: &Options) -> Result<Loaded, InputError> {
     let events = Porcupine::read(text, header, options.line_bytes_max)?;
     load_with_header(header, events, options)
 }
@@ -256,7 +252,8 @@ fn read_option<'a>(text: &'a str, forms: &mut Forms<'a>) -> Parsed<()> {
     json::end(&mut scanner, "the end")
 }
 
-/// The texts that state the initial state, and so those in which its errors are.
+/// For the initial state and for the initial values of single keys: whether the file or an option
+/// states them, and so contains their errors.
 #[derive(Clone, Copy)]
 struct Sources {
     init: fn(OffsetError) -> InputError,

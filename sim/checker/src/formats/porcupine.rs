@@ -141,14 +141,14 @@ impl Reading {
         let style = Style::of(root)
             .ok_or_else(|| root.expected("an event with `Kind`, or an operation with `Call`"))?;
         if *self.style.get_or_insert(style) != style {
-            return Err(OffsetError::new(root.place(), "the file mixes events and operations"));
+            return Err(OffsetError::new(root.offset(), "the file mixes events and operations"));
         }
         let client = match root.member("ClientId").filter(|client| !client.is_null()) {
             Some(client) => client.unsigned("the number of a client")?,
             None => 0,
         };
         let field = |name: &str| {
-            let missing = || OffsetError::new(root.place(), format!("there is no `{name}` here"));
+            let missing = || OffsetError::new(root.offset(), format!("there is no `{name}` here"));
             root.member(name).ok_or_else(missing)
         };
         let record = EventRecord {
@@ -157,10 +157,10 @@ impl Reading {
             id: self.records.len() as i64,
             client,
             line: self.line,
-            at: root.place(),
+            at: root.offset(),
             value: None,
         };
-        let place = |form: Form<'_, '_>| Some(form.place());
+        let place = |form: Form<'_, '_>| Some(form.offset());
         match style {
             Style::Events => self.records.push(EventRecord {
                 returns: field("Kind")?.truth()?,

@@ -29,7 +29,7 @@ fn values_by_key(pairs: Form<'_, '_>, values: &ValueTable) -> Parsed<BTreeMap<Va
     for pair in pairs.items("a list of pairs: key and value")? {
         let [key, value] = pair.pair("a pair: key and value")?;
         if by_key.insert(value_of(key, values)?, value_of(value, values)?).is_some() {
-            return Err(OffsetError::new(key.place(), "this key occurs twice"));
+            return Err(OffsetError::new(key.offset(), "this key occurs twice"));
         }
     }
     Ok(by_key)
@@ -197,8 +197,8 @@ impl Notation for Kv {
     }
 }
 
-/// The value of an unwritten key where a read of null shows that nothing was written.
-/// [`ValueId::NULL`] means that the result of a read is not known.
+/// The value of an unwritten key where a read of null shows that nothing was written. It is not
+/// [`ValueId::NULL`], which means that the result of a read is not known.
 fn untouched() -> Value {
     Value::List(vec![Value::Null])
 }
@@ -266,7 +266,7 @@ impl Notation for Transactions {
         }
         if read.len() != op.len() {
             let message = format!("expected {} steps, found {}", op.len(), read.len());
-            return Err(OffsetError::new(result.place(), message));
+            return Err(OffsetError::new(result.offset(), message));
         }
         Ok(read.into())
     }

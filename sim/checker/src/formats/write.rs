@@ -20,7 +20,8 @@ use crate::value::Value;
 /// # Errors
 /// Returns the error of `out`, or [`InvalidInput`](io::ErrorKind::InvalidInput) for an operation, a
 /// result or an initial state that the format has no notation for: for example the value that a put
-/// replaced, and the value that a failed compare-and-set found. `out` may have got a part then.
+/// replaced, and the value that a failed compare-and-set found. Then `out` may have received a
+/// part.
 pub fn write(out: &mut dyn Write, name: &str, history: &AnyHistory) -> io::Result<()> {
     let (keyed, overdraft) = match history {
         AnyHistory::Locks(_)

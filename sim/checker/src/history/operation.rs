@@ -81,8 +81,8 @@ pub enum HistoryError {
     /// The operation is not invoked after the operation before it in the list.
     #[error("operation {} is not invoked after the operation before it", .0.0)]
     OutOfOrder(OpId),
-    /// The operation returns before its invocation, or at [`EventIndex::NEVER`].
-    #[error("operation {} returns before its invocation", .0.0)]
+    /// The operation does not return after its invocation, or returns at [`EventIndex::NEVER`].
+    #[error("operation {} does not return at an event after its invocation", .0.0)]
     ReturnsTooEarly(OpId),
     /// The client already had a pending operation, or one whose outcome is unknown.
     #[error("operation {} is invoked while its client has a pending operation", .0.0)]

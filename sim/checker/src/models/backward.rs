@@ -28,8 +28,9 @@ impl Stack {
     }
 }
 
-/// Decides `part` back in time. Returns `None` if the search reaches its bound, or if it finds no
-/// order and some outcome is unknown; `check` decides parts of a counterexample.
+/// Decides `part` back in time; `check` decides parts of a counterexample. Returns `None` if an
+/// item is null, if the search reaches its bound, or if it finds no order and some outcome is
+/// unknown.
 fn decide(
     stack: &Stack,
     part: Subhistory<'_, StackOp, ValueId>,
@@ -45,7 +46,7 @@ fn decide(
     }
 }
 
-/// Returns whether some order explains `part`, if that is found back in time.
+/// Returns whether some order explains `part`, or `None` if the search back in time cannot decide.
 fn explained(
     stack: &Stack,
     part: Subhistory<'_, StackOp, ValueId>,

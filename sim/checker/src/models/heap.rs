@@ -1,4 +1,4 @@
-//! Estimates of the heap memory that the states of models own, besides the bytes of their items.
+//! Estimates of the heap memory that the states of models own.
 
 /// The bytes that an allocator adds to each allocation.
 const ALLOCATION: usize = 16;

@@ -59,7 +59,7 @@ impl<M: Model> Model for Keyed<M> {
     }
 
     fn effect(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Effect {
-        // All operations of a search have the same key.
+        // All operations of a search have the same key, so the other objects keep their states.
         self.each.effect(&op.op, ret)
     }
 

@@ -143,7 +143,7 @@ impl Model for Kv {
             | (KvCall::Cas { .. }, Some(KvRet::Swapped(false) | KvRet::Value(_))) => {
                 Effect::ReadOnly
             }
-            // All operations of a search have the same key.
+            // All operations of a search have the same key, so the other keys keep their values.
             (KvCall::Put(_), None | Some(KvRet::Written)) => Effect::BlindWrite,
             _ => Effect::Update,
         }

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn hints_of_registers_are_right() {
         let model = Register::default();
-        let ask = |random: &mut Random| {
+        let next_op = |random: &mut Random| {
             let mut value = || ValueId(random.random_range(0..3));
             let (one, other) = (value(), value());
             match random.random_range(0..4) {
@@ -98,7 +98,7 @@ mod tests {
                     RegisterOp::Read => RegisterRet::Value(before),
                 }
             };
-            history(&mut random(seed), &SMALL, model.init(), ask, apply)
+            history(&mut random(seed), &SMALL, model.init(), next_op, apply)
         });
         let made: Vec<_> = made.collect();
         assert!(made.iter().any(|made| made.operations().iter().any(|one| {
@@ -111,7 +111,7 @@ mod tests {
     fn hints_of_keys_are_right() {
         let model = Kv::default();
         let texts = ["", "a", "b", "ab", "ba"].map(|text| model.values.intern(text));
-        let ask = |random: &mut Random| {
+        let next_op = |random: &mut Random| {
             let mut value = || texts[random.random_range(0..texts.len())];
             let (one, other) = (value(), value());
             let call = match random.random_range(0..6) {
@@ -138,7 +138,7 @@ mod tests {
                     KvCall::Get | KvCall::Cas { .. } => KvRet::Value(found),
                 }
             };
-            history(&mut random(seed), &SMALL, model.init(), ask, apply)
+            history(&mut random(seed), &SMALL, model.init(), next_op, apply)
         });
         let made: Vec<_> = made.collect();
         assert_eq!(check_hints(&model, &made), Ok(()));

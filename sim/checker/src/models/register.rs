@@ -166,7 +166,7 @@ fn classify(op: &RegisterOp, ret: Option<&RegisterRet>) -> Classification {
     }
 }
 
-/// Returns the operation as the search of a register takes it, if it can.
+/// Returns the operation as an access for the search of a register, if it is one.
 pub(super) fn access_of(classification: Classification) -> Option<RegisterAccess> {
     let Classification::Action(action) = classification else { return None };
     let number = |value: ValueId| u64::from(value.0);

@@ -21,7 +21,7 @@ pub(super) enum ValueUse {
     /// The outcome is unknown. The operation may have written `written`, over `expected` or any
     /// value.
     MayWrite { written: ValueId, expected: Option<ValueId> },
-    /// The operation neither observes nor writes the value.
+    /// The operation observes no value, and no longer matters if it writes one: it took effect.
     Irrelevant,
 }
 

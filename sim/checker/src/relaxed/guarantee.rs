@@ -8,7 +8,7 @@ use crate::model::{Effect, Model};
 /// The staleness that a read is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// None: the read observes a state between its invocation and its response.
+    /// No staleness: the read observes a state between its invocation and its response.
     Current,
     /// The read observes a state that was current at some time between its response and this long
     /// before its invocation, in the units of [`ReadGuarantee::clock`].

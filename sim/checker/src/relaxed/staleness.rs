@@ -16,7 +16,8 @@ use crate::relaxed::guarantee::{ReadGuarantee, SessionOrder, earliest};
 use crate::relaxed::session;
 use crate::verdict::{BudgetExhausted, Counterexample, Verdict};
 
-/// A history whose stale reads are invoked as early as their observed state may be.
+/// A history in which every stale read is invoked at the earliest event at which it may observe the
+/// state.
 #[derive(Clone, Debug)]
 pub struct RewrittenHistory<O, R> {
     /// The operations, in the order of their new invocations. Events have new indexes in the old
@@ -67,7 +68,8 @@ pub fn check<M: Model>(
     }
 }
 
-/// Returns `history` with every stale read invoked as early as its observed state may be.
+/// Returns `history` with every stale read invoked at the earliest event at which it may observe
+/// the state.
 ///
 /// # Panics
 /// If the clock of `guarantee` decreases.

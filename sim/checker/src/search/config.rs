@@ -177,8 +177,8 @@ impl<const W: usize> ConfigSet<W> {
         self.entries.capacity() * size_of::<Entry<W>>() + self.heads.allocation_size()
     }
 
-    /// Returns the number of bytes that the set holds at most while the next insertion makes its
-    /// list grow, or the current number if the list need not grow.
+    /// Returns the largest number of bytes that the set may hold during the next insertion, in
+    /// which its list may have to grow.
     pub(super) fn bytes_next(&self) -> usize {
         let grows = self.entries.len() == self.entries.capacity();
         if grows { self.bytes() * 3 } else { self.bytes() }

@@ -385,7 +385,8 @@ impl<const W: usize> Space<W> for RegisterSpace<W> {
     }
 
     /// Writes, just before the present write, every value that only pending reads need. Does
-    /// nothing if the value may still have to be written to make a failed compare-and-set legal.
+    /// nothing if a failed compare-and-set is pending or comes later, because it may need one of
+    /// these writes.
     fn complete_before_write(&self, config: &mut Config<W>, now: EventIndex) {
         let pending = self.equal_reads.without(&config.done);
         let escapes = self.differs_last > now || !self.differs.without(&config.done).is_empty();

@@ -136,7 +136,7 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
     }
 
     /// Lets every legal read-only task take effect, which excludes no continuation (rule a).
-    /// Returns true if there was one.
+    /// Returns true if any of them took effect.
     pub(super) fn apply_reads(&mut self, config: &mut Config<W>) -> bool {
         let done = config.done.or(&self.space.observers(config.state));
         let more = done != config.done;
@@ -179,7 +179,7 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
     }
 
     /// Appends the configurations one step after `config`, on the way to the response of the task
-    /// `next`, the most promising last. The legal read-only tasks are done.
+    /// `next`, the most promising last. In `config`, every legal read-only task has taken effect.
     pub(super) fn expand(
         &mut self,
         config: &Config<W>,

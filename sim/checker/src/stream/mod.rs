@@ -20,9 +20,9 @@ use crate::zones::{Action, Call, Calls, Classification, NEVER, OpNames, Time, re
 /// A streaming check of registers, for values that are written once. A simulation runs it and stops
 /// at the event that shows the violation.
 ///
-/// It remembers only operations that can still affect the verdict: pending writes, writes of
-/// unknown outcome, and values that no completed operation has certainly overwritten. Of the values
-/// that can no longer be read, it keeps the latest few to name the operations that overwrote them.
+/// It remembers only what can still affect the verdict: pending operations, writes of unknown
+/// outcome, and values that no completed operation has certainly overwritten. Of the values that
+/// can no longer be read, it keeps the latest few to name the operations that overwrote them.
 ///
 /// It cannot decide every key ([`Stream::decides`]). It does not decide a key if a value is written
 /// again while it may still be read, if something is appended, if a put returns the value that it
@@ -73,7 +73,7 @@ impl<O, R> fmt::Debug for Stream<O, R> {
             .field("operations", &self.next.0)
             .field("open", &self.open.len())
             .field("keys", &self.registers.len())
-            .field("is_wrong", &self.is_violated)
+            .field("is_violated", &self.is_violated)
             .finish_non_exhaustive()
     }
 }
@@ -175,23 +175,23 @@ impl<O: Clone, R> Stream<O, R> {
         let Open { op, register, invoked } = self.close(id);
         let returned = self.tick();
         let event = Event { id, invoked, returned };
-        let place = &mut self.registers[register];
-        place.remove_reader(id);
+        let stream = &mut self.registers[register];
+        stream.remove_reader(id);
         let violation = match (self.classify)(&op, Some(ret)) {
-            Classification::Action(Action::Read(value)) => place.read(value, event),
-            Classification::Action(Action::Write(value)) => place.written(value, event),
+            Classification::Action(Action::Read(value)) => stream.read(value, event),
+            Classification::Action(Action::Write(value)) => stream.written(value, event),
             Classification::Action(Action::CompareAndSet { from, to }) if from == to => {
-                place.read(from, event)
+                stream.read(from, event)
             }
-            Classification::Action(Action::CompareAndSet { to, .. }) => place.written(to, event),
+            Classification::Action(Action::CompareAndSet { to, .. }) => stream.written(to, event),
             Classification::Action(Action::FailedCas { from, to }) => {
-                place.failed_cas(from, to, id)
+                stream.failed_cas(from, to, id)
             }
             Classification::Action(Action::FailedCasFound { to, found, .. }) => {
-                place.found(found, to, event)
+                stream.found(found, to, event)
             }
             Classification::Unsupported => {
-                place.give_up();
+                stream.give_up();
                 Ok(())
             }
             Classification::Action(Action::Append(_)) | Classification::Irrelevant => Ok(()),
@@ -315,8 +315,8 @@ impl<O: Clone, R> Stream<O, R> {
     }
 }
 
-/// Returns true if `known` contains a write of every observed value, and so no forgotten write
-/// is needed.
+/// Returns true if `known` is one call, or contains a write of every observed value, so that no
+/// forgotten write is needed.
 fn has_all_writers(init: ValueId, known: &[(OpId, Call)]) -> bool {
     let is_written = |seen: ValueId| {
         let writes = |(_, call): &(OpId, Call)| match call.action {

@@ -276,14 +276,14 @@ impl RegisterStream {
         let is_in_the_way = |other: &ValueSpan| {
             other.first_return < last_invoke && other.last_invoke > first_return
         };
-        // Of the spans with an earlier first response, only one can reach beyond its first
-        // response.
+        // Of the spans with an earlier first response, only one can reach beyond the first response
+        // of this one.
         let earlier = self.forward.partition_point(|other| *other < zone);
         if earlier > 0 && is_in_the_way(&self.spans[self.forward[earlier - 1]]) {
             return true;
         }
         // The other spans had their first response since the last check. Those without a conflict
-        // were pending at its first response, so there are few.
+        // were pending at the first response of this one, so there are few.
         let since = before.max(first_return);
         let later = self.spans[zone + 1..].iter().rev();
         later
@@ -338,10 +338,10 @@ impl RegisterStream {
 
     /// Forgets the values that can no longer be read.
     ///
-    /// Every later read was invoked at `since` or later. It would conflict with another span that
-    /// has a response before `since` and an invocation after the first response of the value's span
-    /// (Gibbons & Korach 1997). An overwritten value is kept while its writer is pending, but its
-    /// overwriter may be forgotten, so the value is closed.
+    /// Every later read was invoked at `since` or later. A later read of a value conflicts with
+    /// another span that has a response before `since` and an invocation after the first response
+    /// of the value's own span (Gibbons & Korach 1997). An overwritten value is kept while its
+    /// writer is pending, but its overwriter may be forgotten, so the value is closed.
     pub(crate) fn sweep(&mut self, now: Time, register: usize, retired: &mut RetiredValues) {
         let since = self.readers.first().map_or(now + 1, |(_, invoked)| *invoked);
         let overwriters = self.overwriters(since);

@@ -36,7 +36,7 @@ fn register(random: &mut Random, with: Workload) -> Made {
         eager: [0.9, 0.5, 0.2][random.random_range(0..3)],
     };
     let mut last = 0;
-    let ask = |random: &mut Random| {
+    let next_op = |random: &mut Random| {
         let fresh = with.values.map_or(last + 1, |values| random.random_range(0..values));
         let from = if random.random_bool(0.1) { random.random_range(0..=last) } else { last };
         if random.random_bool(with.swaps) {
@@ -50,7 +50,7 @@ fn register(random: &mut Random, with: Workload) -> Made {
         RegisterOp::Write(ValueId(fresh))
     };
     let model = Register::default();
-    let made = history(random, &shape, ValueId::NULL, ask, |state, op| {
+    let made = history(random, &shape, ValueId::NULL, next_op, |state, op| {
         let swapped = matches!(op, RegisterOp::Cas { from, .. } if from == state);
         let ret = match op {
             RegisterOp::Read => RegisterRet::Value(*state),
@@ -235,7 +235,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
     };
     let mut last = 0;
     let text = |number: u32| model.values.intern(&*format!("{number};"));
-    let ask = |random: &mut Random| {
+    let next_op = |random: &mut Random| {
         let key = random.random_range(1..3);
         let old = if last == 0 { ValueId::NULL } else { text(last) };
         let new = text(last + 1);
@@ -251,7 +251,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
         };
         KvOp { key: ValueId(key), call }
     };
-    let made = history(random, &shape, BTreeMap::new(), ask, |state, op| {
+    let made = history(random, &shape, BTreeMap::new(), next_op, |state, op| {
         let now = state.get(&op.key).copied().unwrap_or(ValueId::NULL);
         let ret = match op.call {
             KvCall::Get | KvCall::Put(ValueId::NULL) => KvRet::Value(now),

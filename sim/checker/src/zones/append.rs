@@ -14,10 +14,10 @@ use crate::zones::unwritten::unwritten;
 ///
 /// Between two writes the text only grows, so all reads of it are prefixes of the longest read. An
 /// append that no operation observed may take effect anywhere before the next write, like an
-/// unobserved write. If several operations appended the same text, the history is linearizable if
-/// an assignment of these appends to the places of their text is found that is, not linearizable if
-/// none can exist, and ambiguous otherwise. A text that was both appended and written counts as
-/// written wherever a read text begins with it.
+/// unobserved write. If several operations appended the same text, each of them must be assigned to
+/// a place of that text: the calls are linearizable if an assignment without a conflict is found,
+/// not linearizable if none can exist, and ambiguous otherwise. A text that was both appended and
+/// written counts as written wherever a read text begins with it.
 ///
 /// Where the calls are ambiguous, a read of a value that no calls can have made is still found.
 pub(crate) fn decide(calls: &[Call], init: ValueId, data: &[Value]) -> ZoneResult {
@@ -58,7 +58,7 @@ struct Texts<'a> {
     repeats: Repeats,
     init: &'a Value,
     data: &'a [Value],
-    /// For each first cluster, with which a text that was read begins: the longest such text.
+    /// For each cluster with which a text that was read begins, the longest such text.
     longest: Vec<Option<Longest<'a>>>,
     /// Whether a text that was read begins with one that was both written and appended.
     begins_ambiguously: bool,
@@ -284,8 +284,8 @@ impl<'a> Texts<'a> {
         found.map(|place| ends[place].1).map_err(|_| Conflict::Unwritten(seen.read))
     }
 
-    /// Returns true if a text that counts as written may instead have been appended to the empty
-    /// initial value: if that is empty, and no text that was read begins with another append to it.
+    /// Returns true if a text that counts as written may instead have been appended to the initial
+    /// value: if that is empty, and no text that was read begins with another append to it.
     fn is_ambiguous(&self) -> bool {
         let appended = self.longest(FIRST).map_or(0, |longest| longest.text.len());
         self.begins_ambiguously && text_length(self.init) == 0 && appended == 0
@@ -319,7 +319,7 @@ impl<'a> Texts<'a> {
                 _ => id as usize + 1,
             };
             place = self.root(place);
-            // The longest read of its chain shows the place of an append.
+            // The longest read of a chain shows the places of its appends.
             known.extend(self.longest(place).map(|longest| longest.read));
             while place != NONE as usize {
                 related.extend(CallId::try_from(place).ok().and_then(|place| place.checked_sub(1)));

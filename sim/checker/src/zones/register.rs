@@ -11,7 +11,7 @@ use crate::zones::conflict::{CallId, Conflict, Violation, ZoneResult, invoked_at
 ///
 /// A write or compare-and-set of unknown outcome whose value was never observed can be left out of
 /// any order. A failed compare-and-set is left out, too: without it more orders are legal, so every
-/// violation that is found is one.
+/// violation that is found is real.
 pub(crate) fn decide(calls: &[Call], init: ValueId) -> ZoneResult {
     let mut register = Register::of(calls, init);
     if register.has_swaps {

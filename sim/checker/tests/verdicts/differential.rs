@@ -95,8 +95,8 @@ fn history_of<S: Subject>(model: &S, random: &mut Random, mix: &Mix) -> History<
         }
         ret
     };
-    let ask = |random: &mut Random| model.draw_op(random, mix);
-    let made = quorate_checker::generate::history(random, &mix.shape, model.init(), ask, apply);
+    let next_op = |random: &mut Random| model.draw_op(random, mix);
+    let made = quorate_checker::generate::history(random, &mix.shape, model.init(), next_op, apply);
     made.with_outcomes(|_, operation| match &operation.outcome {
         Outcome::Returned { at, .. } if random.random_bool(mix.changed) => {
             Outcome::Returned { at: *at, ret: model.wrong_result(random, mix, &operation.op) }
@@ -201,7 +201,8 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
                 let returned = |id: &&OpId| history.operation(**id).returned();
                 match algorithm {
                     _ if *minimal => operations.iter().for_each(needed),
-                    // All operations that returned in the shortest prefix that no order explains.
+                    // The operations are all that returned in the shortest prefix that no order
+                    // explains, so only the last of them is certainly needed.
                     Algorithm::Search(TrustedHints::All, _) => {
                         operations.iter().max_by_key(returned).into_iter().for_each(needed);
                     }
@@ -262,7 +263,8 @@ fn other_objects_are_decided_as_by_brute_force() {
     try_seeds(&objects::transactions(), 0..1000, 4..14);
 }
 
-/// Checks changes of a history that keep its verdict, or that can only make it linearizable.
+/// Checks changes after which a linearizable history is still linearizable, or that change no
+/// verdict.
 fn laws<S: Subject>(model: &S, seed: u64) {
     let mut random = random(seed);
     let mix = Mix::new(&mut random, 20..60);

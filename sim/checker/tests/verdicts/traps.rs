@@ -1,4 +1,5 @@
-//! Small histories that a search with too much pruning decides wrongly.
+//! Small histories that a search with too much pruning decides wrongly; and large ones that reach
+//! the limits of a check.
 //!
 //! A history is written as its events: `a: w 1` invokes operation `a`, a write of 1; `a = ok` is
 //! its response. `r` is a read, `w` a write, and `c 1 2` sets the value to 2 if it is 1; the value
@@ -159,7 +160,7 @@ fn unknown_operations_retire_after_their_last_observer() {
 }
 
 /// Returns a history of `count` writes of unknown outcome, each of its own value, and then reads of
-/// some of them, the last first.
+/// the values with the numbers `reads`, in that order.
 fn many_unknown(count: u32, reads: &[u32]) -> Registers {
     let mut operations = Vec::new();
     for number in 0..count {
@@ -208,11 +209,8 @@ fn hard_queue(count: u32) -> History<QueueOp, ValueId> {
     }
     for number in 0..count {
         let (client, invoked) = (Client(number), EventIndex(2 * count + 2 * number));
-        let ret = ValueId(if number == count - 1 { 1 } else { count - number });
+        let ret = ValueId(if number == count - 1 { 99 } else { count - number });
         let outcome = Outcome::Returned { at: EventIndex(2 * count + 2 * number + 1), ret };
-        let bad =
-            Outcome::Returned { at: EventIndex(2 * count + 2 * number + 1), ret: ValueId(99) };
-        let outcome = if number == count - 1 { bad } else { outcome };
         operations.push(Operation { client, op: QueueOp::Dequeue, invoked, outcome });
     }
     History::new(operations).expect("a history")
@@ -287,7 +285,7 @@ fn appended_texts_count_as_memory() {
     let kv = Kv::default();
     let key = kv.values.intern("k");
     let mut operations = Vec::new();
-    let mut ask = |now: u32, call: KvCall, outcome: Outcome<KvRet>| {
+    let mut add = |now: u32, call: KvCall, outcome: Outcome<KvRet>| {
         let (client, invoked) = (Client(now), EventIndex(now));
         operations.push(Operation { client, op: KvOp { key, call }, invoked, outcome });
     };
@@ -296,10 +294,10 @@ fn appended_texts_count_as_memory() {
     for (now, letter) in (0..).zip("aabcdefghijklmn".chars()) {
         let more = letter.to_string().repeat(1000);
         read.push_str(&more);
-        ask(now, KvCall::Append(kv.values.intern(more.as_str())), Outcome::Unknown);
+        add(now, KvCall::Append(kv.values.intern(more.as_str())), Outcome::Unknown);
     }
     let ret = KvRet::Value(kv.values.intern(read.as_str()));
-    ask(100, KvCall::Get, Outcome::Returned { at: EventIndex(101), ret });
+    add(100, KvCall::Get, Outcome::Returned { at: EventIndex(101), ret });
     let history = History::new(operations).expect("the text is a history");
     let budget = Budget { bytes_max: 1 << 20, ..Budget::default() };
     let verdict = check_without_decide(&kv, &history, &budget);

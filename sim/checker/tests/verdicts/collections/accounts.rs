@@ -23,7 +23,7 @@ fn violations_of_banks_agree_with_the_definition() {
         let least = if random.random_bool(0.2) { -2 } else { 0 };
         let first = random.random_range(least..3);
         let init: BTreeMap<ValueId, i64> = [(ValueId(1), first), (ValueId(2), 2)].into();
-        let ask = |random: &mut Random| match random.random_bool(0.4) {
+        let next_op = |random: &mut Random| match random.random_bool(0.4) {
             true => BankOp::Read,
             false => BankOp::Transfer {
                 from: value(random, 3),
@@ -42,7 +42,7 @@ fn violations_of_banks_agree_with_the_definition() {
                 BankRet::Moved(moves)
             }
         };
-        let made = history(random, &shape, init.clone(), ask, apply);
+        let made = history(random, &shape, init.clone(), next_op, apply);
         let made = mutated(random, &made, |random, _, ret| match ret {
             BankRet::Moved(moved) => BankRet::Moved(!moved),
             BankRet::Balances(balances) => {
@@ -62,7 +62,7 @@ fn violations_of_banks_agree_with_the_definition() {
 fn violations_of_transactions_agree_with_the_definition() {
     let tally = compare_many(rounds(10_000), |random| {
         let shape = small_shape(random);
-        let ask = |random: &mut Random| {
+        let next_op = |random: &mut Random| {
             let access = |random: &mut Random| match random.random_bool(0.5) {
                 true => Access::Read(value(random, 2)),
                 false => Access::Write(value(random, 2), ValueId(random.random_range(2..5))),
@@ -79,7 +79,7 @@ fn violations_of_transactions_agree_with_the_definition() {
             };
             op.iter().map(step).collect::<Box<[ValueId]>>()
         };
-        let made = history(random, &shape, BTreeMap::new(), ask, |state, op| apply(state, op));
+        let made = history(random, &shape, BTreeMap::new(), next_op, |state, op| apply(state, op));
         let made = mutated(random, &made, |random, _, ret| {
             let mut ret = ret.clone();
             let place = random.random_range(0..ret.len());

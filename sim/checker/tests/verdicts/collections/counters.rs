@@ -26,7 +26,7 @@ fn counter_history(
     usage: Usage,
     init: i64,
 ) -> History<CounterOp, Option<i64>> {
-    let ask = |random: &mut Random| match random.random_bool(usage.reads) {
+    let next_op = |random: &mut Random| match random.random_bool(usage.reads) {
         true => CounterOp::Read,
         false => CounterOp::Add(random.random_range(usage.least..=usage.most)),
     };
@@ -36,7 +36,7 @@ fn counter_history(
         }
         Some(*sum)
     };
-    let made = history(random, shape, init, ask, apply);
+    let made = history(random, shape, init, next_op, apply);
     made.with_outcomes(|_, operation| match (&operation.op, &operation.outcome) {
         (CounterOp::Add(_), Outcome::Returned { at, .. })
             if !random.random_bool(usage.sum_known) =>
@@ -64,8 +64,8 @@ fn counters_are_decided_as_by_the_definition() {
         let (shape, usage) = (small_shape(random), small_usage(random));
         let init = random.random_range(-1..=1);
         let made = counter_history(random, &shape, usage, init);
-        let made = mutated(random, &made, |random, _, sum_known| {
-            sum_known.map(|sum_known| sum_known + random.random_range(-2..=2))
+        let made = mutated(random, &made, |random, _, ret| {
+            ret.map(|number| number + random.random_range(-2..=2))
         });
         (Counter { init }, made)
     });
@@ -78,8 +78,8 @@ fn counters_are_decided_as_by_the_definition() {
 fn large_counters_are_decided() {
     let ones = Usage { least: 1, most: 1, reads: 0.3, sum_known: 0.0 };
     let many = Usage { most: 9, ..ones };
-    let sum_known = Usage { sum_known: 1.0, ..many };
-    for (seed, usage, unknown) in [(1, ones, 0.02), (2, many, 0.0), (3, sum_known, 0.0)] {
+    let with_sums = Usage { sum_known: 1.0, ..many };
+    for (seed, usage, unknown) in [(1, ones, 0.02), (2, many, 0.0), (3, with_sums, 0.0)] {
         let shape = Shape { operations: 2000, clients: 10, unknown, failed: 0.05, eager: 0.5 };
         let made = counter_history(&mut random(seed), &shape, usage, 0);
         let verdict = decided(&Counter::default(), &made);

@@ -98,8 +98,8 @@ fn shown<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> String {
     let mut words = String::new();
     for (id, operation) in history.operations().iter().enumerate() {
         let ret = operation.ret().map(|ret| model.describe_ret(&operation.op, ret));
-        let (call, span) = (model.describe_op(&operation.op), operation.invoked.0);
-        words += &format!("\n{id}: {call} -> {ret:?} [{span}, {:?}]", operation.returned());
+        let (call, invoked) = (model.describe_op(&operation.op), operation.invoked.0);
+        words += &format!("\n{id}: {call} -> {ret:?} [{invoked}, {:?}]", operation.returned());
     }
     words
 }
@@ -115,8 +115,8 @@ pub(crate) fn small_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// Returns `history` with a change: results swapped, repeated or replaced by `redraw`, an operation
-/// dropped, or events reordered.
+/// Returns `history` with up to two changes: results swapped, repeated or replaced by `redraw`, or
+/// an operation dropped. Some events may also be reordered.
 pub(crate) fn mutated<O: Clone, R: Clone>(
     random: &mut Random,
     history: &History<O, R>,
@@ -228,8 +228,8 @@ pub(crate) fn middling_shape(random: &mut Random) -> Shape {
     }
 }
 
-/// Asserts that none of `rounds` correct histories from `make` is rejected, and prints how many
-/// were accepted.
+/// Asserts that none of `rounds` correct histories from `make` is rejected. Returns how many were
+/// accepted.
 pub(crate) fn assert_none_rejected<M: Model>(
     rounds: u64,
     mut make: impl FnMut(&mut Random) -> (M, History<M::Op, M::Ret>),

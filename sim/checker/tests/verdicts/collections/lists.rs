@@ -20,7 +20,7 @@ fn list_history(
     repeats: f64,
 ) -> History<ListOp, ListRet> {
     let mut next = 1;
-    let ask = move |random: &mut Random| {
+    let next_op = move |random: &mut Random| {
         if random.random_bool(reads) {
             return ListOp::Read { key: KEY };
         }
@@ -37,7 +37,7 @@ fn list_history(
         }
         ListOp::Read { .. } => ListRet::Items(list.clone().into_boxed_slice()),
     };
-    history(random, shape, Vec::new(), ask, apply)
+    history(random, shape, Vec::new(), next_op, apply)
 }
 
 fn redraw(random: &mut Random, _: &ListOp, ret: &ListRet) -> ListRet {

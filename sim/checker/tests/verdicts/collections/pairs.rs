@@ -43,7 +43,7 @@ fn queue_history(
 ) -> History<QueueOp, ValueId> {
     let mut next = 1;
     let puts = random.random_range(0.3..0.7);
-    let ask = move |random: &mut Random| match random.random_bool(puts) {
+    let next_op = move |random: &mut Random| match random.random_bool(puts) {
         true => QueueOp::Enqueue(fresh(random, &mut next, repeats)),
         false => QueueOp::Dequeue,
     };
@@ -54,7 +54,7 @@ fn queue_history(
         }
         QueueOp::Dequeue => queue.pop_front().unwrap_or(ValueId::NULL),
     };
-    history(random, shape, init.iter().copied().collect(), ask, apply)
+    history(random, shape, init.iter().copied().collect(), next_op, apply)
 }
 
 fn stack_history(
@@ -65,7 +65,7 @@ fn stack_history(
 ) -> History<StackOp, ValueId> {
     let mut next = 1;
     let puts = random.random_range(0.3..0.7);
-    let ask = move |random: &mut Random| match random.random_bool(puts) {
+    let next_op = move |random: &mut Random| match random.random_bool(puts) {
         true => StackOp::Push(fresh(random, &mut next, repeats)),
         false => StackOp::Pop,
     };
@@ -76,7 +76,7 @@ fn stack_history(
         }
         StackOp::Pop => stack.pop().unwrap_or(ValueId::NULL),
     };
-    history(random, shape, init.to_vec(), ask, apply)
+    history(random, shape, init.to_vec(), next_op, apply)
 }
 
 #[test]

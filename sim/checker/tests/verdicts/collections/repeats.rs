@@ -138,6 +138,7 @@ fn the_order_of_repeated_values_in_a_list_is_that_of_its_longest_read() {
 fn the_order_of_repeated_values_in_a_queue_is_that_of_the_dequeues() {
     let good = timed(&enqueues(&values()), &dequeues(&shuffled()));
     assert_eq!(decided(&Queue::default(), &good), Some(Verdict::Linearizable));
+    // 77 is enqueued last, but dequeued in the middle.
     let mut later = enqueues(&[ValueId(2), ValueId(77)]);
     let mut order = shuffled();
     order.insert(5, ValueId(77));

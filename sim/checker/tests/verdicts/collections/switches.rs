@@ -29,7 +29,7 @@ fn set_history(
     usage: Usage,
     init: BTreeSet<ValueId>,
 ) -> History<SetOp, SetRet> {
-    let ask = |random: &mut Random| {
+    let next_op = |random: &mut Random| {
         if random.random_bool(usage.reads) {
             return SetOp::Read;
         }
@@ -46,7 +46,7 @@ fn set_history(
         SetOp::Contains(value) => SetRet::Bool(set.contains(value)),
         SetOp::Read => SetRet::Members(set.iter().copied().collect()),
     };
-    let made = history(random, shape, init, ask, apply);
+    let made = history(random, shape, init, next_op, apply);
     made.with_outcomes(|_, operation| match (&operation.op, &operation.outcome) {
         (SetOp::Add(_) | SetOp::Remove(_), Outcome::Returned { at, .. })
             if random.random_bool(usage.silent) =>
@@ -119,7 +119,7 @@ fn lock_history(
     held: bool,
     mistakes: f64,
 ) -> History<LockOp, ()> {
-    let ask = |random: &mut Random| match random.random_bool(0.5) {
+    let next_op = |random: &mut Random| match random.random_bool(0.5) {
         true => LockOp::Acquire,
         false => LockOp::Release,
     };
@@ -129,7 +129,7 @@ fn lock_history(
         *held ^= possible;
         possible || wrong.random_bool(mistakes)
     };
-    let made = history(draw, shape, held, ask, apply);
+    let made = history(draw, shape, held, next_op, apply);
     let operations = made.operations().iter().map(|operation| {
         let outcome = match operation.outcome {
             Outcome::Returned { at, ret: true } => Outcome::Returned { at, ret: () },
@@ -143,7 +143,7 @@ fn lock_history(
             outcome,
         }
     });
-    History::new(operations.collect()).expect("outcomes do not matter to that")
+    History::new(operations.collect()).expect("no response is added or moved")
 }
 
 #[test]

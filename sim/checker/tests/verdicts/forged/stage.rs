@@ -37,7 +37,8 @@ pub(crate) struct Stage<M: Model> {
     pub(crate) draw_op: fn(&M, &mut Random) -> M::Op,
     /// Applies an operation as the correct object does.
     pub(crate) apply: fn(&M, &mut M::State, &M::Op) -> M::Ret,
-    /// Returns the operations of the broken object from a state on. Values from 1,000 on are new.
+    /// Returns the operations of the broken object from a state on. The values from 1,000 to 9,999
+    /// do not occur before.
     pub(crate) forge: fn(&M, &M::State, Forgery) -> Vec<ForgedOp<M>>,
 }
 

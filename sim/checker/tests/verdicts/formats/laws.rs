@@ -16,7 +16,8 @@ use quorate_checker::value::{Value, ValueId, ValueTable};
 
 use super::shown::{read, shown};
 
-/// The timing of an operation: its client, the number of events until its completion, and its kind.
+/// The timing of an operation: its client, the number of invocations before its response, and a
+/// number that decides whether it returns, fails or has an unknown outcome.
 type Timing = (u32, usize, u8);
 
 /// Builds the history of operations with the given timings, as far as clients allow.
@@ -113,7 +114,7 @@ fn draws() -> impl Strategy<Value = (Vec<Value>, Vec<Draw>, Vec<Timing>)> {
     )
 }
 
-/// The third value, and another one for the first key.
+/// The initial value `v[3]` for every key but `v[0]`, which has `v[1]`.
 fn initial(v: &[ValueId]) -> InitialValues {
     InitialValues { others: v[3], by_key: BTreeMap::from([(v[0], v[1])]) }
 }
