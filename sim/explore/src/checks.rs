@@ -208,8 +208,9 @@ impl Checks {
         Ok(after)
     }
 
-    /// Checks that a newly committed entry is on the disks of a quorum of one of the `memberships`,
-    /// or, with last survivors, of all voters, because each may become the last survivor.
+    /// Checks that the last newly committed entry is on the disks of a quorum of one of the
+    /// memberships of the commit, or, with last survivors, of all voters, because each may become
+    /// the last survivor.
     fn committed_by_quorum(
         &self,
         leader: &Facts,
@@ -223,7 +224,7 @@ impl Checks {
         let holders: Vec<NodeId> = holders.map(|node| node.id).collect();
         let has_quorum =
             if self.last_survivor { quorum::has_all_voters } else { quorum::is_quorum };
-        if memberships.iter().any(|memberships| has_quorum(memberships, &holders)) {
+        if memberships.iter().any(|membership| has_quorum(membership, &holders)) {
             return Ok(());
         }
         let id = leader.id;

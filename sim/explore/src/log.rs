@@ -28,7 +28,7 @@ pub(crate) fn check_steps(
 ) -> Result<(), String> {
     let mut before = first.clone();
     for (index, after) in log.iter().filter_map(Entry::membership) {
-        if last_survivor && is_left_of(&before, &after) {
+        if last_survivor && only_loses_voters(&before, &after) {
             before = after;
             continue;
         }
@@ -47,8 +47,8 @@ pub(crate) fn check_steps(
     Ok(())
 }
 
-/// Returns true if `after` has some of the voters of `before`, and no others.
-fn is_left_of(before: &Membership, after: &Membership) -> bool {
+/// Returns true if `after` has some but not all of the voters of `before`, and no others.
+fn only_loses_voters(before: &Membership, after: &Membership) -> bool {
     let count = |membership: &Membership| membership.voters().count();
     let stays = after.voters().all(|id| before.is_voter(id));
     stays && count(after) > 0 && count(after) < count(before)

@@ -35,7 +35,7 @@ struct Arguments {
     list: bool,
 }
 
-/// Parses a limit, from 1 to one whose bytes fit in 64 bits.
+/// Parses a limit: at least 1, and so small that this many MiB, in bytes, fit in 64 bits.
 fn number(text: &str) -> Result<u64, String> {
     parse_number(text, 1..=u64::MAX >> 20)
 }

@@ -179,9 +179,10 @@ impl Moves {
         used.of(counted) < max && (place == 0 || !is_first)
     }
 
-    /// Returns true if time may pass. Where all clocks run at the same rate, it passes for all
-    /// nodes with n1. With last survivors it passes only when all messages to running nodes have
-    /// arrived and no node is due, because no message takes longer and no node pauses.
+    /// Returns true if time may pass. Where all clocks run at the same rate, an event of n1 stands
+    /// for the clocks of all nodes. With last survivors time passes only when all messages to
+    /// running nodes have arrived and no node is due, because no message takes longer and no node
+    /// pauses.
     fn may_pass_time(&self, world: &World, place: usize) -> bool {
         if world.used.of(BoundedKind::TimePasses) >= self.scope.bounds.time_steps {
             return false;
@@ -247,7 +248,6 @@ impl Moves {
             MoveOutcome::BeyondBounds => return Ok(NextWorld::BeyondBounds),
             MoveOutcome::Violation(violation) => return Err(violation.clone()),
         };
-        next.used = world.used;
         next.history = world.history;
         next.states.clone_from(&world.states);
         next.in_flight.clone_from(&world.in_flight);

@@ -32,7 +32,7 @@ pub(crate) fn quorums_intersect(one: &Membership, other: &Membership) -> bool {
         let places = (0..ids.len()).filter(|place| mask & (1 << place) != 0);
         places.map(|place| ids[place]).collect()
     };
-    // The largest disjoint sets are a set and its complement.
+    // Of two disjoint quorums, one is in the complement of the other, which then is a quorum too.
     (0..1_u32 << ids.len())
         .all(|mask| !(is_quorum(one, &subset(mask)) && is_quorum(other, &subset(!mask))))
 }

@@ -101,7 +101,7 @@ pub(crate) const ELECTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// The interval between two heartbeats.
 pub(crate) const HEARTBEAT: Duration = Duration::from_micros(1);
 /// The step of all clocks with last survivors: a third of the silence after which a node counts as
-/// dead. It is longer than any election timeout, and too short for a pause.
+/// dead. It is longer than any election timeout, and too short to count as a pause of the node.
 pub(crate) const SURVIVOR_STEP: Duration = Duration::from_secs(7);
 /// The number of steps after which a silent node counts as dead.
 pub(crate) const STEPS_TO_DEATH: u32 = 3;

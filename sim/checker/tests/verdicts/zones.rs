@@ -210,7 +210,9 @@ const CLEAR: [&str; 12] =
 /// Texts that several operations put or append.
 const REPEATED: [&str; 12] =
     ["a;", "b;", "a;", "c;", "a;", "c;", "b;", "a;", "d;", "d;", "e;", "a;"];
+/// Texts that two operations each put or append.
 const PAIRED: [&str; 12] = ["a;", "b;", "b;", "a;", "c;", "d;", "c;", "e;", "f;", "e;", "d;", "f;"];
+/// Texts of which some are prefixes of others, so that a concatenation may have several parses.
 const BLURRED: [&str; 12] = ["a", "b", "ab", "ba", "c", "cc", "d", "e", "f", "g", "h", "i"];
 
 /// Generates a history of one key with appends, then changes some results.

@@ -121,18 +121,18 @@ fn check_acknowledgements(cluster: &Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the cluster has to recover: a quorum of the nodes is certain of the end of its log, each
-/// entry can be identified, and each entry that may be committed has an intact copy.
+/// Whether the cluster has to recover: a quorum of the nodes is certain, each entry can be
+/// identified, and each entry that may be committed has an intact copy or is in a snapshot.
 pub(crate) fn must_recover(cluster: &Cluster) -> bool {
     let certain = cluster.set(|node| node.is_certain);
-    let nameless = cluster.set(|node| (1..=node.log.last()).any(|at| node.log.id(at).is_none()));
+    let unnamed = cluster.set(|node| (1..=node.log.last()).any(|at| node.log.id(at).is_none()));
     let all_have_copies = indices().all(|index| {
         let ids = cluster.places().filter_map(|place| cluster.nodes[place].log.content(index));
         ids.into_iter().all(|id| {
             cluster.set(|node| node.serves(index, id)) != 0 || !may_be_committed(cluster, index, id)
         })
     });
-    cluster.is_quorum(certain) && nameless == 0 && all_have_copies
+    cluster.is_quorum(certain) && unnamed == 0 && all_have_copies
 }
 
 /// Whether the disks leave it possible that an entry is committed: in some term, a quorum may have

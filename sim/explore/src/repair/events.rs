@@ -10,7 +10,8 @@ use crate::repair::state::{Cluster, NODES_MAX, Role, Slot};
 pub(crate) struct Event {
     pub(crate) kind: EventKind,
     pub(crate) place: usize,
-    /// The other node; the voters of an election as bits; the term of a late message.
+    /// The other node; the voters of an election as bits; the term of a late message; or 1 if all
+    /// nodes start again after [`EventKind::DamageMany`].
     pub(crate) other: usize,
     /// An index; the damaged entries of [`EventKind::DamageMany`] as bits.
     pub(crate) index: u16,
@@ -45,8 +46,7 @@ pub(crate) enum EventKind {
     Win,
     CopyDisk,
     RollBack,
-    /// Bit `MASK_ENTRIES * place + index - 1` of [`Event::index`] is a damaged entry. All nodes
-    /// then start again, if `other` is 1.
+    /// Bit `MASK_ENTRIES * place + index - 1` of [`Event::index`] is a damaged entry.
     DamageMany,
 }
 

@@ -1,5 +1,4 @@
-//! An abstract model of the repair protocol: nodes whose disks lose entries, and peers from which
-//! they take these again.
+//! An abstract model of the repair protocol: disks lose entries, and peers provide them again.
 //!
 //! `docs/REPAIR.md` states the protocol, and what the model covers.
 

@@ -58,7 +58,7 @@ fn orders(count: usize, fixed: usize) -> Vec<Vec<usize>> {
     places.flat_map(|at| shorter.iter().map(move |order| insert(order, at))).collect()
 }
 
-/// The limited kinds of events, and the bits of their counters.
+/// The limited kinds of events, in the order of their counters, which have four bits each.
 const COUNTERS: [EventKind; 8] = [
     EventKind::Crash,
     EventKind::Damage,
@@ -245,14 +245,16 @@ pub fn atlas(restarts: bool) -> Result<(u32, u32), String> {
             (true, Ok(_)) => recovered += 1,
             (false, Err(how)) if HALTS.iter().any(|end| how.ends_with(end)) => halted += 1,
             (_, Err(how)) => return Err(format!("mask {mask:012b}: {how}")),
-            (false, Ok(_)) => return Err(format!("mask {mask:012b}: a lost entry is not missed")),
+            (false, Ok(_)) => {
+                return Err(format!("mask {mask:012b}: it recovers without an entry"));
+            }
         }
     }
     Ok((recovered, halted))
 }
 
 /// Adds the events of the elections of a node, up to a term. Where disks are rolled back, an
-/// election has several.
+/// election has several; the events of the node's old disk are added, too.
 fn election_events(
     cluster: &Cluster,
     place: usize,

@@ -1,6 +1,6 @@
 //! The rules of the repair protocol, each with the parts that can be left out.
 
-/// A part of a rule that is left out, or done as it was first designed.
+/// A part of a rule that is left out, or replaced by a simpler one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Omission {
     /// R1: a node that starts truncates its log at the first damaged entry.

@@ -5,11 +5,11 @@ use crate::repair::omissions::Omission;
 /// The largest number of nodes, and of entries in a log.
 pub(crate) const NODES_MAX: usize = 5;
 pub(crate) const ENTRIES_MAX: usize = 6;
-/// The largest term of a leader whose messages may arrive late, plus one.
+/// The largest term for which the history keeps a leader's log or counts elections, plus one.
 pub(crate) const TERMS_MAX: usize = 8;
 
-/// The place of one entry in a log. An entry is identified by its index and the term in which it
-/// was appended.
+/// The place of one entry in a log, with the term in which the entry was appended: the index and
+/// the term identify an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Slot {
     #[default]
