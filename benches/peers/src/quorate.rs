@@ -2,8 +2,7 @@
 
 use quorate::raft::{Action, Config, Input, Raft};
 use quorate::types::{
-    Acknowledge, Command, Index, Instant, Membership, NodeId, Proposal, Restored, Tag,
-    WriteId,
+    Acknowledge, Command, Index, Instant, Membership, NodeId, Proposal, Restored, Tag, WriteId,
 };
 
 use crate::{BYTES, Cluster};

@@ -138,7 +138,8 @@ pub fn draw<G: Guest>(seed: u64, options: &RunOptions) -> Case {
     Scenario::of(Case { seed, settings, plan, overrides }, Vec::new(), &options.workload).case
 }
 
-/// Draws clean restarts, in which nodes may change their builds: every node in turn, several times.
+/// Draws clean restarts, in which nodes may change their builds: every node in turn, up to
+/// [`RESTARTS_MAX`] times.
 fn restarts(settings: &Settings, choices: &Choices) -> Vec<Op> {
     let mut draw = choices.draw(Kind::Build.key());
     let phase = settings.fault_phase.as_nanos() as u64;
@@ -155,14 +156,14 @@ fn restarts(settings: &Settings, choices: &Choices) -> Vec<Op> {
 /// Reads a scenario for a guest.
 ///
 /// # Errors
-/// The syntax error of the text, or a line that no guest understands.
+/// The syntax error of the text, or a line that a cluster of `G` cannot carry out.
 pub fn read<G: Guest>(text: &str, options: &RunOptions) -> Result<Scenario, String> {
     let scenario = Scenario::read(text, &options.workload);
     let scenario = scenario.map_err(|error: SyntaxError| error.to_string())?;
     check::<G>(&scenario).map(|()| scenario)
 }
 
-/// Returns an error if the scenario has a line that no guest understands.
+/// Returns an error if the scenario has a line that a cluster of `G` cannot carry out.
 pub(crate) fn check<G: Guest>(scenario: &Scenario) -> Result<(), String> {
     if let Some(problem) = scenario.case.plan.ops.iter().find_map(problem::<G>) {
         return Err(problem);

@@ -90,13 +90,13 @@ impl<G: Guest> Cluster<G> {
                     let (id, applied) = (node.id, node.applied);
                     let text = format!(
                         "{id} has applied {applied} of {committed} entries, {PROGRESS_TIMEOUTS} \
-                         election timeouts after all faults"
+                         rounds of probes after all faults"
                     );
                     violated("L5", now, text)
                 }
                 None => {
                     let text = format!(
-                        "no command is committed in {PROGRESS_TIMEOUTS} election timeouts after \
+                        "no command is committed in {PROGRESS_TIMEOUTS} rounds of probes after \
                          all faults"
                     );
                     violated("L1", now, text)

@@ -40,8 +40,8 @@ impl<G: Guest> Cluster<G> {
             Event::Delayed { op, it } => return self.strike(op, Some(it)),
             Event::Unblock { block } => return self.set_blocked(block, false),
             Event::Flap { block } => return self.flap(block),
-            Event::ClockRuns { place } => self.nodes[place].handicap.end_drift(),
-            Event::DiskRuns { place, by } => self.nodes[place].handicap.sync -= by,
+            Event::DriftEnds { place } => self.nodes[place].handicap.end_drift(),
+            Event::SlowDiskEnds { place, by } => self.nodes[place].handicap.sync -= by,
             Event::PollRead { place, period, times } => {
                 if times > 1 {
                     let next = Event::PollRead { place, period, times: times - 1 };
@@ -102,7 +102,7 @@ impl<G: Guest> Cluster<G> {
             }
             Verb::ClockDrift(it) => {
                 self.nodes[place].handicap.begin_drift(it.ppm);
-                self.until(it.duration, Event::ClockRuns { place });
+                self.until(it.duration, Event::DriftEnds { place });
             }
             Verb::ClockStep(it) => {
                 let tick = self.settings.config.heartbeat_interval / 2;
@@ -113,7 +113,7 @@ impl<G: Guest> Cluster<G> {
             }
             Verb::SlowDisk(it) => {
                 self.nodes[place].handicap.sync += it.by;
-                self.until(it.duration, Event::DiskRuns { place, by: it.by });
+                self.until(it.duration, Event::SlowDiskEnds { place, by: it.by });
             }
             Verb::LoadSpike(LoadSpike::Commands(_, count)) => {
                 for _ in 0..count {

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_creates_no_file_until_it_is_emptied() {
+    fn a_full_disk_takes_no_write_until_it_is_emptied() {
         let mut disk = NodeDisk::default();
         let mut create =
             |bytes| disk.execute(&FileAction::Create { file: FileName::Superblock, bytes });

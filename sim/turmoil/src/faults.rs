@@ -200,7 +200,8 @@ fn draw_op(draws: &mut Draws, hosts: (u8, u8), drift_max_ppm: Option<u32>) -> Op
     Op { when, verb: draw_verb(draws, node, hosts, drift_max_ppm) }
 }
 
-/// Draws a fault of the disk of one of the nodes, from which a node recovers by itself.
+/// Draws a fault of the disk of one of the nodes, from which the cluster recovers without an
+/// operator.
 fn draw_disk_op(draws: &mut Draws, nodes: u8) -> Op {
     let phase = FAULT_PHASE.as_millis() as u64;
     let at = SimTime::default().after(Duration::from_millis(draws.between(500, phase - 2_000)));

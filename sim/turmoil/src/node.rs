@@ -37,7 +37,7 @@ pub(crate) type Beside = Rc<dyn Fn(Node) -> LocalFuture>;
 /// A change of every node's configuration.
 pub(crate) type Configure = Rc<dyn Fn(&mut ServerConfig)>;
 
-/// Runs a node and the service beside it, until either fails.
+/// Runs a node and the service beside it, until either fails, or a fault stops the node.
 pub(crate) async fn run_node<M>(
     world: World,
     (id, nodes): (u8, u8),

@@ -35,7 +35,7 @@ pub(crate) struct Schedule {
     blocked: BTreeSet<(u64, u64)>,
     /// The hosts that are down, with the time of their restart.
     down: BTreeMap<u64, Duration>,
-    /// The nodes that shut down, with their downtime.
+    /// The nodes that are shutting down, or have, with their downtime.
     stopping: BTreeMap<u64, Duration>,
     /// The nodes that have shut down, with the time at which their processes end.
     ending: BTreeMap<u64, Duration>,
@@ -54,7 +54,7 @@ struct LinksFault {
     links: Vec<(u64, u64)>,
     from: Duration,
     to: Duration,
-    /// Whether segments are held back, and not lost.
+    /// Whether segments are held back instead of lost.
     is_clog: bool,
     /// The time for which the links are blocked, and work, in turn; none if they stay blocked.
     period: Option<Duration>,

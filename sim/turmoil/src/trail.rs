@@ -14,9 +14,12 @@ pub(crate) struct TrailEvent {
 }
 
 impl TrailEvent {
-    /// Returns the event with this digest. `place` has its host, its kind and its data.
-    pub(crate) fn new(at: Duration, digest: u64, place: (&str, &str, &[u8])) -> TrailEvent {
-        let (host, kind, data) = place;
+    /// Returns the event with this digest, of a host, of a kind, and with its data.
+    pub(crate) fn new(
+        at: Duration,
+        digest: u64,
+        (host, kind, data): (&str, &str, &[u8]),
+    ) -> TrailEvent {
         let text = match kind {
             "line" => format!("{host}: {}", String::from_utf8_lossy(data)),
             "connect" => format!("{host} connects to {}", String::from_utf8_lossy(data)),

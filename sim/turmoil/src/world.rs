@@ -29,7 +29,7 @@ pub(crate) const CHECK: &str = "check";
 pub(crate) const CLUSTER: ClusterId = ClusterId(u128::from_be_bytes(*b"quorate/turmoil!"));
 /// The port at which every node listens.
 const NODE_PORT: u16 = 7000;
-/// The interval at which a task checks whether the faults are over.
+/// The interval at which a task checks whether the faults are over, or the clients have ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The interval at which a host checks whether it is still paused, and a stream whether its link is
 /// still clogged.
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: u8,
     /// The rate of written segments that are lost and sent again, in 1,000.
     loss_permille: AtomicU64,
-    /// Whether a host is paused or clogged.
+    /// Whether a host is paused, or a link clogged.
     holds_any: AtomicBool,
     state: Mutex<State>,
 }
@@ -112,7 +112,7 @@ pub(crate) struct NodeState {
     pub(crate) lane_wait: Duration,
     /// The time that its clock has gained since its start.
     pub(crate) clock_gain: Duration,
-    /// Whether its leader may suspend voters.
+    /// Whether it may suspend voters when it leads, or take over as the last survivor.
     pub(crate) may_suspend: bool,
     /// The number of its starts.
     pub(crate) starts: u32,

@@ -41,7 +41,7 @@ struct Process {
     client: Client,
 }
 
-/// A text that was sent, and how.
+/// The texts that were sent, each with its outcome.
 type Sent = Rc<RefCell<Vec<(String, Result<u64, Exit>)>>>;
 
 /// A lock that a client at the computer holds.

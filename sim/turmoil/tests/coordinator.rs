@@ -47,7 +47,7 @@ struct Records {
     /// The number of clients in the history. A client that does not know an outcome continues as
     /// another client.
     clients: Rc<Cell<u32>>,
-    /// The last value that was written.
+    /// The number of values that clients have begun to write.
     values: Rc<Cell<u64>>,
     /// The workers that know that they own a key.
     owners: Rc<RefCell<BTreeMap<String, Vec<String>>>>,

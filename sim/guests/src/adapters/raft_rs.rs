@@ -206,7 +206,7 @@ impl RaftRs {
         effects.restore(snapshot);
     }
 
-    /// Reports the snapshots that no peer has acknowledged for an election timeout as lost, because
+    /// Once per election timeout, reports every snapshot that is still under way as lost, because
     /// raft-rs leaves that to the driver.
     fn report_snapshots(&mut self) {
         let peers = self.node.raft.prs().iter();
