@@ -64,11 +64,11 @@ pub trait Model: Sync {
         0
     }
 
-    /// Returns, for each operation of `part`, all of one key, the event by which it must take
-    /// effect if its outcome is unknown: if some linearization explains the responses up to `end`,
-    /// then so does one in which the operation took effect by that event, or never. A response
-    /// after `end` counts as an unknown outcome, and an invocation after `end` does not count.
-    /// Returns `None` if the model cannot decide.
+    /// Returns a deadline for each operation of `part`, all of which have one key: the event by
+    /// which the operation must take effect if its outcome is unknown. If some linearization
+    /// explains the responses up to `end`, then so does one in which the operation took effect by
+    /// its deadline, or never. A response after `end` counts as an unknown outcome, and an
+    /// invocation after `end` does not count. Returns `None` if the model cannot decide.
     fn unknown_deadlines(
         &self,
         part: Subhistory<'_, Self::Op, Self::Ret>,
@@ -78,10 +78,11 @@ pub trait Model: Sync {
         None
     }
 
-    /// Returns, for each operation of `part`, all of one key, that returned and changed nothing, an
-    /// event before which the observed state was impossible, because no operation that leads to it
-    /// was invoked. It is used where reads may be stale; for other operations any event will do.
-    /// Returns `None` if the model cannot decide.
+    /// Returns an event for each operation of `part`, all of which have one key. If the operation
+    /// returned and changed nothing, the state that it observed was impossible before that event,
+    /// because no operation that leads to the state had been invoked. The event is used where reads
+    /// may be stale; for other operations any event will do. Returns `None` if the model cannot
+    /// decide.
     fn observable_since(
         &self,
         part: Subhistory<'_, Self::Op, Self::Ret>,

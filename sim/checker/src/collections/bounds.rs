@@ -6,7 +6,8 @@ use crate::history::OpId;
 use crate::verdict::{Counterexample, Verdict};
 
 /// Finds a read outside the bounds of a counter with the initial number `init`. The upper bound
-/// counts all positive additions invoked in time, and only those negative ones that had returned.
+/// counts all positive additions invoked before the read returned, and only those negative ones
+/// that returned before the read was invoked. The lower bound is its mirror image.
 pub(crate) fn out_of_bounds(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
     [1, -1].into_iter().find_map(|direction| {
         let towards = Sums::of(additions, |addition| {

@@ -1,12 +1,13 @@
 //! Decides counters that only grow, or only shrink.
 //!
 //! The numbers that are read grow with time, so reads of the same number form a group, and groups
-//! are ordered by their numbers. It remains to choose the additions before each group: all that
-//! returned before the last invocation of a read up to the group, none invoked after the first
-//! response of a read from the group on, with the right sum, and each with all additions that
-//! returned before its invocation. If all amounts are equal there is one choice, the additions with
-//! the first responses. Otherwise the search tries every subset of the concurrent additions with
-//! the right sum, from group to group, with backtracking.
+//! are ordered by their numbers. It remains to choose the additions before each group. They have
+//! the right sum. They include all that returned before the last invocation of a read up to the
+//! group, and none that was invoked after the first response of a read from the group on. With each
+//! of them, they include all additions that returned before its invocation. If all amounts are
+//! equal there is one choice, the additions with the first responses. Otherwise the search tries
+//! every subset of the concurrent additions with the right sum, from group to group, with
+//! backtracking.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;

@@ -74,7 +74,7 @@ pub(super) struct Config<const W: usize> {
     /// the last change of the state yet. Only an update may follow, because a blind write would
     /// make that change useless.
     pub(super) place: u32,
-    /// The operations that may return.
+    /// The operations that count as done, and so may return.
     pub(super) done: Bits<W>,
     /// The operations that cannot take effect again; see the table.
     pub(super) used: Bits<W>,

@@ -1,5 +1,5 @@
-//! Depth-first search: follows one configuration as far as it leads, then the last alternative
-//! (Wing & Gong 1993; Lowe 2017). Fast if most configurations lead to the end.
+//! Depth-first search: follows one configuration as far as it leads, then goes back to the last
+//! alternative (Wing & Gong 1993; Lowe 2017). Fast if most configurations lead to the end.
 
 use crate::history::EventIndex;
 use crate::search::config::{Config, ConfigSet};

@@ -174,7 +174,7 @@ fn run_register<const W: usize>(
     traversal: Traversal,
     meter: &mut Meter<'_>,
 ) -> SearchOutcome {
-    // The space is the largest allocation of a register with many values.
+    // The space is the largest allocation of the search of a register with many values.
     if let Err(resource) = meter.check(RegisterSpace::<W>::bytes_for(&register)) {
         return SearchOutcome::Exhausted(exhausted(resource, plan));
     }
