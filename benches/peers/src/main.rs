@@ -21,7 +21,8 @@ const BYTES: [u8; 128] = [7; 128];
 /// A cluster of one system that commits commands.
 trait Cluster {
     /// Proposes `batch` commands at once to the leader, and returns once the leader and every
-    /// follower know that they are committed and have passed them to the state machine.
+    /// follower know that they are committed and have passed them to the state machine. The floor
+    /// has no state machine, and only its leader knows the commit index.
     fn commit(&mut self, batch: usize);
 
     /// The number of messages sent since the start.

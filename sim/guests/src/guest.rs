@@ -174,7 +174,7 @@ pub struct Execution {
 /// One effect of inputs.
 #[derive(Clone, Debug)]
 pub enum Effect<M> {
-    /// Writes to the disk. A crash may lose the write until a [`Effect::Sync`] after it has ended.
+    /// Writes to the disk. A crash may lose the write until a later [`Effect::Sync`] has ended.
     Write(Write),
     /// Waits until all writes are durable. The node takes no input meanwhile.
     Sync,

@@ -15,7 +15,7 @@ pub enum Omission {
     UncertainAcknowledges,
     /// R3: a leader answers a request at once.
     AnswersAtOnce,
-    /// R3: a leader answers after a heartbeat round, without an entry that it appended since.
+    /// R3: a leader answers after a heartbeat round, and waits for no entry of its own.
     AnswersByRound,
     /// R4: a leader counts acknowledgements of damaged entries.
     DamagedCounts,

@@ -114,7 +114,7 @@ pub(crate) struct OldDisk {
     pub(crate) log: Log,
 }
 
-/// One node. The role, the commit index, the goal, and the match are lost in a crash.
+/// One node. A crash loses `role`, `goal` and `matched`, and sets `commit` back to `snapshot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Node {
     pub(crate) term: u8,
