@@ -1,7 +1,7 @@
 #!/bin/sh
 # Plants each incompatible change of `plants/` in the previous build, and prints in how many seeds
-# the mixed runs find it. Ends at a change that no seed finds, and leaves it planted; after the last
-# one, leaves the unchanged previous build behind.
+# the mixed runs find it. Then leaves the unchanged previous build behind, and fails if no seed found
+# one of the changes.
 #
 #   ./plants.sh COMMIT_OR_TAG [SEEDS [NAME...]]
 #   PROFILE=dev ./plants.sh COMMIT_OR_TAG     builds faster, and runs slower
@@ -12,6 +12,7 @@ profile=${PROFILE:-release}
 cd "$(dirname "$0")"
 [ $# -le 2 ] && set -- "$commit" "$seeds" $(basename -s .patch plants/*.patch)
 shift 2
+missed=""
 for name; do
     ./previous.sh "$commit" "plants/$name.patch"
     cargo build --quiet --profile "$profile"
@@ -28,6 +29,7 @@ for name; do
                 median = failed ? gaps[int((failed + 1) / 2)] : "none"
                 printf "%-20s %d of %d seeds, median %s; first:%s\n", name, failed, seeds, median, first
                 exit failed == 0
-            }'
+            }' || missed="$missed $name"
 done
 ./previous.sh "$commit"
+[ -z "$missed" ] || { echo "no seed finds:$missed" >&2; exit 1; }
