@@ -128,6 +128,7 @@ impl HashChains {
         assert!(end.is_none_or(|(id, _)| *id == last), "the chains end with the log");
     }
 
+    /// Returns `None` if the entry is not kept, and `Some(None)` if it is kept without its chain.
     fn known(&self, id: EntryId) -> Option<Option<HashChain>> {
         let Index(first) = self.entries.front()?.0.index;
         let place = usize::try_from(id.index.0.checked_sub(first)?).ok()?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_snapshot_chains_are_unknown_until_one_restarts() {
+    fn after_an_installed_snapshot_chains_are_unknown_until_the_next_one_starts() {
         let mut chains = HashChains::from_tail(&entries(1, 1, &["a"]));
         let install = Some(Box::new(SnapshotMeta::empty(id(1, 7), Default::default())));
         chains.write(&Write { install, ..write(Vec::new()) });

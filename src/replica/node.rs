@@ -39,10 +39,10 @@ use crate::types::{
 
 /// A node without its state machine, and without a clock, a network or threads.
 ///
-/// The driver's contract is that of [`Raft`], with these outputs: (1) pass one input at a time,
-/// with a monotonic `now` sampled after the input arrived; (2) execute every output, and keep the
-/// orders that [`Output`] names; (3) pass [`Input::Timeout`] by [`Node::deadline`]; (4) report each
-/// completion; (5) after a crash, open the directory again.
+/// The driver's contract is that of [`Raft`], with an [`Output`] in place of each action: (1) pass
+/// one input at a time, with a monotonic `now` sampled after the input arrived; (2) execute every
+/// output, and keep the orders that [`Output`] names; (3) pass [`Input::Timeout`] by
+/// [`Node::deadline`]; (4) report each completion; (5) after a crash, open the directory again.
 ///
 /// Within a step, the parts of a node pass work to one another through three queues, which are
 /// emptied in this order: the algorithm's actions at once, so that the next input finds them
@@ -61,7 +61,7 @@ pub struct Node {
     scrubber: Scrubber,
     validation: Validation,
     hash_chains: HashChains,
-    /// The memory of the state machine after the last work of the worker.
+    /// The memory in use and the version of the rules, as the worker last reported them.
     usage: MachineUsage,
     task: Task,
     /// The log reads in progress, with the consumer of each.
@@ -163,8 +163,8 @@ impl Node {
             node.inputs.push_back(raft::Input::Quarantine(true));
         }
         if !parts.is_quarantined {
-            // A node that alone is a quorum leaves quarantine: no other node has a state, so the
-            // node's own state is the cluster's.
+            // Clears the mark on the disk. A node that alone is a quorum leaves quarantine, because
+            // no other node is sure to have a correct state.
             node.storage.set_quarantined(false, &mut node.events);
         }
         if parts.is_quarantined {

@@ -73,7 +73,7 @@ impl<M: StateMachine> Replica<M> {
     /// between starts of the node. The call reads the disk and blocks until recovery is complete.
     ///
     /// # Errors
-    /// An [`OpenError`], which names the place on the disk. No entry, vote or snapshot is lost.
+    /// An [`OpenError`]; one about the disk names the place. No entry, vote or snapshot is lost.
     pub fn open(
         disk: &mut dyn Disk,
         cluster: ClusterId,

@@ -37,9 +37,8 @@ impl ReadConflicts {
     }
 
     /// Returns the index of the last unapplied entry that may change the answer to `query`. Entries
-    /// that are not in memory are assumed to change it, and so are those before the entry at which
-    /// the limit of the period is reached. The result may be an applied index, for which no read
-    /// waits.
+    /// that are not in memory are assumed to change it, and so are those that the limit of the
+    /// period leaves untested. The result may be an applied index, for which no read waits.
     pub(crate) fn last(&mut self, now: Instant, log: &Log, query: &[u8]) -> Index {
         if now >= self.since.after(PERIOD) {
             (self.bytes_left, self.since) = (TESTED_BYTES_MAX, now);
@@ -129,7 +128,7 @@ mod tests {
     struct Calls(Arc<[AtomicUsize; 2]>);
 
     impl Calls {
-        /// Returns the test of whether the command is the query.
+        /// Returns a search whose test, for commands that equal the query, counts its calls.
         fn counted(&self) -> ReadConflicts {
             let calls = Arc::clone(&self.0);
             ReadConflicts::new(ConflictTest::new(move |query| {

@@ -67,7 +67,7 @@ impl Requests {
         None
     }
 
-    /// Ends a proposal or a read without the outcome of the state machine.
+    /// Ends a request without an outcome of the state machine.
     pub(crate) fn end(&mut self, tag: Tag) {
         let known = self.proposed.remove(&tag) || self.reads.remove(&tag).is_some();
         assert!(known, "a request has one outcome");
@@ -133,17 +133,17 @@ impl Requests {
         core::mem::replace(&mut self.committed, later).into_values().map(|(tag, _)| tag)
     }
 
-    /// Whether a proposal, a membership change or a transfer has no outcome in the log yet.
+    /// Whether a proposal is not known to be committed, or another request to the leader is pending.
     pub(crate) fn has_proposed(&self) -> bool {
         !self.proposed.is_empty()
     }
 
-    /// The number of requests to the leader that have no outcome in the log yet.
+    /// The number of these proposals and other requests.
     pub(crate) fn proposed_count(&self) -> usize {
         self.proposed.len()
     }
 
-    /// The number of reads whose query did not go to the state machine yet.
+    /// The number of reads whose query has not gone to the state machine yet.
     pub(crate) fn waiting_reads(&self) -> usize {
         self.reads.values().filter(|read| matches!(read, Read::Pending(_))).count()
     }
@@ -158,8 +158,8 @@ impl Requests {
         self.early_outcomes.keys().copied()
     }
 
-    /// Panics if a request has two states, or is counted at an index other than its entry's, or if
-    /// the bytes of a reply are not counted once.
+    /// Panics if a request has two states, or is kept at an index other than its entry's, or if the
+    /// bytes of a reply are not counted once.
     pub(crate) fn assert_invariants(&self) {
         let replies = || self.early_outcomes.values().flatten();
         debug_assert!(
@@ -176,7 +176,7 @@ impl Requests {
         );
         debug_assert!(
             self.committed.iter().all(|(index, (_, id))| *index == id.index),
-            "a committed proposal is counted at its index"
+            "a committed proposal is kept at the index of its entry"
         );
         debug_assert!(
             self.early_outcomes.keys().all(|index| !self.committed.contains_key(index)),

@@ -38,7 +38,8 @@ struct Current {
     timeout: Duration,
     /// The number of times that parts were requested again since the last part arrived.
     repeats: u32,
-    /// The time at which the last part arrived, or the transfer began.
+    /// The time at which the last part arrived, or at which the transfer began or moved from a
+    /// stalled source to another one.
     last_part_at: Instant,
 }
 
@@ -85,7 +86,7 @@ impl SnapshotReceiver {
     /// once if the transfer has stalled and the offer is from another node. A transfer is not
     /// abandoned for a newer snapshot while its parts arrive, because otherwise a leader that takes
     /// snapshots faster than they travel would never complete one. No transfer starts unless
-    /// `may_start` is set, and none starts for `retry_after` after a failure.
+    /// `may_start` is set, and none starts during the delay after a failure.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
@@ -147,8 +148,8 @@ impl SnapshotReceiver {
     /// of the one being received: its own does not end earlier, or no more parts of the other
     /// arrive.
     pub(crate) fn gives_way_to(&self, last: Index, now: Instant) -> bool {
-        let ends_later = |received: EntryId| last >= received.index;
-        self.last().is_some_and(ends_later) || self.is_stalled(now)
+        let is_covered = |received: EntryId| received.index <= last;
+        self.last().is_some_and(is_covered) || self.is_stalled(now)
     }
 
     /// Returns the root hash of the snapshot being received.
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_connection_carries_few_parts_twice() {
+    fn a_slow_connection_carries_at_most_twice_as_many_parts_as_needed() {
         for part_time in [1, 2, 5, 20] {
             assert!(parts_sent(part_time) <= 80, "each takes {part_time} s");
         }
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_delays_later_requests_as_long_as_one_part() {
+    fn an_outage_raises_the_timeout_of_later_parts_by_a_bounded_time() {
         let mut receiver = receiver(4);
         receiver.on_offer(at(0), NodeId(1), &meta(5), true);
         for second in 0..600 {

@@ -113,7 +113,7 @@ impl SnapshotTaker {
             return false;
         }
         let was_reading = matches!(self.stage, Stage::Reading(_));
-        // This is the answer that the stage waits for.
+        // No answer is outstanding any more, so `end` must not expect a stale one.
         self.stage = Stage::Writing;
         self.failed(now);
         was_reading

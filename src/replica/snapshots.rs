@@ -33,9 +33,9 @@ pub(crate) struct Snapshots {
     /// snapshot of its own state.
     repair_patience: Duration,
     pub(crate) counts: SnapshotCounts,
-    /// The reason for which the last snapshot was not received, until one is.
+    /// Why a snapshot last could not be received; `None` again once one is.
     not_received: Option<Discriminant<AbandonReason>>,
-    /// The reason for which the last snapshot of the node's own state was not taken, until one is.
+    /// Why a snapshot of the node's own state last could not be taken; `None` again once one is.
     not_taken: Option<Discriminant<AbandonReason>>,
 }
 
@@ -402,7 +402,7 @@ impl Snapshots {
                 match storage.receive_part(root, part, &bytes, events) {
                     PartOutcome::Accepted => self.receiver.on_part(now, part),
                     PartOutcome::Corrupt => self.counts.parts_corrupt += 1,
-                    // The store abandons the snapshot.
+                    // The store itself abandons a snapshot that is too large.
                     PartOutcome::TooLarge | PartOutcome::NotNeeded => {}
                 }
             }

@@ -118,8 +118,8 @@ impl Validation {
     }
 
     /// Returns true if the state machine may apply entries. It may not if a comparison has shown
-    /// that no majority has the same state, if it has no state because no snapshot could be read,
-    /// or if the build is too old.
+    /// that no majority of the voters has its state, if it has no state because no snapshot could
+    /// be read, or if the build is too old.
     pub(crate) fn is_usable(&self) -> bool {
         matches!(self.verification, StateVerification::Unverified | StateVerification::Consistent)
     }
@@ -474,7 +474,7 @@ enum PartResult {
     Agreed,
     /// A majority has the same value, and this node has another one.
     Diverged,
-    /// No value can still reach a majority.
+    /// No value can reach a majority, whatever the values are that this node does not know.
     NoMajority,
     /// Some values differ from that of this node, and too few are known for a majority.
     Differs,

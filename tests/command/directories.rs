@@ -36,8 +36,7 @@ fn inspect_prints_a_directory_and_does_not_change_it() {
     let nodes = used();
     let before = content(&nodes.directory(1));
     let text = nodes.quorate(&["inspect", "d1", "--entries"]).ok();
-    for part in
-        ["node         n1", "membership   {n1}", "no damage", "1@t1  ", "no-op of a new term"]
+    for part in ["node         n1", "membership   {n1}", "no damage", "1@t1  ", "no-op of a leader"]
     {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }

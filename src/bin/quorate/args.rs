@@ -72,7 +72,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  success
   1  negative result: no such key, compare failed, writes fail or a member does
-     not answer (status), the alarm of the quota is on, or damage found
+     not answer (status), the alarm of the quota is on, a recording could not
+     be copied completely, or damage found
   2  invalid command line, configuration or file, an address at which
      another service answers, or the output cannot be written
   3  not executed, safe to retry: no node accepted the command in time
@@ -181,7 +182,8 @@ mod tests {
 
     use super::*;
 
-    /// Words of the standard library and of clap, which name neither form nor bounds of a number.
+    /// Phrases of the standard library and of clap, in whose place the flags have errors that name
+    /// the expected form of a number.
     const TERSE: [&str; 6] = [
         "invalid digit",
         "number too large",

@@ -51,7 +51,8 @@ const QUARANTINED: &str = "the node is in quarantine: its state machine diverged
     node, wait until it has rebuilt its state from another one (see `quorate status`), and back \
     it up then";
 
-/// Names the backup file in the errors of its writes, because others are about the data directory.
+/// Names the backup file in the errors of its writes, because other errors of a backup are about
+/// the data directory.
 #[derive(Debug)]
 struct NamedWrites<'a>(&'a AtomicFile);
 

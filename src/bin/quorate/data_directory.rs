@@ -24,8 +24,8 @@ pub(crate) fn require_directory(path: &Path) -> CommandResult<()> {
 /// Returns the error of a command that cannot open a directory. The error is transient if a
 /// running node has the directory open.
 pub(crate) fn open_error(error: &DiskError) -> CommandError {
-    let text = CommandError::invalid_input(error);
-    if error.is_in_use() { text.into_transient() } else { text }
+    let invalid = CommandError::invalid_input(error);
+    if error.is_in_use() { invalid.into_transient() } else { invalid }
 }
 
 /// Returns an error if the path is not the data directory of a node, or if this process cannot find
@@ -78,7 +78,7 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         fs::write(path("file"), "").expect("the disk has space");
         fs::create_dir_all(path("node")).expect("the disk has space");
-        // The tests may run as root, for which only such errors remain.
+        // Permissions do not stop root, as which the tests may run, but a link to itself does.
         let looped = [path("looped"), path("node/superblock")];
         for link in looped {
             std::os::unix::fs::symlink(&link, &link).expect("the disk has space");

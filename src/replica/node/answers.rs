@@ -1,7 +1,8 @@
 //! Answers to clients. A node gives none while its state machine is not usable: a comparison has
-//! shown that no majority has the same state, it has no state, or the build is too old for the log.
-//! While its state machine is unverified, the node answers no reads until a comparison finds it
-//! consistent, or until a bounded wait is over during which no digest differed.
+//! shown that no majority of the voters has the state of this node, the node has no state, or its
+//! build is too old for the log. While the state machine is unverified, the node answers no reads
+//! until a comparison finds it consistent, or until a bounded time without a different digest is
+//! over.
 
 use crate::raft;
 use crate::replica::node::Node;
@@ -24,8 +25,8 @@ impl Node {
             ReadLevel::Replica if self.raft.has_read_lease(self.now) => {
                 self.read_conflicts.last(self.now, log, &query)
             }
-            // Without a read lease the algorithm ignores the conflict index. If it did use it, the
-            // read would wait for the whole log, which is safe.
+            // Without a read lease the algorithm ignores this index. It is the safe choice: a read
+            // that used it would wait for the whole log.
             ReadLevel::Replica => log.last().index,
             _ => Index::ZERO,
         };

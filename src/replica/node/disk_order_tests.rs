@@ -1,4 +1,5 @@
-//! The order of the state machine, the snapshots and the node's own disk.
+//! A node whose disk a test controls: what waits for the node's own disk, and which snapshots
+//! replace damaged ones or those being received.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -333,7 +334,7 @@ fn a_snapshot_of_this_node_replaces_an_earlier_one_that_is_being_received() {
 
 #[test]
 fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
-    for gets_gone in [false, true] {
+    for receives_gone in [false, true] {
         let mut host = Host::start(None);
         host.receive_committed(1..=2);
         host.run_disk();
@@ -342,13 +343,14 @@ fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
         host.run_disk();
         host.end_snapshot();
         assert_eq!(host.snapshot(), Index(0), "the offered snapshot may still arrive");
-        if gets_gone {
+        if receives_gone {
             let root = host.requested.expect("a part was requested");
             let (from, to, body) = (NodeId(1), NodeId(2), SnapshotTransferBody::Gone);
             let gone = SnapshotTransfer { from, to, root, body };
             host.step(Input::Packet(Packet::SnapshotTransfer(gone)));
         }
-        host.wait(if gets_gone { 2 } else { 16 });
-        assert_eq!(host.snapshot(), Index(2), "{gets_gone}");
+        // A source that only falls silent is given up later.
+        host.wait(if receives_gone { 2 } else { 16 });
+        assert_eq!(host.snapshot(), Index(2), "{receives_gone}");
     }
 }

@@ -84,7 +84,7 @@ impl Node {
             return Some(Compaction { input: raft::Input::Rebuild { meta }, base });
         }
         if current.last.index >= meta.last.index {
-            // Meanwhile the store has recorded a snapshot that the node took before.
+            // Instead, the store has recorded a snapshot that the node had taken of its own state.
             self.validation.retry_rebuild(self.now);
         }
         None

@@ -1,6 +1,4 @@
-//! Steps of a node that need a particular state of its parts: the stop of a node that has lost an
-//! entry for good or cannot store one, the rest of a lease, proposals that a snapshot covers, and
-//! the memory that the node reports.
+//! Steps of a node in states that the tests set up directly in its private parts.
 
 use core::time::Duration;
 
@@ -62,13 +60,13 @@ fn a_command_longer_than_the_store_accepts_stops_the_node() {
     let bytes_max = config.storage.command_bytes_max;
     assert_eq!(stop_text(Term(1), bytes_max), None);
     assert_eq!(stop_text(Term(2), bytes_max + 1), None, "the message is of an earlier term");
-    let text = stop_text(Term(1), bytes_max + 1).expect("the store would panic");
+    let text = stop_text(Term(1), bytes_max + 1).expect("otherwise the store would panic");
     assert!(text.contains("more than storage.command_bytes_max of this node"), "{text}");
     assert!(text.ends_with("raise the bound, then restart the node"), "{text}");
 }
 
 /// Returns the text with which n1 stops once its disk reports that it lost the entry at `damaged`.
-/// It has the entries 1 to 9, the last two of them in memory, and has applied those through
+/// The node has the entries 1 to 9, the last two of them in memory, and has applied those through
 /// `applied`.
 fn stop_text(membership: &Membership, damaged: u64, applied: u64) -> Option<String> {
     let (own, membership) = (NodeId(1), membership.clone());
@@ -105,7 +103,7 @@ fn only_the_only_member_stops_when_it_loses_an_entry() {
 }
 
 #[test]
-fn the_rest_of_a_lease_is_counted_from_the_last_step_of_the_node() {
+fn the_remaining_lease_is_counted_from_the_last_step_of_the_node() {
     let own = NodeId(1);
     let membership = Membership::new([own]);
     let lease = Some(Lease { drift_ppm: 0, read_leases: false });
@@ -116,7 +114,7 @@ fn the_rest_of_a_lease_is_counted_from_the_last_step_of_the_node() {
     let restored = Restored::with_log(state, Index(0), snapshot, Vec::new());
     let mut at = Instant::ZERO.after(Duration::from_secs(9));
     let mut raft = Raft::new(config.raft, restored, 0, Instant::ZERO).expect("it is consistent");
-    // Its heartbeat begins the lease.
+    // The first heartbeat of the elected node begins the lease.
     let mut inputs = vec![raft::Input::Timeout, raft::Input::Campaign];
     while let Some(input) = inputs.pop() {
         let mut actions = Vec::new();

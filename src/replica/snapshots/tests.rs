@@ -114,7 +114,7 @@ fn a_snapshot_above_the_limits_of_this_node_is_reported_and_tried_again_later() 
 }
 
 #[test]
-fn a_snapshot_that_is_not_received_is_reported_once_for_each_reason_since_one_was() {
+fn a_failure_to_receive_is_reported_unless_the_attempt_before_failed_for_the_same_reason() {
     const STEPS: usize = 3;
     let too_large = AbandonReason::TooLarge { manifest_bytes: 9, manifest_bytes_max: 8 };
     let steps = [None, Some(AbandonReason::Full), Some(too_large)];
@@ -165,7 +165,7 @@ fn begin(snapshots: &mut Snapshots, store: &mut Store, now: Instant) {
 }
 
 #[test]
-fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
+fn a_failure_to_take_is_reported_unless_the_attempt_before_failed_for_the_same_reason() {
     let config = config(4096);
     let mut store = Store::open(NodeId(2), &config);
     let mut snapshots = Snapshots::new(&config, Index::ZERO);
@@ -209,7 +209,7 @@ fn a_failed_snapshot_of_the_own_state_is_reported_once_for_each_reason() {
 }
 
 #[test]
-fn a_snapshot_that_has_every_part_is_kept_when_its_sender_no_longer_has_it() {
+fn a_snapshot_whose_parts_have_all_arrived_is_kept_when_its_sender_no_longer_has_it() {
     let config = config(4096);
     let (mut source, mut store) =
         (Store::open(NodeId(1), &config), Store::open(NodeId(2), &config));

@@ -154,7 +154,7 @@ fn no_majority_is_reported_once_none_is_possible() {
 }
 
 #[test]
-fn a_learner_is_evaluated_and_does_not_vote() {
+fn a_learner_compares_its_state_with_the_voters_and_is_not_counted() {
     let own = digest(1, 0);
     let membership = Membership::new([2, 3, 4].map(NodeId)).with_learners([NodeId(1)]);
     let result = |two, three| {

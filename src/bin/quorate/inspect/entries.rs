@@ -55,7 +55,7 @@ pub(super) fn is_damaged(inspection: &Inspection, index: Index) -> bool {
 impl ListedEntry {
     fn of(entry: &Entry) -> ListedEntry {
         let description = match &entry.payload {
-            Payload::Noop => "no-op of a new term".to_owned(),
+            Payload::Noop => "no-op of a leader".to_owned(),
             Payload::Membership(membership) => format!("membership {membership}"),
             Payload::Command(command) => describe_request(command),
         };
