@@ -306,7 +306,7 @@ async fn an_expired_session_leaves_a_lost_attempt_unknown() {
         0 => registered(5),
         1 => Action::Disconnect,
         2 => expired(),
-        // The next session expires before a request was sent in it.
+        // The next session expires, too, but no attempt in it is lost.
         _ if is_registration(body) => registered(5 + index as u64),
         4 => expired(),
         _ => replied(b"done"),

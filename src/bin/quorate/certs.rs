@@ -89,7 +89,7 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> CommandResult {
 /// The file in a directory of certificates that holds the id of their cluster.
 const CLUSTER_FILE: &str = "cluster";
 
-/// The maximum size of that file, in bytes: that of a name or an id.
+/// The maximum size of that file, in bytes: more than an id or a name of a cluster has.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Returns the cluster that the certificates name. The directory stores it; a new directory stores

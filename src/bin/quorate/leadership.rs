@@ -76,7 +76,8 @@ pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> CommandResult {
 pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> CommandResult {
     let ServerAddress(address) = &flags.address;
     let taken = flags.client.run(async |client| {
-        // The snapshot must cover everything acknowledged before, so a slow node catches up first.
+        // The snapshot must cover everything acknowledged before. This read is answered only once a
+        // slow node has caught up.
         let query = Query::Get { key: b"" }.encode();
         let level = ReadLevel::Linearizable;
         let index_min = client.read_at(address, level, &query).await?.index;

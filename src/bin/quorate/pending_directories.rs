@@ -50,7 +50,7 @@ impl PendingDirectories {
         self.own_content.push(directory.to_owned());
     }
 
-    /// Removes everything, and adds to `error` what could not be removed.
+    /// Removes what this command has created, and adds to `error` what could not be removed.
     pub(crate) fn roll_back(self, error: CommandError) -> CommandError {
         let mut left: Vec<&PathBuf> = Vec::new();
         for directory in &self.own_content {

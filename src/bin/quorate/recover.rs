@@ -100,6 +100,7 @@ fn create(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> CommandResult
     let (interrupt, config) = (Interrupt::listen()?, StorageConfig::default());
     let created = new.create(&interrupt, |id, disk| {
         plan.create_directory(source, id, disk, &config).map_err(|error| match error {
+            // Without the advice to empty the new directory, which is removed again.
             RecoveryError::Target(error) => CommandError::invalid_input(error),
             error => CommandError::invalid_input(error),
         })

@@ -60,6 +60,7 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
         let created = new.create(&interrupt, |id, disk| {
             let created = restore(&mut open()?, new.id, &new.membership, id, disk, &config);
             created.map_err(|error| match error {
+                // Without the advice to empty the new directory, which is removed again.
                 RestoreError::Target(error) => CommandError::invalid_input(error),
                 error => CommandError::invalid_input(error),
             })

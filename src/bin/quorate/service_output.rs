@@ -20,7 +20,7 @@ use crate::patient_write::write_patiently;
 const QUEUED_BYTES_MAX: usize = 1 << 20;
 
 /// The maximum number of bytes that wait beyond [`QUEUED_BYTES_MAX`], for lines that are not log
-/// lines: the error with which a node ends, and panics.
+/// lines, such as panics and the error with which a node ends.
 const RESERVED_BYTES: usize = 64 << 10;
 
 /// The time for which the end of the process waits until one more line is written.
@@ -45,7 +45,8 @@ enum LineKind {
     Reserved,
 }
 
-/// Waits, when it is dropped, even by a panic, until all lines are written.
+/// Waits, when it is dropped, even by a panic, until all lines are written or the time for that is
+/// over.
 #[derive(Debug)]
 pub(crate) struct FlushAtEnd(());
 
@@ -93,7 +94,7 @@ pub(crate) fn print(stream: OutputStream, line: &str) {
     OUTPUT.push(stream, format!("{line}\n").as_bytes(), LineKind::Reserved);
 }
 
-/// Ends the process once its output is written.
+/// Ends the process once its output is written or the time for that is over.
 pub(crate) fn exit(code: i32) -> ! {
     OUTPUT.flush();
     process::exit(code);
@@ -162,7 +163,7 @@ impl Output {
                 OutputStream::Error => write_patiently(&mut io::stderr(), &line),
             };
             if let Some(lines) = self.take_left_out() {
-                // At each level of the log, because the audit log may be incomplete.
+                // The target of the audit log, which may now be incomplete, is shown at each level.
                 warn!(
                     target: AUDIT_TARGET,
                     lines,
@@ -258,11 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_an_output_that_is_not_read() {
+    fn the_end_waits_only_briefly_for_an_output_that_is_not_read() {
         let output = Output::new();
+        let started_at = Instant::now();
         output.flush();
         output.push(OutputStream::Error, b"a line that no thread writes", LineKind::Log);
         output.flush();
+        assert!(started_at.elapsed() < FLUSH_MAX, "{:?}", started_at.elapsed());
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) struct StatusFlags {
     changes: bool,
 }
 
-/// A member, and the report that it returned.
+/// A member, and its report or the error in its place.
 struct MemberStatus {
     member: Member,
     kind: &'static str,

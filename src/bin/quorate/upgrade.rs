@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_keeps_the_version_is_named_with_what_to_do() {
+    fn a_member_that_holds_the_version_back_is_named_with_what_to_do() {
         let version = |user| MachineVersion { user, library: 1 };
         let error = |members: [Option<u32>; 2]| {
             let members = (1..).map(NodeId).zip(members.map(|user| user.map(version)));

@@ -284,7 +284,8 @@ mod tests {
             assert!(error.contains(&format!("`{text}`")), "{error}");
         }
         for text in ["", "3MB", "KiB", "99999999999GiB"] {
-            assert!(text.parse::<Bytes>().is_err(), "{text}");
+            let error = text.parse::<Bytes>().expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
         }
         for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
             let error = text.parse::<NodeAddress>().expect_err(text);

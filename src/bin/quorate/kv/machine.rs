@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_quota_the_store_is_read_only_until_an_operator_made_room() {
+    fn after_the_quota_is_reached_no_write_grows_the_store_until_the_alarm_is_cleared() {
         let mut store = Store::default();
         let max = 2 * bytes_of(b"a", b"1");
         assert_eq!(administer(&mut store, QuotaCommand::SetBytes(max)), Reply::Done(None));

@@ -25,8 +25,8 @@ pub(crate) const SHOWN_BYTES_MAX: usize = 4 << 10;
 pub(crate) enum Reply {
     /// The command was executed; holds the value that the key of a command had before.
     Done(Option<Vec<u8>>),
-    /// The compare failed and nothing was changed; holds the current value of the key, which has at
-    /// most [`SHOWN_BYTES_MAX`] bytes.
+    /// The compare failed and nothing was changed; holds the current value of the key, of at most
+    /// [`SHOWN_BYTES_MAX`] bytes, or `None` if the key does not exist.
     Differs(Option<Vec<u8>>),
     /// The compare failed and nothing was changed. The current value of the key has this many
     /// bytes, and is not in the reply.

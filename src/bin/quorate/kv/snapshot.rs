@@ -139,8 +139,8 @@ mod tests {
         let ends: Vec<usize> = (0..complete.len())
             .filter(|end| read_snapshot(&mut &complete[..*end]).is_ok())
             .collect();
-        // A snapshot that ends after a pair looks complete; only the storage detects the
-        // truncation.
+        // A snapshot that ends after the quota or after a pair looks complete; only the storage
+        // detects the truncation.
         assert_eq!(ends, [22, 31, 41]);
     }
 }

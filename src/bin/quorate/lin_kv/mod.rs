@@ -188,6 +188,7 @@ impl Node {
                 continue;
             }
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                // A node that has forwarded the request may have executed it before.
                 send(
                     &self.outgoing,
                     message.answer(

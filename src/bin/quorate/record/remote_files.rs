@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_files_of_the_last_time_are_requested() {
+    fn with_last_only_the_files_of_that_time_are_requested() {
         let ring = Ring::new(6);
         let (copied, parts) = ring.read(&last(60));
         assert_eq!(copied, ring.files[5]);

@@ -58,7 +58,7 @@ impl Selection {
         self.last.is_none() && self.around.is_none()
     }
 
-    /// Returns the range of times to copy from a recording whose last block is from `end`.
+    /// Returns the range of times to copy from a recording whose last block begins at `end`.
     pub(super) fn range(&self, end: Duration) -> TimeRange {
         let (from, to) = match (self.last, self.around) {
             (Some(Span(last)), _) => (end.saturating_sub(last), Duration::MAX),
@@ -196,7 +196,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn only_files_with_the_last_time_are_chosen() {
+    fn with_last_only_the_files_of_that_time_are_chosen() {
         let first = 2000 - 60 - BLOCK_TIME.as_secs();
         let ends = [Some((900, 1000)), Some((1000, first - 1)), Some((first - 1, first))];
         let files = [&ends[..], &[None, Some((first, 2000))]].concat();

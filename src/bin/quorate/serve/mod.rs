@@ -78,8 +78,8 @@ fn run_node(settings: &Settings, sources: &Sources) -> CommandResult {
     // With certificates the runtime has several threads, because the computation of a handshake
     // must not delay the driver. With busy polling it always has one, because a busy-polling thread
     // would keep waking the others.
-    let has_handshakes = plan.config.tls.is_some() && plan.config.busy_poll_max.is_zero();
-    let runtime = match has_handshakes {
+    let has_threads = plan.config.tls.is_some() && plan.config.busy_poll_max.is_zero();
+    let runtime = match has_threads {
         true => Runtime::new(),
         false => Builder::new_current_thread().enable_all().build(),
     };

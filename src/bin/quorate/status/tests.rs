@@ -73,7 +73,7 @@ fn a_leader_that_commits_nothing_is_an_obstacle() {
 }
 
 #[test]
-fn json_has_every_fact_of_the_text() {
+fn json_has_the_warnings_and_the_usage_that_the_text_has() {
     let status = cluster(|reports| {
         reports[1].verification = StateVerification::Quarantined;
         reports[2].status.disk_full = true;
