@@ -21,7 +21,7 @@ pub(crate) const CLUSTER: ClusterId = ClusterId(0x5e_55_10);
 /// The time limit of each wait; only a failing test reaches it.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A state machine that stores lines and replies to each with their number.
+/// A state machine that stores lines, and replies to each with the number of lines so far.
 #[derive(Debug, Default)]
 pub(crate) struct Lines(Vec<u8>, u64);
 

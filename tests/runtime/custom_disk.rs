@@ -10,7 +10,7 @@ use quorate::types::{NodeId, ReadLevel};
 
 use crate::cluster::{Cluster, Lines, TEST_TIMEOUT, eventually};
 
-/// A disk that counts the checks of its paths.
+/// A disk that counts how often its directory is checked.
 #[derive(Clone)]
 struct CheckedDisk(FileDisk, Arc<AtomicUsize>);
 

@@ -1,5 +1,5 @@
-//! Forwarding of proposals: a follower forwards a proposal to the leader once, if configured. And
-//! preferred leaders.
+//! Forwarding of proposals, which a follower sends on to the leader once, if it is configured to;
+//! and preferred leaders.
 
 use quorate::machine::Request;
 use quorate::runtime::{Server, ServerConfig};
@@ -88,7 +88,7 @@ async fn a_follower_redirects_proposals_that_the_leader_does_not_accept_from_nod
 }
 
 #[tokio::test]
-async fn a_follower_redirects_proposals_by_default() {
+async fn a_follower_redirects_proposals_unless_it_is_configured_to_forward() {
     let (cluster, leader, follower) = start(false).await;
     let reply = propose_to(&cluster, follower, None, b"a").await;
     assert!(is_redirected(&reply, leader), "{reply:?}");

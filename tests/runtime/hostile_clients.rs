@@ -1,4 +1,5 @@
-//! Hostile clients of a real node: they cannot act as another client, nor fill its memory.
+//! Hostile clients of a real node: they can neither act as another client nor fill the node's
+//! memory.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -160,7 +161,7 @@ mod with_certificates {
         let mut alice = client(&cluster, NodeId(1), "alice").await;
         let mut mallory = client(&cluster, NodeId(1), "mallory").await;
         let session = alice.register(7).await;
-        assert_ne!(mallory.register(7).await, session, "her nonce");
+        assert_ne!(mallory.register(7).await, session, "the nonce is that of another client");
         for request in [
             in_session(session, 1, b"evil"),
             Request::InSession {
@@ -223,7 +224,7 @@ mod with_certificates {
     }
 
     #[tokio::test]
-    async fn the_query_of_a_client_passes_the_queries_of_another() {
+    async fn the_query_of_a_client_overtakes_the_queries_of_another() {
         const FLOOD: u64 = 100;
         let mut cluster = Cluster::unstarted_with_tls(1);
         let ((release, gate), queries) = (mpsc::channel(), Queries::default());
@@ -368,7 +369,8 @@ impl StateMachine for Counted {
 async fn a_query_is_not_executed_if_its_answer_has_no_room() {
     let mut cluster = Cluster::unstarted(1);
     let mut config = cluster.config(NodeId(1));
-    // Room for ten answers; the node handles the first ones after about forty are made.
+    // Room for ten answers. The state machine has made about forty before the node handles the
+    // first of them.
     config.service.requests_kib_per_origin_max = 1 << 10;
     let window = config.service.requests_per_connection_max;
     let executed = Arc::<AtomicUsize>::default();

@@ -121,7 +121,7 @@ async fn an_invalid_frame_body_ends_only_its_own_connection() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frames_are_rejected() {
+async fn other_protocols_and_packets_before_the_hello_are_rejected() {
     let node = Node::start(|_| ()).await;
     let mut client = Raw::connect(node.server.address()).await;
     client.write(b"SSH-2.0-client\r\n").await;
@@ -315,7 +315,7 @@ async fn the_newest_connections_of_a_node_are_kept() {
 }
 
 #[tokio::test]
-async fn a_peer_that_hangs_is_reconnected() {
+async fn a_node_reconnects_to_a_peer_that_hangs() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let root = TempDir::new().expect("the directory is writable");
     let address = listener.local_addr().expect("the listener is bound");

@@ -182,7 +182,7 @@ async fn clients_cannot_connect_as_nodes() {
 }
 
 #[tokio::test]
-async fn an_authority_issues_for_its_own_role_only() {
+async fn an_authority_is_trusted_for_its_own_role_only() {
     let node = Node::start().await;
     for role in [Role::Client, Role::Admin] {
         let authority = node.certs().authority(role).expect("it exists");
@@ -203,8 +203,8 @@ fn the_name_of_an_authority_is_reserved() {
     let directory = Directory::open(root.path()).expect("the directory is writable");
     let before = directory.authority(Role::Client).expect("it is generated").key();
     let named = Principal::client("authority").expect("the name is valid");
-    let start_error = directory.issue(CLUSTER, &named, 1);
-    assert!(matches!(start_error, Err(CertsError::ReservedName)), "{start_error:?}");
+    let issued = directory.issue(CLUSTER, &named, 1);
+    assert!(matches!(issued, Err(CertsError::ReservedName)), "{issued:?}");
     assert_eq!(directory.authority(Role::Client).expect("it exists").key(), before);
 }
 
@@ -284,7 +284,7 @@ async fn a_certificate_that_expires_ends_its_connections() {
         let mut peer = connect(node.address, Some(&tls_files)).await;
         peer.write(&hello(2, 1)).await;
         if let Some(frame) = peer.read_frame().await {
-            assert!(matches!(frame, Frame::Hello(_)), "it counts: {frame:?}");
+            assert!(matches!(frame, Frame::Hello(_)), "the node accepts it: {frame:?}");
             peer.send_keepalives_to_end().await;
             return node.wait_rejected(ConnectionRejectReason::CertificateExpired).await;
         }

@@ -42,7 +42,7 @@ impl TypedMachine for OtherMap {
 }
 
 #[tokio::test]
-async fn values_survive_a_restart_and_other_types_are_named() {
+async fn values_survive_a_restart_and_a_command_of_another_type_is_an_error() {
     let directory = tempfile::tempdir().expect("there is a place for files");
     let address = free_address();
     let start = async || {
