@@ -265,8 +265,8 @@ impl Attackers {
         Attackers { ended, acts, threads }
     }
 
-    /// Starts as many threads as attackers that only compute: the part of the attackers in the
-    /// times of the honest client.
+    /// Starts `count` threads that only compute. They show how much of the honest client's latency
+    /// under attack is due to the processor time of the attackers themselves.
     pub(crate) fn busy(count: usize) -> Attackers {
         let ended = Arc::new(AtomicBool::new(false));
         let threads = (0..count).map(|_| {

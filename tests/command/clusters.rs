@@ -14,7 +14,7 @@ fn cluster(nodes: &Nodes, id: u64) -> Value {
     status.json()["cluster"].clone()
 }
 
-/// Starts a cluster of each of the two nodes.
+/// Starts n1 and n2, each as a cluster of its own.
 fn two_clusters() -> Nodes {
     let mut nodes = Nodes::none(4);
     for id in [1, 2] {

@@ -1,5 +1,5 @@
-//! The files of `examples/deploy/`: metrics, alerts and the unit; and how a node
-//! notifies its service manager.
+//! The files of `examples/deploy/`: the dashboard, the alerts and the unit; and how a node notifies
+//! its service manager.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
@@ -59,7 +59,7 @@ fn every_metric_of_the_alerts_and_the_dashboard_exists() {
 }
 
 #[test]
-fn the_alerts_of_the_page_are_those_of_the_file() {
+fn every_alert_of_the_page_is_in_the_file() {
     let rows = OPERATIONS.lines().filter(|line| line.contains("quorate_") && line.contains("` | "));
     let expressions = rows.filter_map(|row| row.split('`').nth(1));
     let expressions: Vec<String> = expressions

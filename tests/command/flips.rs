@@ -15,13 +15,15 @@ use crate::nodes::{Nodes, eventually};
 
 /// The size of a sector, in bytes.
 const SECTOR: u64 = 512;
-/// The number of values that are written before the first flip: more than one snapshot covers.
+/// The number of values that are written before the first flip: more than the entries after which
+/// a node takes a snapshot.
 const VALUES: u64 = 260;
 
 /// The outcome of a start after a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// The node found no damage: the bit was in free space, or in a copy that was written again.
+    /// The node lost no entry: the bit was in free space, or in bytes that the node could restore
+    /// by itself.
     Intact,
     /// The node had damaged entries, and got them from the others.
     Repaired,

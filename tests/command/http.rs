@@ -22,7 +22,8 @@ pub(crate) fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {
     address.expect("the address was logged")
 }
 
-/// Starts only the first of `count` nodes, with both endpoints, and returns their addresses.
+/// Starts only the first of `count` nodes, with both endpoints, and returns the endpoints'
+/// addresses.
 pub(crate) fn first_of(count: u64) -> (Nodes, SocketAddr, SocketAddr) {
     let mut nodes = Nodes::none(count);
     let members = nodes.listed(&(1..=count).collect::<Vec<_>>());
@@ -303,7 +304,7 @@ fn a_slow_http_client_is_disconnected_and_delays_no_other() {
     slow.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\nx: ").expect("it listens");
     slow.set_read_timeout(Some(Duration::from_millis(50))).expect("it is open");
     let mut cut_off = false;
-    // One byte at a time, for half a minute, is longer than the timeout of a request.
+    // It sends one byte at a time for half a minute, which is longer than the timeout of a request.
     for _ in 0..600 {
         let written = slow.write_all(b"x");
         let read = slow.read(&mut [0; 64]);

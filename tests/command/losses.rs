@@ -9,7 +9,8 @@ use crate::nodes::{Nodes, eventually};
 /// The size of a log file, in bytes.
 const SEGMENT: u64 = 16 << 20;
 
-/// Returns a single node that was killed after writes that fill two log files, and a small one.
+/// Returns a single node that was killed after large writes that fill two log files, and a small
+/// write.
 fn killed() -> Nodes {
     let mut nodes = Nodes::none(1);
     let members = nodes.listed(&[1]);
@@ -23,7 +24,7 @@ fn killed() -> Nodes {
         begun(&nodes.directory(1)).len() >= 3
     });
     nodes.quorate(&["put", "last", "acknowledged", "--nodes", &address]).ok();
-    // Meanwhile the flush is marked.
+    // Meanwhile the node records that the last flush was acknowledged.
     for _ in 0..5 {
         nodes.quorate(&["get", "last", "--nodes", &address]).prints(0, "acknowledged");
     }
@@ -149,7 +150,7 @@ fn begun(directory: &Path) -> Vec<PathBuf> {
 }
 
 impl Nodes {
-    /// Waits until the node has been certain again `times` times, and asserts that every value is
+    /// Waits until the node has become certain again `times` times, and asserts that every value is
     /// readable.
     pub(crate) fn await_certain(&self, id: u64, times: usize, values: u64) {
         eventually("the node is certain again", || {
@@ -201,7 +202,7 @@ fn a_node_without_the_end_of_its_log_gets_it_back_from_the_others() {
         nodes.quorate(&["inspect", &format!("d{id}")]).prints(0, "no damage");
         nodes.serve(id);
     }
-    // The nodes count again.
+    // All nodes count in a quorum again.
     let away = nodes.leader();
     nodes.kill(away);
     nodes.put(values);

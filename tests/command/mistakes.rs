@@ -63,7 +63,7 @@ fn each_mistake_of_a_client_has_its_own_exit_code() {
     }
     let untrusted = "it trusts no authority that has issued this end's certificate";
     fails(&nodes, &foreign, 9, untrusted);
-    // Nodes that are not reachable hide nothing.
+    // Nodes that are not reachable do not hide the error of one that is.
     let dead = free_address();
     let several = format!("{dead},{tls},{dead}");
     fails(&nodes, &[&["--nodes", &several], &with("others")[..]].concat(), 9, untrusted);

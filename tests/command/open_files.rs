@@ -15,7 +15,8 @@ fn a_node_raises_the_soft_limit_of_open_files() {
     nodes.ask(&["put", "k", "v"]).ok();
     let limits = format!("/proc/{}/limits", nodes.pid(1));
     let Ok(limits) = std::fs::read_to_string(limits) else {
-        return skipped("limits", "the limits of a process cannot be read on this system");
+        let name = "a_node_raises_the_soft_limit_of_open_files";
+        return skipped(name, "the limits of a process cannot be read on this system");
     };
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = soft.and_then(|rest| rest.split_whitespace().next());
@@ -45,7 +46,8 @@ fn a_flood_of_connections_leaves_files_for_the_log() {
         .args([format!("--pid={}", nodes.pid(1)), "--nofile=280:280".to_owned()])
         .status();
     if !lowered.is_ok_and(|status| status.success()) {
-        return skipped("prlimit", "the command prlimit is not installed");
+        let name = "a_flood_of_connections_leaves_files_for_the_log";
+        return skipped(name, "prlimit is not installed or cannot lower the limit");
     }
     // These would take every file.
     let connect = |_| TcpStream::connect(nodes.address(1)).expect("the backlog has room");
@@ -65,7 +67,7 @@ fn a_flood_of_connections_leaves_files_for_the_log() {
     nodes.ask(&["put", "k", "w"]).ok();
 }
 
-/// Waits until the node has ended by itself, without a signal, and checks its last lines.
+/// Waits until the node has ended by itself, without a signal, and checks that its log has `part`.
 fn ends_with(nodes: &mut Nodes, part: &str) {
     let code = nodes.ended(1).code();
     let log = nodes.log(1);
@@ -83,7 +85,8 @@ fn a_node_that_may_open_no_file_names_the_limit() {
         .args([format!("--pid={}", nodes.pid(1)), "--nofile=8:8".to_owned()])
         .status();
     if !lowered.is_ok_and(|status| status.success()) {
-        return skipped("prlimit", "the command prlimit is not installed");
+        let name = "a_node_that_may_open_no_file_names_the_limit";
+        return skipped(name, "prlimit is not installed or cannot lower the limit");
     }
     // The next snapshot needs a file.
     while client.propose(b"entry").is_ok() {}

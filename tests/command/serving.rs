@@ -64,7 +64,7 @@ fn only_a_value_is_printed_by_a_failed_compare(nodes: &Nodes) {
     for (key, text) in [("none", "the key does not exist"), ("long", "the value has 5000 bytes")] {
         let output = compare(key);
         output.fails_with(11, text);
-        assert_eq!(output.out, "", "a script takes it for the value");
+        assert_eq!(output.out, "", "a script would take any text for the value");
     }
     let json = nodes.ask(&["cas", "none", "--from", "other", "--json"]);
     assert_eq!((json.code, json.json()["value"].clone()), (11, Value::Null));
@@ -134,9 +134,9 @@ fn a_killed_leader_is_replaced_and_catches_up_after_its_restart() {
     nodes.has(&[1, 2, 3], "after", "2");
     eventually("every member has caught up", || {
         let output = nodes.ask(&["status", "--json"]);
-        let lags = |node: &Value| node["lag"] == 0 && node["error"].is_null();
+        let has_caught_up = |node: &Value| node["lag"] == 0 && node["error"].is_null();
         output.code == 0
-            && output.json()["nodes"].as_array().is_some_and(|all| all.iter().all(lags))
+            && output.json()["nodes"].as_array().is_some_and(|all| all.iter().all(has_caught_up))
     });
 }
 

@@ -218,8 +218,8 @@ fn long_soak() {
     }
 }
 
-/// Prints the times of the honest client under each attack alone, after a quiet time and beside
-/// busy threads. `QUORATE_SOAK` is the number of seconds of each, by default 20.
+/// Prints the times of the honest client under each attack alone and, for comparison, in quiet
+/// times and beside busy threads. `QUORATE_SOAK` is the number of seconds of each, by default 20.
 #[test]
 #[ignore = "measures for minutes"]
 fn each_attack_alone() {

@@ -49,6 +49,7 @@ fn a_driver_that_keeps_the_contract_causes_no_panic() {
     assert_eq!(actions, [fetch]);
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: [entry(2)].into() });
     step(&mut raft, now, Input::Applied(Index(2)));
+    // A completion may be repeated, or arrive after that of a later write.
     step(&mut raft, now, Input::Persisted(WriteId(3)));
     step(&mut raft, now, Input::Persisted(WriteId(1)));
     assert_eq!(raft.status().applied, Index(2));

@@ -12,7 +12,7 @@ const WRITES: usize = 300;
 /// The numbers of the faulty calls: while the store is formatted, opened, and under load.
 const POSITIONS: [usize; 12] = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 150];
 
-/// Builds the shim; returns none if it cannot be built here.
+/// Builds the shim; if it cannot be built here, reports the test as skipped and returns none.
 fn shim(name: &str) -> Option<PathBuf> {
     let built = build("shim.rs", "cdylib", &format!("shim-{name}.so"));
     built.inspect_err(|reason| skipped(name, reason)).ok()

@@ -61,7 +61,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the store, formats it first if it is missing, and checks every entry.
+    /// Opens the store, and checks every entry. Formats the directory first if it was never
+    /// formatted completely.
     pub(crate) fn open(path: &Path, config: &StorageConfig) -> Result<Store, OpenError> {
         let disk_error = |error: quorate::storage::DiskError| {
             OpenError::Failed(StorageError {
@@ -269,7 +270,7 @@ fn content(index: Index) -> Vec<u8> {
     (0..index.0 * 7919 % 100_000).map(|offset| (index.0 * 13 + offset * 11) as u8).collect()
 }
 
-/// Returns the payload at `index`, up to 3 KiB, which differs from every other.
+/// Returns the payload at `index`, up to 3 KiB; those of neighbouring indices differ.
 fn payload(index: Index) -> Payload {
     let bytes = index.0 * 7919 % 3000;
     let content: Vec<u8> = (0..bytes).map(|offset| (index.0 * 31 + offset * 7) as u8).collect();

@@ -97,7 +97,7 @@ fn a_recording_that_is_cut_anywhere_is_replayed_up_to_there() {
 }
 
 #[test]
-fn missing_and_repeated_records_are_noticed() {
+fn missing_and_repeated_blocks_are_noticed() {
     let recording = recording();
     let blocks = blocks(&recording);
     let inner = blocks.windows(2).filter(|pair| pair[0].1 == 3 && pair[1].1 == 3);

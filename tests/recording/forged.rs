@@ -79,8 +79,7 @@ impl Default for Restart {
 
 impl Restart {
     /// Returns the ids of the checks that notice the forged status with which n3 starts again, and
-    /// the number of facts of S7 and S17 that are decided for an honest start and undecided for the
-    /// forged one.
+    /// the number of facts that are undecided for S7 and S17.
     fn noticed(&self, forge: impl Fn(&mut Status)) -> (Vec<&'static str>, u64) {
         let recordings = recordings_with_a_restart();
         let recorded = &recordings[3 - self.recorded..];
@@ -297,7 +296,8 @@ fn a_term_that_decreases_violates_s7() {
 fn a_start_without_what_was_durable_violates_s5_or_s17() {
     let noticed = |forge: &dyn Fn(&mut Status)| Restart::default().noticed(forge).0;
     assert_eq!(noticed(&|_| {}), [""; 0]);
-    // An emptied disk may lack all of them; the replies of the run itself are of term 1.
+    // With term 0 the disk may have been emptied, so S17 decides nothing; but the replies of the
+    // run are of term 1.
     assert_eq!(noticed(&|status| status.term = Term(0)), ["S5"]);
     assert_eq!(noticed(&|status| status.vote = None), ["S17"]);
     assert_eq!(noticed(&|status| status.vote = Some(TWO)), ["S17"]);
@@ -321,7 +321,7 @@ fn a_start_without_what_was_durable_is_undecided_if_the_recordings_allow_it() {
     let certain = Restart::default;
     assert_eq!(undecided(certain()), (vec!["S17"], 0));
     let doubts = [
-        (Restart { recorded: 1, ..certain() }, "it may have been restored, and n1 have led"),
+        (Restart { recorded: 1, ..certain() }, "it may have been restored, and n1 may have led"),
         (Restart { recorded: 2, ..certain() }, "n1 may have led"),
         (Restart { asks: true, ..certain() }, "only an uncertain node asks"),
         (Restart { is_later: false, ..certain() }, "its clock may have been set back"),

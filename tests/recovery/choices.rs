@@ -188,14 +188,14 @@ fn a_damaged_directory_may_be_the_source_and_is_no_evidence() {
     };
     let long: Log = vec![(1, None), (1, None), (1, None)];
     let short: Log = vec![(1, None)];
-    let loss = |own| RecoverySource::choose(&survey(own), None).expect("it can be read");
-    let source = loss(vec![state(1, &three(), &short, 1), damaged(2, &long, 1)]);
+    let chosen = |own| RecoverySource::choose(&survey(own), None).expect("it can be read");
+    let source = chosen(vec![state(1, &three(), &short, 1), damaged(2, &long, 1)]);
     assert_eq!((source.node, source.last), (NodeId(2), EntryId::new(Term(1), Index(3))));
     assert_eq!(source.undamaged, [NodeId(1)]);
     assert_eq!(source.loss, DataLoss::Possible { from: Index(2) });
-    let source = loss(vec![damaged(2, &long, 7)]);
+    let source = chosen(vec![damaged(2, &long, 7)]);
     assert_eq!(source.loss, DataLoss::Certain { from: Index(4), through: Index(7) });
-    let source = loss(vec![damaged(3, &long, 1), state(2, &three(), &long, 1)]);
+    let source = chosen(vec![damaged(3, &long, 1), state(2, &three(), &long, 1)]);
     assert_eq!(source.node, NodeId(2), "of equal ones the undamaged one");
 }
 

@@ -217,13 +217,13 @@ fn a_survey_changes_nothing_and_finds_the_state_of_a_start() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_no_node_that_stopped() {
+fn the_error_of_a_directory_that_cannot_be_read_asks_to_try_again() {
     let error = Inspection::open(&mut Failing(old(), 0), &small()).expect_err("no read succeeds");
     assert!(error.to_string().ends_with("once it can be read, try again"), "{error}");
 }
 
 #[test]
-fn a_log_that_cannot_be_read_is_not_that_of_the_only_voter() {
+fn a_log_that_cannot_be_read_is_damage_and_not_that_of_a_sole_voter() {
     let (_, mut disk) = logged(&alone(NODE, 7));
     let marked = make_uncertain(&mut disk.clone(), &small()).expect("others can check its log");
     assert_eq!(marked.membership().incoming().len(), 3);

@@ -126,14 +126,11 @@ fn a_cluster_that_lost_its_quorum_is_recovered_and_grows_again() {
     let open = |name: String| FileDisk::open(root.path().join(Path::new(&name)));
     let mut cluster = three(|id| open(format!("old-{id}")).expect("a new directory"));
     let session = register(&mut cluster);
-    let lines: Vec<String> = (1..=50).map(|number| format!("line {number}")).collect();
-    for (line, sequence) in lines.iter().zip(1..) {
-        let expected = sequence.to_string();
-        assert_eq!(reply(cluster.request(in_session(session, sequence, line))), expected);
+    for sequence in 1..=10 {
+        let line = format!("line {sequence}");
+        let replied = reply(cluster.request(in_session(session, sequence, &line)));
+        assert_eq!(replied, sequence.to_string());
         cluster.agree();
-        if sequence > 9 {
-            break;
-        }
     }
     (11..=60).for_each(|number| cluster.add(&format!("line {number}")));
     cluster.agree();

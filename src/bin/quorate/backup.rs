@@ -59,7 +59,8 @@ struct NamedWrites<'a>(&'a AtomicFile);
 impl Write for NamedWrites<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("write {}: {error}", self.0.path().display()))
+            let path = self.0.path().display();
+            io::Error::new(error.kind(), format!("cannot write {path}: {error}"))
         };
         self.0.file().write(bytes).map_err(named)
     }
