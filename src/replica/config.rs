@@ -37,8 +37,8 @@ pub struct ReplicaConfig {
     pub part_timeout: Duration,
     /// The period after which a node tries again to write to a full disk, or to receive a snapshot
     /// that it could not store. It is also the delay before a node repeats a snapshot of its own
-    /// that it could not read or write; that delay doubles with each failure, up to 16 times the
-    /// first one.
+    /// that it could not read or write, and before it receives a snapshot again after one that
+    /// exceeded its limits; these delays double with each failure, up to 16 times the first one.
     pub space_retry: Duration,
     /// The period in which the node reads all of its durable data once, so that it finds damage
     /// while other nodes still have the lost data. The reads are spread evenly over the period.

@@ -296,8 +296,8 @@ fn a_term_that_decreases_violates_s7() {
 fn a_start_without_what_was_durable_violates_s5_or_s17() {
     let noticed = |forge: &dyn Fn(&mut Status)| Restart::default().noticed(forge).0;
     assert_eq!(noticed(&|_| {}), [""; 0]);
-    // With term 0 the disk may have been emptied, so S17 decides nothing; but the replies of the
-    // run are of term 1.
+    // With term 0 the disk may have been emptied, so S7 and S17 decide nothing; but the replies of
+    // the run are of term 1.
     assert_eq!(noticed(&|status| status.term = Term(0)), ["S5"]);
     assert_eq!(noticed(&|status| status.vote = None), ["S17"]);
     assert_eq!(noticed(&|status| status.vote = Some(TWO)), ["S17"]);

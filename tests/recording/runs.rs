@@ -220,7 +220,7 @@ fn commands_are_recorded_only_if_they_are_kept() {
 }
 
 #[test]
-fn a_lost_block_is_a_break_and_no_error() {
+fn a_lost_block_is_a_break_but_not_an_error() {
     let mut cluster = Cluster::new(3);
     cluster.elect(NodeId(1));
     cluster.pass(Duration::from_secs(1));
