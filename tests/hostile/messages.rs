@@ -16,7 +16,8 @@ pub(crate) struct Known<'a> {
     pub(crate) raft: &'a Raft,
     /// The last heartbeat round of the node.
     pub(crate) round: u64,
-    /// The start_id and the ticket of the node's last read index request.
+    /// The start_id and the ticket of the node's last read index request; a request for the log end
+    /// since then replaces the start_id.
     pub(crate) read_index: (u64, u64),
     /// The start_id in the last bootstrap probe of the node.
     pub(crate) start_id: u64,
