@@ -52,7 +52,8 @@ pub struct ReplicaConfig {
     /// How long a node waits for the replies to a comparison. It waits equally long before it
     /// repeats a comparison that was inconclusive, or that was unavailable while the node is
     /// unverified and serves no reads. An unverified node serves reads after eight times this time,
-    /// if no digest differed. A quarantined node repeats its request for a snapshot after this time.
+    /// if no digest differed. A quarantined node repeats its request for a snapshot after this
+    /// time.
     pub validation_timeout: Duration,
     /// Whether the node also compares the states at every multiple of `validation_entries`, which
     /// finds corruption that no result shows yet. The node hashes its whole state there with

@@ -133,7 +133,8 @@ impl Requests {
         core::mem::replace(&mut self.committed, later).into_values().map(|(tag, _)| tag)
     }
 
-    /// Whether a proposal is not known to be committed, or another request to the leader is pending.
+    /// Whether a proposal is not known to be committed, or another request to the leader is
+    /// pending.
     pub(crate) fn has_proposed(&self) -> bool {
         !self.proposed.is_empty()
     }
