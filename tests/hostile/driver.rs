@@ -495,8 +495,7 @@ impl Driver {
         self.covered.insert(name);
     }
 
-    /// Checks that a sent message stays true after a crash and is within the bounds, and keeps it
-    /// for a reply.
+    /// Checks a sent message against the disk and the bounds, and keeps it for a reply.
     fn send(&mut self, message: Message) {
         let HardState { term, vote, .. } = self.disk.hard_state;
         assert_eq!(message.from, self.config.id, "the sender is the node");
