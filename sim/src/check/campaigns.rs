@@ -193,11 +193,9 @@ impl Campaigns {
         if electorate.decision(granted) == Decision::Quorum {
             return Ok(());
         }
-        let names = known.model.slots().filter(|slot| granted.contains(*slot));
-        let names: Vec<String> = names.map(|slot| known.model.node(slot).id.to_string()).collect();
         S49.violated(format!(
             "{id} requests votes in term {term} with pre-votes of {}, which is not a quorum of {}",
-            names.join(", "),
+            known.model.names(granted),
             electorate.membership
         ))
     }

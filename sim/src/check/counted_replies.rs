@@ -211,7 +211,7 @@ impl Grants {
         if self.term != election || electorate.decision(counted) != Decision::Quorum {
             return Ok(());
         }
-        let (Status { id, role, term, .. }, names) = (*status, names(known, counted));
+        let (Status { id, role, term, .. }, names) = (*status, known.model.names(counted));
         S68.violated(format!(
             "{id} is still a {role} in term {term}, but has received the {what} for term \
              {election} of {names}, which is a quorum of {}",
@@ -240,15 +240,8 @@ impl Grants {
         S60.violated(format!(
             "{id} {becomes} in term {term}, but has received {what} of that term only from {}, \
              which is not a quorum of {}",
-            names(known, granted),
+            known.model.names(granted),
             electorate.membership
         ))
     }
-}
-
-/// The ids of the nodes, for a finding.
-fn names(known: &Known, nodes: Nodes) -> String {
-    let named = known.model.slots().filter(|slot| nodes.contains(*slot));
-    let named: Vec<String> = named.map(|slot| known.model.node(slot).id.to_string()).collect();
-    named.join(", ")
 }

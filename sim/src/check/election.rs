@@ -12,7 +12,7 @@ use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24, S56};
 use crate::check::known::Known;
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
-use crate::check::nodes::Slot;
+use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 use crate::values::time::SimTime;
 
@@ -256,17 +256,15 @@ impl Election {
         let membership = &electorate.membership;
         let counts = |slot: &Slot| self.has_vote(model.node(*slot), *slot, term, id, membership);
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
+        let voters: Nodes = model.slots().filter(voted).collect();
         let check = match electorate.decision(model.slots().filter(counts).collect()) {
             Decision::Quorum => return Ok(()),
-            _ if electorate.decision(model.slots().filter(voted).collect()) == Decision::Quorum => {
-                &S24
-            }
+            _ if electorate.decision(voters) == Decision::Quorum => &S24,
             Decision::QuorumWithNonVoters => &S23,
             Decision::NoQuorum => &S2,
         };
-        let names: Vec<String> =
-            model.slots().filter(voted).map(|slot| model.node(slot).id.to_string()).collect();
-        let names = if names.is_empty() { "no node".to_owned() } else { names.join(", ") };
+        let names = model.names(voters);
+        let names = if names.is_empty() { "no node" } else { &names };
         let rule = if *check == S24 { REPLACED_DISK_RULE } else { "" };
         check.violated(format!(
             "{id} becomes leader of term {term} with durable votes of {names}, which is not a \

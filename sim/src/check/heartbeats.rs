@@ -146,7 +146,7 @@ impl Rule for Heartbeats {
         if is_confirmed || answer.freshness != Freshness::Linearizable {
             return Ok(());
         }
-        let (id, names) = (answer.node, names(known, replied));
+        let (id, names) = (answer.node, known.model.names(replied));
         S54.violated(format!(
             "{id} leads term {term} and answers a read that was invoked after its heartbeat round \
              {round}, but a later round is confirmed only by {names}, which is not a quorum of {}",
@@ -219,7 +219,7 @@ impl Heartbeats {
             "{} leads term {term} and relies on its heartbeat round {confirmed}, but that round is \
              confirmed only by {}, which is not a quorum of {}",
             message.from,
-            names(known, replied),
+            known.model.names(replied),
             model.electorate(slot).membership
         ))
     }
@@ -275,7 +275,7 @@ impl Heartbeats {
              {round}, but a later round is confirmed only by {}, which is not a quorum of {}",
             message.from,
             message.to,
-            names(known, replied),
+            known.model.names(replied),
             model.electorate(slot).membership
         ))
     }
@@ -302,13 +302,6 @@ impl Heartbeats {
         let decides = |by: &Arc<Electorate>| by.decision(nodes) == Decision::Quorum;
         self.electorates[leader.0].iter().any(decides)
     }
-}
-
-/// The ids of the nodes, for a finding.
-fn names(known: &Known, nodes: Nodes) -> String {
-    let named = known.model.slots().filter(|slot| nodes.contains(*slot));
-    let named: Vec<String> = named.map(|slot| known.model.node(slot).id.to_string()).collect();
-    named.join(", ")
 }
 
 impl Rounds {

@@ -288,6 +288,12 @@ impl Model {
         (0..self.nodes.len()).map(Slot)
     }
 
+    /// The ids of the nodes, for a finding.
+    pub(super) fn names(&self, nodes: Nodes) -> String {
+        let named = self.slots().filter(|slot| nodes.contains(*slot));
+        named.map(|slot| self.node(slot).id.to_string()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The voters under the membership that the node uses. It comes from the node's status and not
     /// from its disk, because a leader counts acknowledgements of entries that its own disk has not
     /// received yet.

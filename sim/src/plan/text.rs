@@ -105,7 +105,7 @@ impl fmt::Display for Op {
                 ExpectedAnswer::NoAnswer => Some(format!("expect {}", Op::NO_ANSWER)),
             };
             if let Some(expected) = expected {
-                return write!(f, "{expected} {request} at {}", instant(time));
+                return write!(f, "{expected} {request} at {}", Exact::at(time));
             }
         }
         let comma = if matches!(self.when, When::At(_)) { "" } else { "," };
@@ -116,13 +116,13 @@ impl fmt::Display for Op {
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            When::At(time) => write!(f, "at {}", instant(time)),
+            When::At(time) => write!(f, "at {}", Exact::at(time)),
             When::On(TriggerCondition { trigger, node, from, to, nth, times, delay }) => {
                 if from > SimTime::default() {
-                    write!(f, "from {} ", instant(from))?;
+                    write!(f, "from {} ", Exact::at(from))?;
                 }
                 if to < SimTime::default().after(UNTIL_STABILIZATION) {
-                    write!(f, "to {} ", instant(to))?;
+                    write!(f, "to {} ", Exact::at(to))?;
                 }
                 f.write_str(if times > 1 { "whenever " } else { "when " })?;
                 match node {
@@ -142,11 +142,6 @@ impl fmt::Display for When {
             }
         }
     }
-}
-
-/// A time, printed as the duration from the start of the run.
-fn instant(time: SimTime) -> Exact {
-    Exact(Duration::from_nanos(time.0))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Expectations of a scenario about its run.
 
 use std::fmt;
-use std::time::Duration;
 
 use quorate::types::NodeId;
 
@@ -218,11 +217,6 @@ impl Count {
     }
 }
 
-/// The duration from the start of the run to a time.
-fn instant(time: SimTime) -> Exact {
-    Exact(Duration::from_nanos(time.0))
-}
-
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -232,10 +226,10 @@ impl fmt::Display for Expect {
             Expect::Stall => f.write_str("stall"),
             Expect::AtLeast(counted, number) => write!(f, "{} >= {number}", counted.name()),
             Expect::AtMost(counted, number) => write!(f, "{} <= {number}", counted.name()),
-            Expect::Leader(Some(node), at) => write!(f, "leader {node} at {}", instant(*at)),
-            Expect::Leader(None, at) => write!(f, "leader any at {}", instant(*at)),
+            Expect::Leader(Some(node), at) => write!(f, "leader {node} at {}", Exact::at(*at)),
+            Expect::Leader(None, at) => write!(f, "leader any at {}", Exact::at(*at)),
             Expect::NoLeader(from, to) => {
-                write!(f, "no leader from {} to {}", instant(*from), instant(*to))
+                write!(f, "no leader from {} to {}", Exact::at(*from), Exact::at(*to))
             }
         }
     }
@@ -243,6 +237,8 @@ impl fmt::Display for Expect {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(text: &str) -> Result<Expect, SyntaxError> {

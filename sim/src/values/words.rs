@@ -6,6 +6,7 @@ use std::time::Duration;
 use quorate::types::{NodeId, parse_duration};
 
 use crate::values::duration_range::DurationRange;
+use crate::values::time::SimTime;
 
 /// An error in a scenario: its place, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,13 @@ pub(crate) struct Words<'a> {
 /// A duration that is printed without loss: `1.85s`, `600ms`, `12.5us`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exact(pub(crate) Duration);
+
+impl Exact {
+    /// A time, as the duration from the start of the run.
+    pub(crate) fn at(time: SimTime) -> Exact {
+        Exact(Duration::from_nanos(time.0))
+    }
+}
 
 /// The units of time in which durations are printed, with their nanoseconds, longest first.
 const UNITS: [(&str, u64); 3] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
