@@ -15,7 +15,7 @@ pub(crate) fn shrunk(span: Duration, drift_ppm: u32) -> Duration {
 }
 
 /// Returns the shortest duration on this clock in which at least `span` passes on any other clock,
-/// with the same bound on clock rates.
+/// with the same bound on clock rates as in [`shrunk`].
 pub(crate) fn stretched(span: Duration, drift_ppm: u32) -> Duration {
     let (slow, fast) = (MILLION - u128::from(drift_ppm), MILLION + u128::from(drift_ppm));
     let stretched = nanos((span.as_nanos() * fast).div_ceil(slow));

@@ -86,7 +86,7 @@ impl Common {
     #[inline]
     pub(crate) fn advance_clock(&mut self, now: Instant) -> bool {
         assert!(now >= self.now, "contract: now never goes back");
-        // A leader steps at least once per heartbeat interval. After a gap of a whole election
+        // A leader steps at least once per heartbeat interval. After a gap of the longest election
         // timeout between two steps, messages of voters may be unread, so the leader suspends no
         // voter for silence yet.
         if let Some(rules) = self.config.suspension
@@ -394,8 +394,9 @@ impl Common {
         journal.evict(config.tail_bytes_max);
     }
 
-    /// Panics if a read waits for an index that this node does not know to be committed. Not for a
-    /// follower, whose reads may rely on what its leader has committed.
+    /// Panics if a read waits for an index that this node does not know to be committed. Followers
+    /// do not call it, because their reads may wait for what only their leader knows to be
+    /// committed.
     pub(crate) fn assert_reads_are_committed(&self) {
         let last = self.reads.last_index();
         let committed = self.log().committed();

@@ -472,7 +472,8 @@ impl Raft {
         }
     }
 
-    /// Panics if the node should have rejected the message before its dispatch.
+    /// Panics if the node should have rejected the message before its dispatch. The sender of a
+    /// pre-vote reply may be in an earlier term.
     #[inline]
     fn assert_may_dispatch(&self, message: &Message) {
         assert!(message.to == self.common.id(), "a message for another node is rejected");

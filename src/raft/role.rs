@@ -32,8 +32,8 @@ impl Role {
     }
 
     /// The last index up to which the log is known to match that of the current term's leader. A
-    /// pre-candidacy does not change it, because the term and the log stay the same. With
-    /// last-survivor takeover a pre-candidacy resets it, because two survivors may lead one term
+    /// pre-candidacy does not change it, because the term and the log stay the same; but with
+    /// `Config::survivor` a pre-candidacy resets it, because two survivors may lead one term
     /// (docs/SURVIVOR.md).
     pub(crate) fn verified(&self, common: &Common) -> Index {
         match self {
@@ -43,8 +43,9 @@ impl Role {
         }
     }
 
-    /// Handles the content of a valid message of the current term, and takes the entries out of it.
-    /// Returns `None` if this role does not handle it.
+    /// Handles the content of a valid message, and takes the entries out of it. The message is of
+    /// the current term, except that a pre-vote reply may be of an earlier one. Returns `None` if
+    /// this role does not handle it.
     #[inline]
     pub(crate) fn handle(
         &mut self,

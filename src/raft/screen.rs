@@ -27,8 +27,8 @@ fn is_well_formed(message: &Message) -> bool {
     if term > Term::MAX {
         return false;
     }
-    // Only pre-votes, bootstrap messages, and replies to requests for damaged entries are sent
-    // before the first election; these replies then have no entries.
+    // Only pre-votes and their replies, bootstrap messages, and replies to requests for damaged
+    // entries are sent before the first election. In term 0, the last of these have no entries.
     if term == Term::ZERO && !message.body.is_sent_before_first_term() {
         return false;
     }

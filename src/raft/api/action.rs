@@ -105,7 +105,8 @@ pub enum Action {
     },
     /// The request had no effect and will have none, so a retry is safe, with two exceptions:
     /// after an aborted leadership transfer, the target may still be elected; after a cancelled
-    /// membership change, the nodes that were to become voters stay learners.
+    /// membership change, the nodes that were to become voters stay learners, and with
+    /// `Config::survivor` a part of the change may take effect.
     Rejected {
         /// The tag of the request.
         tag: Tag,
@@ -212,7 +213,7 @@ pub enum MessageRejectReason {
     Malformed => "malformed",
     /// The sender is not a member.
     NotMember => "not a member",
-    /// The message replies to a request for a vote or a pre-vote, and the sender is not a voter.
+    /// The message is about this node's campaign, and the sender is not a voter.
     NotVoter => "not a voter",
     /// The message is of an earlier term.
     StaleTerm => "stale term",

@@ -21,11 +21,11 @@ pub struct Config {
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
     /// plus the time of a slow flush. A candidate campaigns again if the votes have not arrived
-    /// within its timeout, and a new voter must receive and acknowledge the entries of its last
-    /// catch-up round within `election_timeout_min`. A node with leases may have granted a vote
-    /// lease of the earlier length. So if it restarts with a shorter value, the new value takes
-    /// full effect only once twice the earlier value has passed since the restart, or later if
-    /// `Lease::drift_ppm` is large.
+    /// within its timeout. While the log grows, a new voter must receive and acknowledge the
+    /// entries of its last catch-up round within `election_timeout_min`. If a node with leases
+    /// restarts with a shorter value, a vote lease of the previous length may still be in force:
+    /// the shorter value takes full effect only once twice the previous one has passed since the
+    /// restart, or later if `Lease::drift_ppm` is large.
     pub election_timeout_min: Duration,
     /// The longest time without leader contact after which a node campaigns; at least 1.25 times
     /// `election_timeout_min`, or equal to it, and at most an hour. Each timeout is drawn between
@@ -199,7 +199,7 @@ pub enum ConfigError {
     InvalidAddress(NodeId),
     /// `suspension.after` is less than twice `election_timeout_max`, `suspension.voters_min` is 0,
     /// or `suspension.pause` is shorter than `suspension.after`: the leader would suspend voters
-    /// after short silences.
+    /// too soon, too many of them, or too often.
     SuspensionTooEager {
         /// The settings, one of which is out of its bounds.
         suspension: Suspension,

@@ -96,8 +96,9 @@ pub enum Input {
     /// Whether the disk is too full for more entries. Submitted writes continue. New entries are
     /// rejected until there is space, except for the empty entry that begins a leader's term.
     DiskFull(bool),
-    /// Campaign now, as if the election timeout had passed. Peers that hear a leader still reject
-    /// the campaign if `Config::stickiness` is on.
+    /// Campaign now, as if the election timeout had passed. A leader, and a node that may not
+    /// campaign, ignore this input. Peers that hear a leader still reject the campaign if
+    /// `Config::stickiness` is on.
     Campaign,
     /// Whether the state machine must not be used: it has diverged, no majority has the same
     /// results, its snapshot cannot be read, or the build is too old for the log. In quarantine the

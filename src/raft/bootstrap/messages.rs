@@ -8,7 +8,8 @@ use crate::types::{
     Body, BootstrapPeer, Index, Membership, MembershipSource, Message, MessageClass, NodeId,
 };
 
-/// Sends the due bootstrap probes, and ends the bootstrap of a node that has a membership.
+/// Sends the due bootstrap probes, and bootstraps the cluster if this node is the only bootstrap
+/// peer. Ends the bootstrap of a node that has a membership.
 pub(crate) fn advance_bootstrap(common: &mut Common) {
     let own = common.id();
     if !common.log().membership().is_empty() {
@@ -23,10 +24,10 @@ pub(crate) fn advance_bootstrap(common: &mut Common) {
     bootstrap_if_agreed(common);
 }
 
-/// Handles bootstrap messages, and rejects two kinds of other messages: those from a disk that
-/// the membership does not name, to which a leader replies, and those that a bootstrap peer
-/// without a membership cannot use (`Bootstrap::blocks`). Returns true if the message needs no
-/// further handling.
+/// Handles bootstrap messages, and rejects two kinds of other messages. The first kind requires a
+/// known disk ([`Body::requires_known_disk`]) and comes from one that the membership does not
+/// accept; a leader notifies its sender. The second kind is of no use to a bootstrap peer without a
+/// membership (`Bootstrap::blocks`). Returns true if the message needs no further handling.
 #[inline]
 pub(crate) fn handle_bootstrap_or_reject(
     common: &mut Common,
@@ -118,8 +119,8 @@ fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) 
     common.send(from, body);
 }
 
-/// Restarts the bootstrap, because two disks claim to be the same peer: replies to earlier
-/// probes and records of them are no longer valid, as after a restart of the node.
+/// Restarts the bootstrap, because two disks claim to be the same peer. As after a restart of the
+/// node, the peers seen so far are forgotten, and replies to earlier probes are ignored.
 fn restart_bootstrap(common: &mut Common) {
     let (start_id, now) = (common.timing.draw_start_id(), common.now());
     if let Some(bootstrap) = common.members.bootstrap_mut() {
@@ -127,8 +128,7 @@ fn restart_bootstrap(common: &mut Common) {
     }
 }
 
-/// Handles the reply of a node that has a membership. The membership in the reply may accept this
-/// node's disk or not.
+/// Handles the reply of a node that has a membership.
 fn on_bootstrapped(
     common: &mut Common,
     from: NodeId,

@@ -292,7 +292,7 @@ impl Ballot {
     /// Whether the node `own` may be elected: it is a voter, or the change that removed its vote is
     /// not known to be committed. In the second case, its log may be the only one that contains the
     /// change, so no other node could win an election (thesis §4.2.2). The membership must accept
-    /// the incarnation of its disk.
+    /// the incarnation of its disk, and the current term must not be the maximum.
     pub(crate) fn is_electable(&self, own: NodeId, incarnation: Incarnation, log: &Log) -> bool {
         let committed = log.membership_at(log.committed());
         let votes = |membership: &Membership| {

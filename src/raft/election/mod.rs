@@ -243,8 +243,8 @@ fn vote_result(common: &Common, tally: &Tally, has_complete_log_vote: bool) -> V
     common.survival.vote_result(common.id(), membership, tally, has_complete_log_vote, common.now())
 }
 
-/// Records the commit index that a voter named, and returns whether this node's log ends before it.
-/// If so, this node cannot win.
+/// Records the commit index that a voter named, and returns whether this node's log ends before an
+/// entry that is known to be committed. If so, this node cannot win.
 fn is_outdated_by(common: &mut Common, committed: Index) -> bool {
     common.ballot.record_named_committed(committed);
     common.lacks_committed()

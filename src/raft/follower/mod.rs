@@ -53,7 +53,7 @@ impl Follower {
     }
 
     /// Makes the node follow another leader, or enter a later term. The waiting reads stay, and so
-    /// does the election deadline, which only a leader's message or a granted vote renews.
+    /// does the election deadline, which only a leader's message or a granted vote postpones.
     /// `verified` is as in [`Follower::new`].
     pub(crate) fn follow(&mut self, leader: Option<NodeId>, verified: Index, now: Instant) {
         // The previous leader will not reply, so the node may ask the next one at once.
@@ -222,8 +222,8 @@ impl Follower {
             heartbeat.read_lease <= heartbeat.vote_lease,
             "no read lease outlives the leader lease"
         );
-        // A leader that has asked another node to campaign requests no vote lease. Its heartbeats
-        // do not shorten the stored vote lease, because the next leader will request it again.
+        // A leader that has asked another node to campaign requests no vote lease. With leases, its
+        // heartbeats do not shorten the stored one, because the next leader requests it again.
         if !heartbeat.vote_lease.is_zero() || common.config().lease.is_none() {
             let (span, now) = (heartbeat.vote_lease, common.now());
             common.ballot.request_vote_lease(span, now, &mut common.journal);

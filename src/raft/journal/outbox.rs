@@ -41,8 +41,8 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Adds `hard_state` to the next write.
     pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
-        let earlier = self.hard_state.is_none_or(|earlier| earlier.term <= hard_state.term);
-        assert!(earlier, "a term only increases");
+        let is_later = self.hard_state.is_none_or(|earlier| earlier.term <= hard_state.term);
+        assert!(is_later, "a term only increases");
         self.hard_state = Some(hard_state);
         self.hard_state_write = self.submitted.next();
     }

@@ -108,7 +108,8 @@ impl ChangeInProgress {
         }
     }
 
-    /// Returns the first step of a change, or the second one at once if no voter has to catch up.
+    /// Returns the membership with which a change begins: `changed`, or the joint membership that
+    /// follows it, if no new voter has to catch up.
     pub(crate) fn first_step(
         &self,
         common: &Common,
@@ -369,8 +370,9 @@ fn last_change_entry(common: &Common) -> EntryId {
     EntryId::new(common.term(), common.log().membership_index())
 }
 
-/// The holder of the casting vote in the next membership: with `Config::casting_vote` this leader,
-/// so that its half of the voters keeps a quorum.
+/// The node that is to hold the casting vote in the next membership: with `Config::casting_vote`
+/// this leader, so that its half of the voters keeps a quorum. With `None`, the holder that the
+/// change names stays; with `Config::survivor` no casting vote is needed.
 fn casting_vote_holder(common: &Common) -> Option<NodeId> {
     (common.config().casting_vote && !common.survival.is_on()).then_some(common.id())
 }

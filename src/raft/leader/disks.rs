@@ -60,8 +60,8 @@ pub(crate) fn accepts_disk_of(
     !is_rejected
 }
 
-/// Returns `next` with the incarnations of its voters' disks, as far as this leader knows them:
-/// from then on, no other disk votes or acknowledges in their place.
+/// Returns `next` with the incarnations of its incoming voters' disks, as far as this leader knows
+/// them: from then on, no other disk votes or acknowledges in their place.
 pub(crate) fn with_known_incarnations(
     common: &Common,
     peers: &Peers,

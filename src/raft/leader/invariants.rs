@@ -17,8 +17,8 @@ impl Leader {
     }
 
     /// Panics unless a quorum of certain nodes has the log up to `index` on its disks. Without
-    /// debug assertions, it checks that only if this leader's own disk has lost an entry: other
-    /// nodes must then be the quorum (docs/REPAIR.md, R4).
+    /// debug assertions, it checks that only while entries are damaged on this leader's own disk,
+    /// which then may not count (docs/REPAIR.md, R4). With `Config::survivor`, it checks nothing.
     pub(crate) fn assert_quorum_has(&self, common: &Common, index: Index) {
         let is_checked = cfg!(debug_assertions) || common.log().damaged_entries() > 0;
         if !is_checked || common.survival.is_on() {
@@ -45,9 +45,9 @@ impl Leader {
             assert!(progress.last_contact() <= now, "no peer was heard from in the future");
         }
         self.lease.assert_invariants(self.round, now);
-        let withholds = common.ballot.vote_lease() >= common.config().vote_lease_span();
-        let holds_none = self.lease.read_leases_end().is_none();
-        assert!(holds_none || withholds, "the stored vote lease covers the read leases");
+        let covers = common.ballot.vote_lease() >= common.config().vote_lease_span();
+        let has_granted_none = self.lease.read_leases_end().is_none();
+        assert!(has_granted_none || covers, "the stored vote lease covers the read leases");
         self.change.assert_invariants(common, &self.peers);
         self.transfers.assert_invariants(common.id());
         self.unapplied.assert_invariants(common.log());

@@ -341,8 +341,8 @@ impl Leader {
     }
 
     /// Calls `handle` with the progress of the peer that replied and the last heartbeat round sent.
-    /// Rejects the reply of a node that is not a peer. If the reply changes the peer's progress or
-    /// readiness, also advances the transfer under way, which may have waited for that.
+    /// Rejects the reply of a node that is not a peer. If the peer's matched index or its ability
+    /// to lead changes, also advances the transfer under way, which may have waited for that.
     #[inline]
     pub(crate) fn on_reply(
         &mut self,

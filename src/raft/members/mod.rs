@@ -16,7 +16,7 @@ pub(crate) struct Members {
     bootstrap: Option<Bootstrap>,
     /// Whether the node has reported `Action::UnknownIncarnation` since its start.
     reported_unknown_incarnation: bool,
-    /// The membership that was reported last.
+    /// The membership that was reported last; at the start, the active one.
     reported: Membership,
 }
 

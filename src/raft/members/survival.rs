@@ -41,8 +41,8 @@ impl Survival {
         self.after.is_some()
     }
 
-    /// The time by which the node must take another step after the one at `now`: if it ran but took
-    /// no step, it would count as paused.
+    /// The time by which the node must take the step after the one at `now`, so that it does not
+    /// count as paused although it runs.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         self.after.map_or(Instant::NEVER, |after| now.after(after / 8))
     }

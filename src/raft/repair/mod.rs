@@ -77,7 +77,7 @@ pub(crate) fn advance(common: &mut Common, leader: Option<NodeId>) {
     }
 }
 
-/// Returns the first damaged entries that are still in memory.
+/// Returns the damaged entries that are still in memory, up to the number that one message holds.
 fn damaged_in_memory(log: &Log) -> Vec<Entry> {
     let mut found: Vec<Entry> = Vec::new();
     let mut next = log.first_damaged_after(log.tail_first().previous());
@@ -135,9 +135,9 @@ fn other_members(common: &Common, leader: Option<NodeId>) -> Vec<NodeId> {
     others
 }
 
-/// Handles a reply: writes the contents that it has. If it lacks the first damaged entry, also
-/// requests the snapshot that it offers, because contents that share a sector with that entry
-/// cannot be written before it.
+/// Handles a reply: writes the contents in it, unless a write is under way. If the reply lacks the
+/// first damaged entry, also requests the snapshot that the reply offers, because contents that
+/// share a sector with the first damaged entry cannot be written before that entry.
 pub(crate) fn on_reply(
     common: &mut Common,
     from: NodeId,

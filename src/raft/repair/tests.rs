@@ -31,8 +31,8 @@ fn node(voters: &[u64], last: u64) -> Raft {
     start(restored(voters, last))
 }
 
-/// Starts n1 with the entries 1 to 9, of which those from 3 to 4 are damaged. The last of them is a
-/// membership if `hides_membership`.
+/// Starts n1 with the entries 1 to 9, of which 3 and 4 are damaged. Entry 4 is a membership if
+/// `hides_membership`.
 fn damaged_node(hides_membership: bool) -> Raft {
     let mut restored = restored(&[1, 2, 3], 9);
     let place = |index, is_membership| DamagedEntry { id: id(index), is_membership };
@@ -194,7 +194,7 @@ fn a_second_snapshot_waits_until_the_first_one_is_adopted() {
 }
 
 #[test]
-fn a_snapshot_of_its_own_may_be_recorded_before_or_in_place_of_an_adopted_one() {
+fn a_snapshot_of_this_node_may_be_recorded_before_or_in_place_of_an_adopted_one() {
     let now = Instant::ZERO;
     for own in [2, 9] {
         let mut raft = node(&[1, 2, 3], 9);
@@ -264,7 +264,7 @@ fn an_adopted_snapshot_answers_the_proposals_that_it_commits() {
 }
 
 #[test]
-fn snapshots_of_other_nodes_and_of_other_memberships_are_rejected() {
+fn snapshots_from_nonmembers_and_with_other_memberships_are_rejected() {
     let now = Instant::ZERO;
     let mut raft = damaged_node(false);
     let meta = snapshot(5, &[1, 2, 3]);
