@@ -43,7 +43,7 @@ impl Damaged {
         self.0.values().any(|is_unknown| *is_unknown)
     }
 
-    /// Adds an entry of a log whose memberships are known.
+    /// Adds an entry whose content the node has had: if it is a membership, the node knows it.
     pub(crate) fn insert(&mut self, index: Index) {
         self.0.entry(index).or_insert(false);
     }

@@ -329,8 +329,7 @@ impl Log {
         }
     }
 
-    /// Compares `entries`, which follow an entry of the log or a compacted one, with the log.
-    /// Entries before the base count as equal.
+    /// Compares consecutive `entries` with the log. Entries before the base count as equal.
     #[must_use]
     #[inline]
     pub fn check_append(&self, entries: &[Entry]) -> AppendCheck {
@@ -472,7 +471,7 @@ impl Log {
     }
 
     /// Whether the log has nothing to pass to the state machine now: the state machine has
-    /// everything, or is busy with a batch.
+    /// everything, is busy, or is durable and the next entry is not on the disk yet.
     #[inline]
     #[must_use]
     pub fn has_handed_over(&self) -> bool {

@@ -10,7 +10,9 @@ use crate::types::MachineRejectReason;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The reply of the user's state machine, which executed the command now, or at an earlier
-    /// index of the log.
+    /// index of the log. Empty for a request that the library executes:
+    /// [`Request::SetBounds`](crate::machine::Request::SetBounds) and
+    /// [`Request::RaiseVersion`](crate::machine::Request::RaiseVersion).
     Reply(Arc<[u8]>),
     /// The session with this id is registered.
     Registered(SessionId),

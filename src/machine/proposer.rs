@@ -28,8 +28,8 @@ impl<'a> Proposer<'a> {
     /// The maximum number of bytes that a proposer adds to a request.
     pub const BYTES_MAX: usize = 2 + Self::NAME_BYTES_MAX;
 
-    /// Returns true for a name of at most [`Proposer::NAME_BYTES_MAX`] ASCII letters and digits,
-    /// `-`, `_` and `.`.
+    /// Returns true for a name of 1 to [`Proposer::NAME_BYTES_MAX`] ASCII letters, digits, `-`, `_`
+    /// and `.`.
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         let fits = (1..=Self::NAME_BYTES_MAX).contains(&name.len());

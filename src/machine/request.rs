@@ -50,7 +50,7 @@ pub enum Request<'a> {
         /// The sequence number of the request in the session.
         sequence: Sequence,
         /// The lowest sequence number whose reply the client still waits for, at most `sequence`.
-        /// Earlier replies may be dropped, and earlier requests are never executed.
+        /// Replies before it may be dropped, and requests before it are not executed from then on.
         acknowledged: Sequence,
         /// The command for the user's state machine.
         command: &'a [u8],
@@ -122,7 +122,7 @@ impl<'a> Request<'a> {
     /// Encodes the request as a client sends it. The server that proposes it adds the proposer.
     ///
     /// # Panics
-    /// If a limit or a sequence number is out of its bounds, because it would not decode.
+    /// If a limit, a bound or a sequence number is not valid, because it would not decode.
     #[must_use]
     pub fn encode(&self) -> Command {
         assert!(self.is_valid(), "{self:?} is out of bounds");

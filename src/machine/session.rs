@@ -21,9 +21,10 @@ pub(crate) struct Session {
     /// The lowest sequence number that the client has not acknowledged. Lower ones are neither
     /// executed nor stored.
     pub(crate) floor: Sequence,
-    /// The executed requests at or after `floor`, within the window, with the reply if it is known.
+    /// The executed requests at or after `floor`, within the window. The reply is `None` if it is
+    /// unknown or was dropped.
     pub(crate) executed: BTreeMap<Sequence, Option<Arc<[u8]>>>,
-    /// The total size of the known replies in bytes.
+    /// The total size of the stored replies in bytes.
     pub(crate) replies_bytes: u64,
 }
 
@@ -129,7 +130,7 @@ impl Session {
     }
 }
 
-/// Returns the size of a reply in bytes, 0 if it is unknown.
+/// Returns the size of a stored reply in bytes, 0 if it is not stored.
 pub(crate) fn bytes_of(reply: &Option<Arc<[u8]>>) -> u64 {
     reply.as_ref().map_or(0, |reply| reply.len() as u64)
 }

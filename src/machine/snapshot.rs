@@ -56,8 +56,8 @@ pub enum RestoreError {
     },
     /// The header or the sessions are invalid, as the text describes. The machine is unchanged.
     Sessions(&'static str),
-    /// The user's state machine rejected its part. Its state is invalid: it must be restored from
-    /// another snapshot before any other call.
+    /// The user's state machine rejected its part. Its state is invalid: the machine can neither
+    /// apply nor answer until a restore succeeds.
     User(io::Error),
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Header {
 
 const MAGIC: [u8; 8] = *b"quorstat";
 const VERSION: u32 = 2;
-/// The length that marks an unknown reply.
+/// The length that marks a reply that is unknown or was dropped.
 const UNKNOWN: u32 = u32::MAX;
 /// The maximum number of reply bytes to read at once, so that memory grows with the bytes read.
 const STEP_BYTES: u64 = 64 << 10;

@@ -351,7 +351,7 @@ fn errors_in_a_snapshot_are_named() {
 }
 
 #[test]
-fn a_wrong_length_allocates_no_memory() {
+fn a_reply_length_beyond_the_end_of_a_snapshot_is_a_read_error() {
     const LARGE: u32 = BOUNDS.replies_bytes_per_session_max;
     let (machine, _) = after(&[
         Request::Register {
@@ -368,7 +368,7 @@ fn a_wrong_length_allocates_no_memory() {
 }
 
 #[test]
-fn a_state_machine_that_rejects_a_snapshot_needs_another() {
+fn a_machine_whose_restore_failed_applies_nothing_until_a_restore_succeeds() {
     let first = busy();
     let bytes = bytes_of(&first);
     let mut second = empty();

@@ -25,7 +25,7 @@ pub enum Mode {
     /// Streaming: messages follow one another within the in-flight window.
     Replicate,
     /// Offering a snapshot, because the log cannot provide the entry that the peer needs next. No
-    /// entries are sent until the peer has reached the log's base.
+    /// entries are sent until the log has the peer's next entry.
     Snapshot {
         /// The last index of the snapshot last offered.
         last: Index,

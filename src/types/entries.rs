@@ -11,10 +11,10 @@ use core::ops::{Deref, Range};
 
 use crate::types::entry::Entry;
 
-/// A list of entries, as a slice that cannot be changed. The log, the write, the messages to all
-/// peers and the batch for the state machine share one allocation of it: a clone of the list copies
-/// no entry, and a large part of it copies none either. A single entry is stored in place, so that
-/// it needs no allocation besides that of its command.
+/// A list of entries, which is read as a slice. No entry in it can be changed. The log, the write,
+/// the messages to all peers and the batch for the state machine share one allocation of it: a
+/// clone of the list copies no entry, and a large part of it copies none either. A single entry is
+/// stored in place, so that it needs no allocation besides that of its command.
 ///
 /// A part keeps the whole list from which it was taken in memory. A list therefore never keeps more
 /// than eight times as many entries as it has ([`Entries::RETAINED_MAX`]): a smaller part is a

@@ -6,8 +6,8 @@ use crate::types::id::Index;
 use crate::types::text::texts;
 
 /// A hash over an entry and its predecessors, back to the last index that [`HashChain::SPAN`]
-/// divides. It detects bugs and corrupted disks, not attackers: it is small and fast, and easy to
-/// forge.
+/// divides, or to the first entry. It detects bugs and corrupted disks, not attackers: it is small
+/// and fast, and easy to forge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct HashChain(pub u64);

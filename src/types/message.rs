@@ -58,11 +58,12 @@ pub enum Body {
         /// it (thesis §4.2.3).
         transfer: bool,
     },
-    /// The reply to a [`Body::RequestVote`] of the same term.
+    /// The reply to a [`Body::RequestVote`] of the same term, or the rejection of one of an earlier
+    /// term.
     RequestVoteReply {
         /// Whether the receiver granted its vote.
         granted: bool,
-        /// The commit index of the sender's log.
+        /// The commit index of the sender's log; 0 in a reply of a later term.
         committed: Index,
     },
     /// The leader's entries after `prev` (Raft §5.3). Without entries it probes whether the logs
@@ -87,7 +88,7 @@ pub enum Body {
     Heartbeat(Heartbeat),
     /// The reply to a [`Body::Heartbeat`].
     HeartbeatReply {
-        /// The `round` of the heartbeat that this answers.
+        /// The `round` of the heartbeat that this answers; 0 in a reply of a later term.
         round: u64,
         /// The last index at which the follower's log is known to equal this leader's: the follower
         /// accepted the entries in this term, durable or not. The leader learns from it which
@@ -130,8 +131,8 @@ pub enum Body {
     },
     /// The follower's log equals the leader's up to the end of an offered snapshot.
     InstallSnapshotReply {
-        /// The index of the snapshot's last entry, once that entry is durable. If an earlier entry
-        /// is damaged, the index before the first such entry; 0 in a reply of a later term.
+        /// The index of the snapshot's last entry, once that entry is durable. If an entry up to
+        /// there is damaged, the index before the first such entry; 0 in a reply of a later term.
         matched: Index,
     },
     /// The leader asks the receiver to start an election at once (thesis §3.10).
@@ -226,16 +227,18 @@ pub enum MembershipSource {
 pub enum AppendOutcome {
     /// The follower's log durably equals the leader's up to `matched`.
     Accepted {
-        /// The index of the request's last entry, or of the snapshot's if `prev` is compacted. If
-        /// an entry up to there is damaged, the index before the first such entry.
+        /// The index of the request's last entry, or of `prev` without entries; that of the
+        /// snapshot's last entry if `prev` is compacted. If an entry up to there is damaged, the
+        /// index before the first such entry.
         matched: Index,
     },
-    /// The follower's log has no entry equal to `prev`.
+    /// The follower's log has no entry equal to `prev`, or the request is of an earlier term.
     Rejected {
-        /// The index of the `prev` that the follower lacks.
+        /// The index of the request's `prev`.
         prev: Index,
-        /// The follower's last entry at or before `prev` whose term is not later. The logs can be
-        /// equal only up to this entry, so the leader goes back one term at a time.
+        /// The follower's last entry at or before `prev` whose term is not later than that of
+        /// `prev`; zero in a reply of a later term. The logs can be equal only up to this entry, so
+        /// the leader goes back one term at a time.
         hint: EntryId,
     },
     /// The follower has no space for entries of the request that it lacks: it took none.
@@ -382,7 +385,7 @@ pub enum MessageTopic {
     Participation,
 }
 
-/// The properties of a kind of message; each `bool` is documented at the method of [`Body`].
+/// The properties of a kind of message; each `bool` is documented at a method of [`Body`].
 struct Properties {
     class: MessageClass,
     topic: MessageTopic,

@@ -36,8 +36,7 @@ pub enum RejectReason {
     /// There is no membership change in flight that can still be cancelled.
     NoChangeToCancel,
     /// The membership change was cancelled: the nodes that it would have made voters stay learners.
-    /// With `Config::survivor`, the death of a node that it would have made a voter also cancels
-    /// it, at least in part.
+    /// With `Config::survivor`, the death of voters may also cancel it, at least in part.
     ChangeCancelled,
     /// The leader is transferring its leadership: retry at the next leader.
     Transferring,

@@ -147,7 +147,7 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 }
 
-/// A visitor that copies bytes into a container, from the input or from elsewhere.
+/// A visitor that copies bytes into a container, so that it need not borrow them from the input.
 struct CopiedBytesVisitor<T>(PhantomData<T>);
 
 impl<T: for<'a> From<&'a [u8]>> Visitor<'_> for CopiedBytesVisitor<T> {

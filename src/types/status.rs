@@ -129,12 +129,12 @@ pub enum RoleName {
 pub enum StateVerification {
     /// No comparison has been conclusive since the node started or restored a snapshot. The node
     /// rejects reads for a bounded time, or until a conclusive comparison if it has seen different
-    /// digests.
+    /// digests. A node that is the only voter serves reads.
     Unverified,
     /// A majority of the voters had the same results in the last conclusive comparison.
     Consistent,
-    /// A majority of the voters had other results. The node applies nothing, serves no reads, and
-    /// waits for a snapshot to rebuild its state from.
+    /// A majority of the voters had other results, or the node's snapshot cannot be read. The node
+    /// applies nothing, serves no reads, and waits for a snapshot to rebuild its state from.
     Quarantined,
     /// No majority of the voters had the same results, so the correct results are unknown. The
     /// node applies nothing and serves no reads until an operator intervenes.

@@ -1,5 +1,5 @@
-//! The memory that a state machine and its client sessions may use, by bounds that every node
-//! keeps, and what a node uses.
+//! The bounds on the memory of client sessions, the quota of the user's state, and the memory that
+//! both take on a node.
 
 use crate::types::version::MachineVersion;
 
@@ -65,7 +65,8 @@ pub struct QuotaUsage {
     pub used_bytes: u64,
     /// The largest size up to which writes may grow the state, in bytes.
     pub bytes_max: u64,
-    /// Whether writes that grow the state are rejected, because one would have exceeded the quota.
+    /// Whether writes that grow the state are rejected, because one would have exceeded the quota,
+    /// or because the quota was set below the size of the state.
     pub alarm: bool,
 }
 

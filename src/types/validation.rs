@@ -1,5 +1,5 @@
 //! State comparison between nodes: a node requests the state digests of the other nodes at an
-//! index, and a node that has diverged rebuilds its state machine from another node's snapshot.
+//! index, and a node whose state has diverged or is lost rebuilds it from another node's snapshot.
 
 use core::fmt;
 
@@ -57,8 +57,8 @@ pub enum ComparisonBody {
         /// no longer stores it.
         state_digest: StateDigest,
     },
-    /// The sender's state machine has diverged. It is rebuilt from the first offered snapshot that
-    /// ends after `after`.
+    /// The sender's state machine has diverged, or its snapshot cannot be read. It is rebuilt from
+    /// the first offered snapshot that ends after `after`.
     WantSnapshot {
         /// The last index of the sender's own snapshot.
         after: Index,

@@ -113,8 +113,8 @@ pub struct Restored {
     /// The last entries of the log, as many as the driver chooses: consecutive and ending at
     /// `last`, or none. The core requests older ones with `Action::Fetch`.
     pub tail: Vec<Entry>,
-    /// The last index that the state machine has applied; at least the last index of the snapshot,
-    /// once the state machine was restored from it.
+    /// The last index that the state machine has applied: at least the last index of the snapshot,
+    /// because the driver first restores the state machine from it.
     pub applied: Index,
     /// The properties of the state machine that starts with this state.
     pub machine: MachineTraits,

@@ -36,7 +36,7 @@ const _: () = assert!(
     "all voters can be replaced at once"
 );
 
-/// The size of a lineage in bytes: its leader, and the term and the index of its first entry.
+/// The size of a lineage in bytes: its leader, and the term and the index of its membership entry.
 const LINEAGE_BYTES: usize = 8 + 8 + 8;
 
 impl Membership {
