@@ -43,8 +43,8 @@ pub struct Progress {
     next: Index,
     inflight: Inflight,
     /// The first round of the leader's timer after entries or a snapshot offer were last sent: the
-    /// reply to it, or to a later one, shows whether they arrived. `None` until that round. The
-    /// replies to rounds that reads begin are ignored, because each would cause another append to a
+    /// reply to it, or to a later one, shows whether they arrived. `None` until that round. Rounds
+    /// that reads begin do not count as the first one, because each would cause another append to a
     /// slow or full peer.
     check_round: Option<u64>,
     /// Whether the peer needs an append, even an empty one, because the leader must learn whether

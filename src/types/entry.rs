@@ -21,7 +21,7 @@ pub struct Command(
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub enum Payload {
     /// No content. A leader begins its term with such an entry, because its commit also commits the
-    /// entries before it (Raft §8), and may append more of them later (`Input::AppendNoop`).
+    /// entries before it (Raft §8). It may append more of them later, as for `Input::AppendNoop`.
     Noop,
     /// A command of the user's state machine.
     Command(Command),

@@ -1,4 +1,4 @@
-//! The content of heartbeats, and the report about itself in a follower's reply.
+//! The content of heartbeats, and a follower's report about itself, which its replies carry.
 
 use core::fmt;
 use core::time::Duration;
@@ -48,9 +48,9 @@ impl Heartbeat {
 pub struct Readiness {
     /// Whether it wants a read lease, to answer reads without the leader.
     pub wants_read_lease: bool,
-    /// Whether it may lead: its disk completes writes, its state machine is not known to have
-    /// diverged, its log is certain, no entry after its commit index is damaged, and it knows every
-    /// membership in its log.
+    /// Whether it may lead: its disk completes writes, its state machine is not in quarantine, its
+    /// log is certain, no entry after its commit index is damaged, and it knows every membership in
+    /// its log.
     pub may_lead: bool,
     /// Whether its log may lack entries that it acknowledged: it then counts in no quorum
     /// (docs/REPAIR.md, R3).

@@ -123,7 +123,7 @@ pub enum Body {
         /// The index after whose application the covered reads are linearizable.
         index: Index,
     },
-    /// The leader no longer has the entries that the follower needs next and offers a snapshot in
+    /// The leader cannot provide the entries that the follower needs next, and offers a snapshot in
     /// their place (Raft §7). The snapshot's bytes travel as [`crate::types::SnapshotTransfer`]s.
     InstallSnapshot {
         /// The leader's last snapshot.

@@ -7,8 +7,8 @@ use crate::types::version::MachineVersion;
 /// replicated: the defaults hold from the first entry of the log, and an administrator's request in
 /// the log changes them, so that all nodes decide alike.
 ///
-/// A *principal* is the name that a client's certificate proves. All clients without TLS are one
-/// principal.
+/// A *principal* is the role and the name that a certificate proves: those of a client or of an
+/// administrator. All clients without TLS are one principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionBounds {

@@ -5,7 +5,8 @@
 //! The membership in the log records which step a change has reached, so that a new leader
 //! continues where the previous one stopped. Each step waits until the previous one is committed.
 //! At most one membership of the log is therefore uncommitted, and the quorums of two consecutive
-//! memberships overlap. The only exception is the removal of dead voters with `Config::survivor`.
+//! memberships overlap. The only exception: with `Config::survivor`, dead voters may lose their
+//! votes at any time.
 //!
 //! TLA+: `docs/tla/quorate.tla`, EnterJoint and LeaveJoint.
 
@@ -30,15 +31,15 @@ pub(crate) struct ChangeInProgress {
     tag: Option<Tag>,
     /// The tag of the request whose change is being cancelled.
     cancelled_tag: Option<Tag>,
-    /// The catch-up of every node that is to become a voter.
+    /// The catch-up of every node that is to become a voter, and of every suspended voter.
     catching_up: BTreeMap<NodeId, CatchUp>,
     /// The removed members to which the leader still sends the log, each until the given instant.
     departing: BTreeMap<NodeId, Instant>,
 }
 
 impl ChangeInProgress {
-    /// Returns the membership with which the requested change begins, or rejects the request.
-    /// `blocked` is the reason why the leader may append nothing now, if there is one.
+    /// Returns the changed membership, staged or complete, or rejects the request. `blocked` is the
+    /// reason why the leader may append nothing now, if there is one.
     pub(crate) fn on_request(
         &mut self,
         common: &mut Common,

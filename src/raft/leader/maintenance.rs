@@ -1,6 +1,6 @@
 //! The leader's automatic membership changes and transfers, considered when a heartbeat is due: it
-//! takes the casting vote, suspends or removes silent voters, readmits them, and transfers to a
-//! voter of higher priority or with a faster disk.
+//! takes the casting vote, suspends silent or dead voters, readmits them, and transfers to a voter
+//! of higher priority or with a faster disk.
 
 use crate::raft::api::config::Suspension;
 use crate::raft::common::Common;
@@ -57,10 +57,10 @@ pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
     assert!(takes_none || target >= voters_min, "a suspension leaves enough voters");
 }
 
-/// Returns the membership without its dead voters; `None` if there are none, if no voter would
-/// remain, or if the disk is full. This removal may interrupt any change, which could otherwise
-/// wait for the dead voters forever. Only the remaining voters must agree to it, because a voter
-/// that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
+/// Returns the membership without the votes of the dead voters; `None` if there are none, if no
+/// voter would remain, or if the disk is full. This step may interrupt any change, which could
+/// otherwise wait for the dead voters forever. Only the remaining voters must agree to it, because
+/// a voter that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
 /// would remain if this leader itself has no vote and all voters are dead: it then waits until one
 /// of them returns.
 pub(crate) fn surviving_membership(

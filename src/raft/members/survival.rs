@@ -2,8 +2,8 @@
 //! without them.
 //!
 //! `docs/SURVIVOR.md` has the argument. In short: a committed entry is on the disk of every voter,
-//! so any voter that was up all the time may continue alone. A node may do so if a leader has
-//! allowed it since the node's start, and the node has not been paused since then.
+//! so any voter that was up all the time may continue alone. A node may do so if it was elected, or
+//! allowed to by a leader, and has been neither restarted nor paused since.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
