@@ -199,7 +199,7 @@ pub trait StateMachine {
 
     /// Returns the index of the last applied command, admin command or raise of the version, for a
     /// state machine with durable state of its own; 0 before the first one. Commands at or before
-    /// that index are not applied to it again, and each command waits until it is durable in this
+    /// that index are not applied to it again. Each later command waits until it is durable in this
     /// node's log, so that a crash leaves no state ahead of the log. A state machine in memory
     /// keeps the default of `None`, and gets every command as soon as it is committed.
     fn applied(&self) -> Option<Index> {

@@ -7,8 +7,8 @@ use crate::raft::{Raft, Role};
 use crate::types::{Index, Instant, WriteId};
 
 impl Raft {
-    /// Returns the node in its normal form, which is equal for all nodes that behave alike, and the
-    /// number of the last durable write before its writes were renumbered.
+    /// Returns the node in its normal form, which is equal for all nodes that behave alike. Also
+    /// returns the number that its last durable write had before the writes were renumbered.
     ///
     /// Writes are renumbered from the first one that is not durable, rejected messages are not
     /// counted, and the jitter is reset. `instant` maps every instant in the node's state,

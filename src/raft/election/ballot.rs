@@ -54,9 +54,9 @@ enum LostDisk {
 }
 
 impl Ballot {
-    /// Returns the ballot of a node that starts with `hard_state`, on a disk that may have replaced
-    /// another one unless it `is_named` by a membership that the node knows to be committed. Clock
-    /// rates are off by at most `drift_ppm` parts per million.
+    /// Returns the ballot of a node that starts with `hard_state`. Its disk may have replaced another
+    /// one, unless it `is_named` by a membership that the node knows to be committed. Clock rates
+    /// are off by at most `drift_ppm` parts per million.
     pub(crate) fn new(
         hard_state: HardState,
         is_named: bool,
@@ -315,8 +315,8 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
-    /// Resets the highest named commit index, unless it is after the log's commit index, and the
-    /// fields that matter only if the nodes have different vote leases.
+    /// Resets the highest named commit index, unless it is after the log's commit index. Also resets
+    /// the fields that matter only if the nodes have different vote leases.
     pub(crate) fn normalize(&mut self, log: &Log) {
         (self.earlier_leases_until, self.requested_lease) = (None, self.hard_state.vote_lease);
         if self.named_committed <= log.committed() {

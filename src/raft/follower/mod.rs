@@ -401,7 +401,7 @@ impl Follower {
     }
 
     /// Marks the log up to `last` as verified and committed, because the log or its snapshot has
-    /// that entry, and acknowledges the entry to the leader as soon as it is durable. The
+    /// that entry. Acknowledges the entry to the leader as soon as it is durable. The
     /// acknowledgement covers no damaged entry and none after one (docs/REPAIR.md, R4).
     fn acknowledge_snapshot(&mut self, common: &mut Common, last: EntryId) {
         assert!(last.index <= common.log().last().index, "the acknowledged entry exists");

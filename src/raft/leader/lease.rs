@@ -78,10 +78,11 @@ impl LeaderLease {
         Some(since.after(shrunk(config.vote_lease_span(), lease.drift_ppm)))
     }
 
-    /// Returns the read lease that followers may get at `now`: its length on the holder's clock,
-    /// counted from when the holder sent the reply that the heartbeat echoes, and the longest time
-    /// on this leader's clock in which that length passes. `None` without a leader lease, and while
-    /// the leader is `transferring` its leadership.
+    /// Returns the read lease that followers may get at `now`, as two durations. The first is its
+    /// length on the holder's clock, counted from when the holder sent the reply that the heartbeat
+    /// echoes. The second is the longest time on this leader's clock in which that length passes on
+    /// the holder's. `None` without a leader lease, and while the leader is `transferring` its
+    /// leadership.
     pub(crate) fn grantable(
         &self,
         config: &Config,

@@ -58,8 +58,8 @@ impl LogEnds {
         });
     }
 
-    /// Panics if a request waits for an entry that the log, which ends at `last`, does not have, or
-    /// if two requests of one node wait.
+    /// Panics if a request waits for an entry after `last`, where the log ends, or if two requests
+    /// of one node wait.
     pub(super) fn assert_invariants(&self, last: Index) {
         let exist = self.waiting.iter().all(|waiting| waiting.entry <= last);
         assert!(exist, "a request waits for an entry of the log");

@@ -100,9 +100,9 @@ fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option
 }
 
 /// Sends [`Body::TakeoverAllowed`] to each incoming voter that has every committed entry on its
-/// disk and that this leader has heard from so recently that no node counts the voter as dead
-/// before the message arrives. Every later commit waits for the incoming voters, because the
-/// message is sent only while the active membership is committed.
+/// disk, if this leader has heard from it recently: no node then counts the voter as dead before
+/// the message arrives. Every later commit waits for the incoming voters, because the message is
+/// sent only while the active membership is committed.
 pub(crate) fn allow_takeover(common: &mut Common, peers: &Peers) {
     let membership = common.log().membership().clone();
     if common.log().membership_index() > common.log().committed() {

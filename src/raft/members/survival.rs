@@ -18,8 +18,8 @@ use crate::types::{Instant, Membership, NodeId};
 pub(crate) struct Survival {
     /// The silence after which a node counts as dead; `None` without `Config::survivor`.
     after: Option<Duration>,
-    /// Whether a leader has allowed this node to take over, or this node was elected as an incoming
-    /// voter, and the node has been neither restarted nor paused since then.
+    /// Whether this node may take over: a leader has allowed it, or the node was elected as an
+    /// incoming voter. A restart, a pause, the loss of its vote and uncertainty end that.
     takeover_allowed: bool,
     /// The latest of the start, the end of the last pause, and the last leader contact. The silence
     /// of a node without an entry in `contacts` counts from this time.

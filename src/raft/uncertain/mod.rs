@@ -11,7 +11,7 @@ use crate::types::{Body, Index, NodeId};
 
 /// Makes the node uncertain, because `from`, the leader of its term, has found that the node's disk
 /// was rolled back. Drops every message that waits for the disk. A late copy of the leader's notice
-/// that arrives after the node became certain in this term changes nothing, because a disk is
+/// may arrive after the node became certain in this term. It changes nothing, because a disk is
 /// rolled back only while its node is down, and this node has not restarted since.
 pub(crate) fn on_rolled_back(common: &mut Common, from: NodeId) {
     if common.ballot.is_uncertain() || common.health.log_end.became_certain_in(common.term()) {
