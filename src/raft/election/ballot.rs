@@ -54,9 +54,9 @@ enum LostDisk {
 }
 
 impl Ballot {
-    /// Returns the ballot of a node that starts with `hard_state`. Its disk may have replaced another
-    /// one, unless it `is_named` by a membership that the node knows to be committed. Clock rates
-    /// are off by at most `drift_ppm` parts per million.
+    /// Returns the ballot of a node that starts with `hard_state`. The node's disk may have replaced
+    /// another one, unless a membership that the node knows to be committed names the disk: then
+    /// it `is_named`. Clock rates are off by at most `drift_ppm` parts per million.
     pub(crate) fn new(
         hard_state: HardState,
         is_named: bool,
@@ -315,7 +315,7 @@ impl Ballot {
 
 #[cfg(feature = "explore")]
 impl Ballot {
-    /// Resets the highest named commit index, unless it is after the log's commit index. Also resets
+    /// Resets the highest named commit index, unless it is after the log's commit index, and resets
     /// the fields that matter only if the nodes have different vote leases.
     pub(crate) fn normalize(&mut self, log: &Log) {
         (self.earlier_leases_until, self.requested_lease) = (None, self.hard_state.vote_lease);
