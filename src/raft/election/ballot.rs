@@ -54,9 +54,9 @@ enum LostDisk {
 }
 
 impl Ballot {
-    /// Returns the ballot of a node that starts with `hard_state`. The node's disk may have replaced
-    /// another one, unless a membership that the node knows to be committed names the disk: then
-    /// it `is_named`. Clock rates are off by at most `drift_ppm` parts per million.
+    /// Returns the ballot of a node that starts with `hard_state`. Its disk `is_named` if a
+    /// membership that the node knows to be committed names it; any other disk may have replaced an
+    /// earlier one. Clock rates are off by at most `drift_ppm` parts per million.
     pub(crate) fn new(
         hard_state: HardState,
         is_named: bool,
