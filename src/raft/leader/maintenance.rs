@@ -60,9 +60,9 @@ pub(crate) fn assert_enough_voters(common: &Common, changed: &Membership) {
 /// Returns the membership without the votes of the dead voters; `None` if there are none, if no
 /// voter would remain, or if the disk is full. This step may interrupt any change, which could
 /// otherwise wait for the dead voters forever. Only the remaining voters must agree to it, because
-/// a voter that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No voter
-/// would remain if this leader itself has no vote and all voters are dead: it then waits until one
-/// of them returns.
+/// a voter that is silent for so long is dead and cannot continue alone (`docs/SURVIVOR.md`). No
+/// voter would remain if this leader itself has no vote and all voters are dead: it then waits
+/// until one of them returns.
 pub(crate) fn surviving_membership(
     common: &Common,
     change: &mut ChangeInProgress,
