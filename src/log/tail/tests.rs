@@ -25,7 +25,7 @@ fn indices<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<u64> {
 }
 
 #[test]
-fn a_slice_of_one_list_shares_it_and_a_slice_of_several_is_a_list() {
+fn a_slice_of_one_list_shares_it_and_a_slice_of_several_is_a_copy() {
     let tail = tail(&[1, 64, 1, 9]);
     let slice = |first, last| tail.slice(Index(first), Index(last), 100, usize::MAX).0;
     assert!(core::ptr::eq(&raw const slice(2, 65)[0], &raw const tail.lists[1].entries[0]));

@@ -83,7 +83,7 @@ fn step(raft: &mut Raft, now: Instant, input: Input) -> Vec<&'static str> {
 }
 
 #[test]
-fn contents_in_memory_that_do_not_match_alternate_with_requests() {
+fn rejected_writes_of_contents_in_memory_alternate_with_requests() {
     let mut raft = node(&[1, 2, 3], 4);
     let interval = Config::new(NodeId(1)).heartbeat_interval;
     let mut now = Instant::ZERO;

@@ -36,7 +36,7 @@ fn address(text: &str) -> Address {
 }
 
 #[test]
-fn a_change_of_voters_is_staged_then_joint_then_left() {
+fn a_change_of_voters_is_staged_then_joint_then_complete() {
     let before = of(&[1, 2, 3]);
     let staged = changed(&before, Change::new().voter(NodeId(4)).remove(NodeId(3)));
     assert_eq!(staged.to_string(), "{n1 n2 n3} target {n1 n2 n4} learners {n4}");
@@ -427,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_bytes_do_not_decode_or_round_trip(
+    fn changed_bytes_fail_to_decode_or_round_trip(
         sequence in sequences(),
         which: prop::sample::Index,
         places in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
