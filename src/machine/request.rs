@@ -26,7 +26,8 @@ pub struct SessionLimits {
     /// lowest one without an acknowledgement. From 1 to [`SessionBounds::WINDOW_MAX`].
     pub window: u32,
     /// The maximum size of the session's stored replies in bytes. Beyond it, those with the lowest
-    /// sequence numbers are dropped. At most [`SessionBounds::REPLIES_BYTES_PER_SESSION_MAX`].
+    /// sequence numbers are dropped; a single larger reply is not stored. At most
+    /// [`SessionBounds::REPLIES_BYTES_PER_SESSION_MAX`].
     pub replies_bytes_max: u32,
 }
 

@@ -14,9 +14,9 @@ pub struct Heartbeat {
     pub round: u64,
     /// The leader's commit index.
     pub committed: Index,
-    /// The last round that a quorum has answered. No other node led when that round began. It is 0
-    /// if that round began before the leader had committed an entry of its own term, or if it is
-    /// not one of the leader's last 64.
+    /// The last round that a quorum has answered. When it began, no later leader had been elected.
+    /// It is 0 if that round began before the leader had committed an entry of its own term, or if
+    /// it is not one of the leader's last 64.
     pub confirmed: u64,
     /// The last round that the receiver has answered, as far as the leader knows. It is 0 until the
     /// leader has committed an entry of its own term, because before that its commit index may not

@@ -44,7 +44,8 @@ pub struct Config {
     pub commit_delay: Duration,
     /// Whether a node asks for pre-votes before it raises its term (thesis §9.6).
     pub pre_vote: bool,
-    /// Whether a leader without contact with a quorum steps down (thesis §6.2).
+    /// Whether a leader without contact with a quorum steps down (thesis §6.2); with `survivor`, it
+    /// does not.
     pub check_quorum: bool,
     /// Whether a node rejects vote requests if it has heard from a leader within the last
     /// `election_timeout_min` (thesis §4.2.3). Requires `check_quorum`.
@@ -52,7 +53,7 @@ pub struct Config {
     /// Whether the leader of an even number of voters takes the casting vote, by a membership
     /// change in the log. Half of the voters are then a quorum if they include the holder of the
     /// casting vote: when the network splits the voters into halves, the leader's half can still
-    /// commit entries and elect a leader.
+    /// commit entries and elect a leader. Has no effect with `survivor`.
     pub casting_vote: bool,
     /// The rules by which a leader suspends silent voters, and readmits them once they are back;
     /// `None` turns suspension off. A voter is a learner while it is suspended.
