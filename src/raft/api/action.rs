@@ -14,10 +14,11 @@ use crate::types::{
 /// [`Action::Restore`]s together.
 ///
 /// The driver must answer each action of this table with the [`Input`](crate::raft::Input) beside
-/// it; a node waits forever for an answer that never comes. Only an [`Action::ReceiveSnapshot`] may
-/// stay without an answer, if the transfer fails: the action is then repeated. [`Action::Send`]
-/// needs no answer: the driver sends the message, and a lost message does no harm. All other
-/// actions are reports, which a driver may ignore.
+/// it; a node waits forever for an answer that never comes. Only two actions may stay without an
+/// answer: an [`Action::ReceiveSnapshot`] whose transfer fails, which is repeated, and an
+/// [`Action::AdoptSnapshot`] when the disk has a later snapshot, which `Input::SnapshotTaken`
+/// reports instead. [`Action::Send`] needs no answer: the driver sends the message, and a lost
+/// message does no harm. All other actions are reports, which a driver may ignore.
 ///
 /// | action | answer |
 /// |---|---|
