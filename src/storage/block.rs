@@ -365,7 +365,7 @@ pub(crate) fn version_of(payload: &[u8]) -> Option<u32> {
     (reader.array() == Some(MAGIC)).then(|| reader.u32())?
 }
 
-/// Returns the identity and the segment number that a header block claims; they determine the key
+/// Returns the identity and the segment number that a header block claims; they determine the salt
 /// of its sector checksums.
 pub(crate) fn claimed_segment(payload: &[u8]) -> Option<(Identity, u64)> {
     version_of(payload)?;

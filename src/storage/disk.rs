@@ -1,4 +1,4 @@
-//! The disk interface of the storage: operations go out, completions come in, and no call blocks.
+//! The disk interface of a store: operations go out, completions come in, and no call blocks.
 //!
 //! A driver executes the operations of one lane in order and reports the result of each; the two
 //! lanes do not wait for each other. Before the start, recovery executes the same actions through
@@ -9,7 +9,7 @@ use std::fmt;
 use crate::types::Index;
 use crate::types::text::texts;
 
-/// The number of an operation, counted from 1 at each start of a store, in the order of requests.
+/// The number of an operation, counted from 1 for each opened store, in the order of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
 
@@ -30,8 +30,8 @@ pub enum Lane {
     /// Operations that acknowledgements wait for: updates and marks of the superblock, flushes, and
     /// writes of repaired sectors.
     Log,
-    /// Operations that may take long: creating and removing segments, reading the log, and
-    /// everything about snapshots.
+    /// Operations that may take long: creating and removing segments, reading the log, the reads of
+    /// a scrub, and everything about snapshots.
     Bulk,
 }
 

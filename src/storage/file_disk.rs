@@ -56,7 +56,8 @@ struct Directory {
 #[derive(Debug, Default)]
 struct Files {
     open: BTreeMap<FileName, OpenFile>,
-    /// The files of the directory that this disk has created or listed.
+    /// The files that this disk has found at its opening or created, under their current names; a
+    /// read-only disk has none.
     present: BTreeSet<FileName>,
 }
 
@@ -64,7 +65,7 @@ struct Files {
 #[derive(Clone, Debug)]
 struct OpenFile {
     file: Arc<File>,
-    /// The size, which never decreases.
+    /// The size that the file had or was written to, in bytes; it never decreases.
     bytes: u64,
     /// Whether the file was written since the last sync. Such a file is not closed, because closing
     /// it could hide a write error from a later sync.
@@ -278,7 +279,8 @@ impl FileDisk {
         }
     }
 
-    /// Fails if this disk has not removed or renamed the file, and the directory no longer has it.
+    /// Fails if the file was replaced, cut, moved or removed, but not by this disk. Only of an open
+    /// file is it known whether it was replaced or cut.
     fn check_present(&self, name: FileName) -> Result<(), DiskError> {
         // The lock is held, so that no clone renames or removes the file meanwhile.
         let files = self.files();

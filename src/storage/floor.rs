@@ -32,7 +32,7 @@ const _: () = assert!(
     "the marks lie within the file of the superblock"
 );
 
-/// A flush that was reported durable, and so was every flush before it.
+/// A flush that was reported durable, as was every flush before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) seq: FlushSeq,
@@ -81,7 +81,8 @@ impl Floor {
     }
 }
 
-/// Returns the offsets of the marks that cannot be read or are damaged. Zeros are not a mark.
+/// Returns the offsets of the marks that cannot be read or are damaged. A place of zeros has no
+/// mark, so it is not damaged.
 pub(crate) fn damaged_marks(disk: &mut dyn Disk, identity: &Identity) -> Vec<u64> {
     let is_valid = |bytes: &[u8]| is_zero(bytes) || decode(bytes, identity).is_some();
     let offsets = (0..MARKS).map(offset_of);

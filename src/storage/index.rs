@@ -62,8 +62,8 @@ struct Sample {
 struct Extent {
     prev: Link,
     last: Index,
+    /// The number of its first flush, and the segment and the offset of that flush's header block.
     seq: FlushSeq,
-    /// The segment and the offset of the header block of its first flush.
     segment: u64,
     offset: u64,
 }

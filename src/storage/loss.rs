@@ -16,7 +16,7 @@ pub(crate) struct Loss {
     pub(crate) last: FlushSeq,
     /// The last entry before the missing flushes.
     pub(crate) after: Index,
-    /// The last entry of the log after the missing flushes, if it is known.
+    /// The last entry that the log had after the last missing flush, if it is known.
     pub(crate) through: Option<Index>,
     /// The segment of the flush before the missing ones, and the offset at which its header block
     /// ends; zeros if there is none.

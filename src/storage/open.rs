@@ -168,13 +168,14 @@ impl Storage {
         Storage::open_if(disk, cluster, node, config, &mut |_| true)
     }
 
-    /// Like [`Storage::open`], but calls `accepts` with the content of a directory that has damaged
-    /// entries or no snapshot that can be read, or that has lost the end of its log. If `accepts`
-    /// returns false, the directory is not opened, and nothing is written.
+    /// Like [`Storage::open`], but calls `accepts` with the content of a directory for which
+    /// [`OpenedStorage::lost_end`], [`OpenedStorage::damage`] or
+    /// [`OpenedStorage::snapshot_damage`] is set. If `accepts` returns false, the directory is not
+    /// opened, and nothing is written.
     ///
     /// # Errors
-    /// Those of [`Storage::open`], and [`OpenedStorage::damage`],
-    /// [`OpenedStorage::snapshot_damage`] or [`OpenedStorage::lost_end`] if it is not accepted.
+    /// Those of [`Storage::open`], and the first of these three errors if the directory is not
+    /// accepted.
     pub fn open_if(
         disk: &mut dyn Disk,
         cluster: ClusterId,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::patched_disk::read_sectors;
 
-/// A range of a file: its offset and length in bytes.
+/// A range of a file: the file, the offset and the length in bytes.
 pub(crate) type FileRange = (FileName, u64, usize);
 
 /// The reads that are complete. Each may have failed.

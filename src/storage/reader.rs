@@ -208,9 +208,9 @@ impl PendingReads {
     /// by sector.
     ///
     /// # Errors
-    /// A [`StorageError`] if the log has the entry and the file ends before the range, headers are
-    /// still damaged after the attempt to rebuild them, or the body of an entry contradicts its
-    /// header.
+    /// While the log has the entry in this segment, a [`StorageError`] if the file ends before the
+    /// range, if headers are still damaged after the attempt to rebuild them, or if the body of an
+    /// entry contradicts its header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,

@@ -1,6 +1,6 @@
-//! Rebuilds damaged header blocks, before the start and on a running node. Each body begins with a
-//! copy of its header, and the hash chain proves that the copies are those of the flush that was
-//! written there.
+//! Rebuilds damaged header blocks, before the start and on a running node. In the body zone a copy
+//! of its header precedes each body, and the hash chain proves that the copies are those of the
+//! flush that was written there.
 
 use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::directory::Directory;
@@ -385,7 +385,8 @@ impl Rebuilding<'_> {
             return Some(before(next.seq));
         }
         if let Some(later) = self.first_after(disk, gap) {
-            // If no flush is missing between the neighbours, this one was written again.
+            // If no number is missing between the flushes before and after, a start has written
+            // this flush again in a later segment.
             let is_missing = last.is_none_or(|last| last.next() < later);
             return is_missing.then(|| before(later));
         }

@@ -113,8 +113,8 @@ fn replay(
     // A segment whose only flush is torn counts as unused: the flush may be a rewrite of one whose
     // first copy is in the previous segment.
     let (spare, stray) = loop {
-        let behind = used.last().map_or(0, |(number, _, _)| *number);
-        let later = unused.partition_point(|(number, _)| *number <= behind);
+        let last_used = used.last().map_or(0, |(number, _, _)| *number);
+        let later = unused.partition_point(|(number, _)| *number <= last_used);
         let (spare, stray) =
             scan_trailing_segments(disk, identity, &unused[later..], segment_bytes)?;
         let Some((number, bytes, _)) = used.last().copied() else { break (spare, stray) };
@@ -384,9 +384,9 @@ impl<'a> Replay<'a> {
             self.index.restart(prev);
         }
         let (base, end) = (self.index.base().id.index, self.index.last());
-        let follows = prev.id.index < end.id.index
+        let truncates = prev.id.index < end.id.index
             && (prev.id.index < base || self.term_at(prev.id.index) == prev.id.term);
-        if prev != end && !follows {
+        if prev != end && !truncates {
             return invalid(format!(
                 "a flush that follows entry {} does not fit a log that ends at entry {}",
                 prev.id, end.id

@@ -1,5 +1,5 @@
-//! Opens and reads files of bounded size: an open of a named pipe waits for its other end, and a
-//! read of a device may have no end.
+//! Opens regular files, and reads at most a given number of bytes. Opening a named pipe would wait
+//! for its other end, and reading a device may never end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ const NOT_REGULAR: &str = "it is not a regular file";
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// An [`io::Error`]. A path that names a pipe, a device or a directory fails at once.
+/// An [`io::Error`]. A path that names a pipe, a socket, a device or a directory fails at once.
 pub fn open_regular_file(path: &Path) -> io::Result<File> {
     checked(open(path, true)?)
 }
@@ -28,7 +28,7 @@ pub fn open_own_file(path: &Path) -> io::Result<File> {
 /// Reads all bytes, if they are at most `bytes_max`.
 ///
 /// # Errors
-/// An [`io::Error`], for example if there are more bytes, of which at most one is read.
+/// An [`io::Error`], for example if there are more bytes. Only the first of these is read.
 pub fn read_bounded(from: impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;

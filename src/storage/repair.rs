@@ -21,7 +21,7 @@ use crate::storage::start_writes::writes_of;
 use crate::storage::superblock::{COPIES, COPY_BYTES};
 use crate::types::{DamagedEntry, Entry, EntryId, Index};
 
-/// The requested repairs, which run one after the other.
+/// The requested repairs and scrubs, which run one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Repairs {
     identity: Identity,
@@ -36,15 +36,15 @@ pub(crate) struct Repairs {
     lost_headers: BTreeSet<(u64, u64)>,
 }
 
-/// A request to repair something.
+/// A request to repair something, or to scrub.
 #[derive(Clone, Debug)]
 enum Request {
-    /// The content of these entries, once the superblock records that the log is compacted through
-    /// this index.
+    /// Write the content of these entries again, once the superblock records that the log is
+    /// compacted through this index.
     Entries(Vec<Entry>, Index),
-    /// The header blocks of a segment.
+    /// Rebuild the header blocks of this segment.
     Headers(u64),
-    /// Reads the next durable data, about this many bytes.
+    /// Read the next durable data, about this many bytes.
     Scrub(u64),
 }
 
@@ -75,6 +75,7 @@ pub(crate) struct ScrubOutcome {
     pub(crate) log_ended: bool,
 }
 
+/// The repair or the scrub that runs.
 #[derive(Clone, Debug)]
 struct Repair {
     /// The segment whose header blocks are rebuilt, if any are.
@@ -194,7 +195,7 @@ impl Repairs {
         }
     }
 
-    /// Takes every step that is possible. Returns the outcome of a repair once it ends.
+    /// Takes every step that is possible. Returns the outcome of a repair or a scrub once it ends.
     /// `directory` describes the files.
     pub(crate) fn advance(
         &mut self,

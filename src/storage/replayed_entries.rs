@@ -1,4 +1,4 @@
-//! The knowledge that a replay keeps of the entries of the log: the first entry of each term, the
+//! The facts about the entries of the log that a replay keeps: the first entry of each term, the
 //! memberships, and the last entries, which a start loads into memory.
 
 use std::collections::VecDeque;

@@ -17,8 +17,8 @@ const _: () = assert!(
     "a piece holds any header block"
 );
 
-/// The size of the first read of a header zone, in bytes. Each further piece is twice as large as
-/// the previous one, so that a search for the first flush alone does not read bodies.
+/// The size of the first piece of a header zone, in bytes. Each further piece is twice as large as
+/// the previous one, up to [`PIECE_BYTES`]: a search for the first flush alone reads no bodies.
 const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.
@@ -221,7 +221,7 @@ impl SegmentScan {
         Ok(check)
     }
 
-    /// Returns true if nothing was ever written to the segment.
+    /// Returns true if the segment is all zeros, like one to which nothing was written.
     ///
     /// # Errors
     /// An [`OpenError`] if the segment cannot be read.

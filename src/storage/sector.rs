@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 pub(crate) const SECTOR_BYTES: usize = 512;
 /// The payload of a sector, in bytes.
 pub(crate) const PAYLOAD_BYTES: usize = 508;
-/// The padding unit of a flush in each zone, in bytes: no later flush writes to its pages.
+/// The padding unit of a flush in each zone, in bytes: no two flushes write to the same page.
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 const _: () = assert!(PAYLOAD_BYTES + 4 == SECTOR_BYTES, "a sector is its payload and checksum");
@@ -28,7 +28,7 @@ pub(crate) enum SectorState {
     Valid,
     /// All zeros: never written, or its write was lost.
     Zero,
-    /// Anything else: bit rot, or a sector of another position.
+    /// Anything else, such as bit rot, or a sector of another position, zone or segment.
     Bad,
 }
 

@@ -29,7 +29,7 @@ struct Creation {
     created: bool,
 }
 
-/// A fact about free space that the result of an operation shows.
+/// Whether an operation has found the file system full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpaceChange {
     Unchanged,
@@ -68,9 +68,9 @@ impl SpareSegments {
         let (first, last) = (self.segments.front(), self.segments.back());
         assert!(last.is_none_or(|last| *last < self.next), "the next segment comes last");
         assert!(first <= last, "segments are used in their order");
-        let removed = self.discarding.is_some();
-        let creates = self.creating.as_ref().is_some_and(|creating| creating.created);
-        assert!(!(removed && creates), "a segment that exists is not discarded");
+        let discards = self.discarding.is_some();
+        let has_created = self.creating.as_ref().is_some_and(|creating| creating.created);
+        assert!(!(discards && has_created), "a created segment is not discarded");
     }
 
     /// Whether the segment is a spare one, or the next one to create.
@@ -148,8 +148,8 @@ impl SpareSegments {
             }
         } else {
             result.map_err(|error| StorageError::disk(None, 0, &error))?;
-            let removed = self.discarding.is_some();
-            assert!(creating.created || removed, "a creation ends before the sync of its name");
+            let discards = self.discarding.is_some();
+            assert!(creating.created || discards, "a creation ends before the sync of its name");
             if creating.created {
                 self.segments.push_back(self.next);
                 self.next += 1;

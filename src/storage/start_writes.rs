@@ -34,7 +34,7 @@ impl UnwrittenContent {
         let ((file, offset), _) = self.patches.first_key_value()?;
         let message = match self.patches.len() {
             1 => "the sector is damaged".to_owned(),
-            count => format!("the sector and {} others are damaged", count - 1),
+            count => format!("{count} sectors are damaged, this one first"),
         };
         Some(StorageError::damage(*file, *offset, message))
     }

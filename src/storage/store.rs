@@ -37,7 +37,8 @@ pub struct Storage {
     /// Whether [`Storage::start`] was called. Before that, the opening or the import records the
     /// floor.
     started: bool,
-    /// The number of spare segments to keep now: 0 until the start.
+    /// The number of spare segments to keep now: 0 until the start, unless an opening or an import
+    /// has to write a flush.
     pub(crate) spare_segments_target: usize,
     /// Whether the last [`Event::Full`] said that the file system is full.
     pub(crate) full: bool,
@@ -75,8 +76,8 @@ pub enum Event {
     Fetched {
         /// The id passed to [`Storage::fetch`].
         id: FetchId,
-        /// The entries from the first requested one on, at least one; empty if the log no longer
-        /// holds the first, or if an [`Event::Damaged`] before this event names it.
+        /// The entries from the first requested one on, at least one; empty if the log does not
+        /// have the first, or if an [`Event::Damaged`] before this event names it.
         entries: Vec<Entry>,
     },
     /// A read, a scrub or a repair has found that the disk cannot return the content of these
@@ -302,8 +303,8 @@ impl Storage {
         COPIES as u64 * COPY_BYTES as u64 + log + self.snapshots.bytes()
     }
 
-    /// Removes the segments that hold only entries through `through` that the current snapshot
-    /// covers.
+    /// Removes the segments whose entries are all at or before `through` and covered by the current
+    /// snapshot.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -356,7 +357,7 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Stops the store in order: makes the pending writes durable, then reports [`Event::Closed`].
+    /// Closes the store: makes the pending writes durable, then reports [`Event::Closed`].
     /// Writes for which the file system has no room are lost, as in a crash.
     pub fn close(&mut self, events: &mut Vec<Event>) {
         if self.failed || self.closing != Closing::No {

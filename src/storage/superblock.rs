@@ -274,8 +274,8 @@ impl SuperblockCopy {
 /// about the other copies.
 ///
 /// A durable update is on three copies, so at most one intact copy is older than the last durable
-/// update. Of two intact copies, therefore, the one with the higher number is not older. A single
-/// intact copy may be older.
+/// update. Of two intact copies, therefore, the one with the higher number is not older than that
+/// update. A single intact copy may be older.
 ///
 /// # Errors
 /// An [`OpenError`] if no superblock can be chosen, or if the copies contradict each other.

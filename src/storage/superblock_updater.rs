@@ -28,7 +28,7 @@ pub(crate) struct SuperblockUpdater {
     order: [usize; COPIES],
     /// A copy that was found damaged, until the store reports it.
     damaged: Option<usize>,
-    /// Whether the last update was requested only to write damaged copies again.
+    /// Whether the update under way, or the next one, writes damaged copies again.
     is_rewrite: bool,
 }
 

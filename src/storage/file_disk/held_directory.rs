@@ -81,8 +81,8 @@ impl HeldDirectory {
         })
     }
 
-    /// Returns what happened to an open file of `bytes` bytes or more, if its name is that of
-    /// another file or of none, or the file is shorter.
+    /// Returns what happened to an open file that had at least `bytes` bytes, if it is shorter now,
+    /// or its name is that of another file or of none.
     pub(super) fn loss_of_file(
         &self,
         name: &str,

@@ -47,7 +47,7 @@ fn a_disk_that_changes_a_file_with_its_cache_breaks_the_disk_contract() {
 }
 
 #[test]
-fn a_directory_is_locked_against_a_second_process() {
+fn a_directory_is_locked_until_the_last_clone_is_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new").join("node");
     let first = FileDisk::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Reads the file of a complete snapshot in pieces, and compares it with its manifest in memory.
+//! Compares the file of a snapshot, which is read in pieces, with its manifest in memory.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -15,8 +15,7 @@ const SUM_OFFSET: usize = 496;
 const EVEN: u64 = 512 << 10;
 const ODD: u64 = (1 << 20) + EVEN;
 
-/// The pages of a superblock file that were written, by their offset; an empty one fails to be
-/// read.
+/// The pages of a superblock file that were written, by their offset. Reading an empty one fails.
 #[derive(Clone, Default)]
 struct Pages(BTreeMap<u64, Vec<u8>>);
 

@@ -59,10 +59,10 @@ fn an_invalid_membership_is_rejected() {
         assert_eq!(is_valid(&with_bytes(216, &encoded(&membership))), accepted, "{membership}");
     }
     let [three, two] = [3, 2].map(|voters| encoded(&Membership::new(nodes(voters))));
-    assert!(!is_valid(&with_bytes(216, &two[..1])), "shorter than its length field");
-    assert!(!is_valid(&with_bytes(186, &two[2..])), "longer than its length field");
+    assert!(!is_valid(&with_bytes(216, &two[..1])), "longer than its length field");
+    assert!(!is_valid(&with_bytes(218, &two[2..])), "shorter than its length field");
     assert!(!is_valid(&with_bytes(216, &(three.len() as u16 - 1).to_le_bytes())));
-    assert!(!is_valid(&with_bytes(216, &u16::MAX.to_le_bytes())), "longer than a copy");
+    assert!(!is_valid(&with_bytes(216, &u16::MAX.to_le_bytes())), "a length beyond the copy");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::memory::CRASHES;
 use super::*;
 use crate::storage::disk::DiskError;
 
-/// Takes two snapshots and receives a third, and makes each the current one. Returns `None` at the
-/// end or once no operations are left, or the event that ended it early.
+/// Takes two snapshots and receives a third, and makes each the current one. Returns the event that
+/// ended it early; `None` at the end, after an error, or once no operations are left.
 fn take_two_and_receive(
     node: &mut Node,
     sender: &mut Node,

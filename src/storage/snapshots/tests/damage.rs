@@ -124,7 +124,7 @@ fn damage_is_never_served_and_is_reported_once() {
     assert!(node.disk.files().contains(&snapshot(20)), "the damaged file is kept");
 }
 
-/// Lets the next action of the disk that is `after` others later fail.
+/// Makes an action of the disk fail: the next one, or the one that follows `after` others.
 fn fail_next(node: &mut Node, after: usize) {
     let error = DiskError::Failed("it fails".to_owned());
     node.disk.fails = Some((node.disk.actions.len() + after, error));

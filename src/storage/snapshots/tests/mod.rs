@@ -249,7 +249,7 @@ fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     let event = other.receive(&mut other_sender, &second, &mut parts);
     assert_eq!(event, Some(SnapshotEvent::Received(second.clone())));
     assert_eq!(other.content(&second), new);
-    assert_eq!(parts, 30 + second_manifest_pieces(&mut other_sender, second.root));
+    assert_eq!(parts, 30 + manifest_pieces(&mut other_sender, second.root));
 }
 
 #[test]
@@ -262,7 +262,8 @@ fn received_chunks_are_synced_a_few_at_a_time() {
     assert_eq!(syncs, 11, "the manifest, each two chunks but the last ones, and all of it");
 }
 
-fn second_manifest_pieces(node: &mut Node, root: Root) -> usize {
+/// Returns the number of pieces of a manifest that the node serves.
+fn manifest_pieces(node: &mut Node, root: Root) -> usize {
     let is_part = |event: &SnapshotEvent| matches!(event, SnapshotEvent::Part { .. });
     (0..).take_while(|n| is_part(&node.served(root, SnapshotPart::Manifest(*n))[0])).count()
 }
