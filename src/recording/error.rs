@@ -48,7 +48,8 @@ pub enum RecordingErrorReason {
     /// The actions of the step are not those that were recorded: this program decides differently
     /// from the one that recorded, or its core is not deterministic.
     ActionsDiffer(Box<Step>),
-    /// The state at a checkpoint is not the one that was recorded, although all actions were.
+    /// The replayed state at a checkpoint is not the recorded one, although all actions before it
+    /// are.
     StateDiffers {
         /// The number of the next record.
         record: u64,

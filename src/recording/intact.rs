@@ -21,10 +21,10 @@ pub const EXTENSION: &str = "qrec";
 pub struct IntactPart {
     /// The number of bytes up to the end of the last intact block.
     pub bytes: u64,
-    /// The time of the first record since the Unix epoch, if the recording has the wall time.
+    /// The time from the Unix epoch to the first record, if the recording has the wall time.
     pub begin: Option<Duration>,
-    /// The time of the first record in the last intact block of records since the Unix epoch, if
-    /// the recording has the wall time.
+    /// The time from the Unix epoch to the first record in the last intact block of records, if the
+    /// recording has the wall time.
     pub last_block: Option<Duration>,
     /// The reason why the intact part ends before the file does.
     pub error: Option<RecordingError>,
@@ -63,7 +63,7 @@ impl IntactPart {
         intact
     }
 
-    /// The time of the first record of a block of the last segment since the Unix epoch.
+    /// The time from the Unix epoch to the first record of a block of the last segment.
     fn unix_time(&self, body: &[u8]) -> Option<Duration> {
         let mut decoder = Decoder::new(body, Contents::Kept);
         decoder.number().ok()?;

@@ -25,8 +25,8 @@ pub struct RecorderConfig {
     pub key: u64,
     /// The time since the Unix epoch at the origin of the node's clock, if the driver knows it.
     pub unix_time: Option<Duration>,
-    /// The bytes of records after which the next step begins a new segment with a checkpoint. If
-    /// twice the size of the segment's checkpoint is more, that size counts instead.
+    /// The bytes of records after which the next step begins a new segment with a checkpoint; twice
+    /// the size of the segment's checkpoint, if that is more.
     pub segment_bytes: usize,
     /// The bytes of a whole segment, with its checkpoint, after which the next step begins a new
     /// segment even before `segment_bytes`, unless the records have fewer bytes than the
@@ -157,9 +157,9 @@ impl Recorder {
         self.needs_checkpoint = self.segment_bytes >= self.records_bytes_max();
     }
 
-    /// The bytes of records after which a segment ends. With records of twice the checkpoint's
-    /// size, the checkpoint is at most a third of a complete segment; in a segment that is as large
-    /// as it may be, with records of at least the checkpoint's size, it is at most a half.
+    /// The bytes of records after which a segment ends. They are at least twice those of the
+    /// checkpoint, which is then at most a third of the segment. If `segment_bytes_max` leaves less
+    /// room, they are at least as many as those of the checkpoint, which is then at most a half.
     fn records_bytes_max(&self) -> usize {
         let wanted = self.config.segment_bytes.max(2 * self.checkpoint_bytes);
         let room = self.config.segment_bytes_max.saturating_sub(self.checkpoint_bytes);

@@ -92,7 +92,7 @@ impl Plan {
         let state = state.expect("the source is readable").clone();
         assert_eq!(state.opened.identity.cluster, source.cluster, "the source is of the cluster");
         assert_ne!(source.cluster, cluster, "the new cluster has another id");
-        assert!(term >= state.opened.hard_state.term, "the new cluster begins after each old term");
+        assert!(term >= state.opened.hard_state.term, "the new cluster begins in no earlier term");
         Ok(Plan { source, state, cluster, membership, term })
     }
 

@@ -21,7 +21,8 @@ pub(crate) fn reject_if_quorum_available(
     let members = |selected: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
         source.membership().ids().filter(|id| selected(*id)).collect()
     };
-    // A node that has joined does not know the memberships before the one that added it.
+    // The log of a node that joined later begins with an empty membership: the node does not know
+    // the memberships before the one that added it.
     let known = || source.memberships.iter().filter(|membership| !membership.is_empty());
     if known().any(|membership| is_quorum(membership, is_alive)) {
         assert!(!alive.is_empty(), "a quorum has nodes");

@@ -1,6 +1,6 @@
-//! The reasons for which a recovery is rejected: there is no usable source, the recovery is not
-//! needed, it could leave two clusters, or the new cluster is invalid. And the operator's consent
-//! to two clusters.
+//! The reasons for which a recovery is rejected, and the operator's consent to two clusters. A
+//! recovery is rejected if there is no usable source, if it is not needed, if it could leave two
+//! clusters, or if the new cluster is invalid.
 
 use std::fmt;
 

@@ -67,8 +67,9 @@ impl RecoverySource {
     /// one, whose snapshot may be wrong, and then an undamaged directory before a damaged one.
     ///
     /// # Errors
-    /// A [`RecoveryRejectReason`] if no directory is readable, several clusters are surveyed and
-    /// none is named, or two directories belong to one node.
+    /// A [`RecoveryRejectReason`] if no directory of the cluster is readable and names a
+    /// membership, if several clusters are surveyed and `cluster` names none, or if two directories
+    /// belong to one node.
     pub fn choose(
         survey: &Survey,
         cluster: Option<ClusterId>,
@@ -170,7 +171,7 @@ fn loss(
             break;
         }
         // The incoming voters decide alone after the change. Any later membership needs a quorum of
-        // them too; unless the absent voters are a quorum, a surveyed directory has it.
+        // them too; unless the absent voters are one, a surveyed directory has that membership.
         if is_quorum(&alone(membership.incoming()), absent) {
             return DataLoss::Possible { from };
         }
@@ -199,8 +200,8 @@ fn may_be_committed(
     let here = undamaged(states, membership);
     let id = chosen.id_at(at).expect("the membership is in the log");
     let has = |node: NodeId| {
-        let mut its = states.iter().filter(|state| state.opened.identity.node == node);
-        its.any(|state| state.has(id))
+        let mut own = states.iter().filter(|state| state.opened.identity.node == node);
+        own.any(|state| state.has(id))
     };
     is_quorum(membership, |node| !here.contains(&node) || has(node))
 }

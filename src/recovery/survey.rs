@@ -38,13 +38,13 @@ impl Survey {
     /// Inspects one more directory, which must not be in use by a node.
     pub fn inspect(
         &mut self,
-        place: impl Into<String>,
+        location: impl Into<String>,
         disk: &mut dyn Disk,
         config: &StorageConfig,
     ) {
         let found = Inspection::open(disk, config).and_then(Inspection::with_snapshot);
         let found = found.map(DirectoryState::from);
-        self.directories.push(SurveyedDirectory { location: place.into(), result: found });
+        self.directories.push(SurveyedDirectory { location: location.into(), result: found });
     }
 
     /// Returns every inspected directory, in the order of inspection.

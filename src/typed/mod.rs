@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_other_types_change_nothing_and_are_named() {
+    fn bytes_of_other_types_change_nothing_and_are_rejected() {
         let mut machine = Map::default();
         assert_eq!(put(&mut machine, "a", 1), Ok(None));
         let before = machine.clone();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_encoded_is_an_error_at_its_end() {
+    fn a_value_that_cannot_be_encoded_or_is_too_long_is_an_error() {
         assert!(matches!(encode(&Broken), Err(TypedError::Unencodable(_))));
         let reply = result_of(&[], |()| Broken);
         assert_eq!(decode_reply::<Broken>(&reply).map(drop), Err(TypedError::UnencodableResult));

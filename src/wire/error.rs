@@ -4,7 +4,7 @@ use crate::types::text::texts;
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// A frame that cannot be decoded, or a packet that cannot be encoded. After a decoding error the
-/// connection must be closed, because the start of its next frame is unknown.
+/// connection must be closed, because what follows on it cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireError {
     /// The offset of the frame in bytes, from the start of the connection or of the decoded bytes.
@@ -31,7 +31,7 @@ pub enum FrameError {
     },
     /// A reserved byte of the header is not zero.
     Reserved,
-    /// The frame is of an unsupported version.
+    /// The frame has another version than frames of its kind have.
     Version {
         /// The version in the header.
         found: u16,
@@ -94,7 +94,8 @@ texts! { FrameError:
     Self::HeaderChecksum { claimed, found } =>
         "the header has checksum {found:08x}, but claims {claimed:08x}";
     Self::Reserved => "a reserved byte of the header is not zero";
-    Self::Version { found } => "it has version {found}, but this node reads version {WIRE_VERSION}";
+    Self::Version { found } =>
+        "it has version {found}, but this program reads version {WIRE_VERSION}, and 0 for a hello";
     Self::Kind { found } => "{found} is not a known kind";
     Self::UnexpectedKind { found } => "a frame of kind {found} is not allowed here";
     Self::TooLong { kind, length } =>

@@ -53,8 +53,8 @@ pub struct Versions {
 pub struct ExpectedPeer {
     /// The id of this node's cluster.
     pub cluster: u128,
-    /// The cluster that this node's cluster was recovered or restored from, if its directory has
-    /// one.
+    /// The cluster that this node's cluster was recovered or restored from, if this node's
+    /// directory names one.
     pub origin: Option<u128>,
     /// The id of this node.
     pub local: NodeId,
@@ -82,7 +82,8 @@ pub enum HelloError {
         /// The id of the other node's cluster.
         found: u128,
     },
-    /// The other node belongs to the cluster that this one was recovered or restored from.
+    /// The other node belongs to the cluster that this node's cluster was recovered or restored
+    /// from.
     Predecessor {
         /// The id of this node's cluster.
         expected: u128,
@@ -288,8 +289,8 @@ mod tests {
         assert_eq!(node, "expected n2 at this address, but n3 answered");
         let address = rejected(Hello { to: NodeId(3), ..HELLO }, EXPECTED);
         assert_eq!(address, "the peer expects n3 at this address, but this node is n1");
-        let uncalled = ExpectedPeer { peer: None, ..EXPECTED };
-        let duplicate = rejected(Hello { from: NodeId(1), ..HELLO }, uncalled);
+        let inbound = ExpectedPeer { peer: None, ..EXPECTED };
+        let duplicate = rejected(Hello { from: NodeId(1), ..HELLO }, inbound);
         assert_eq!(duplicate, "the peer has this node's own id n1");
         let incarnation = rejected(Hello { incarnation: 0x18, ..HELLO }, EXPECTED);
         assert!(incarnation.contains("0018") && incarnation.contains("0017"), "{incarnation}");

@@ -16,10 +16,10 @@ closed_list! {
 pub enum Kind {
     /// A [`crate::wire::Hello`] from a node.
     Hello = 1 => "hello",
-    /// A consensus message that carries no entries of the log.
+    /// A consensus message of a kind that carries no entries of the log.
     Control = 2 => "control",
-    /// A consensus message with entries of the log: `AppendEntries` without a hash chain, or
-    /// `RequestEntriesReply`.
+    /// A consensus message of a kind that carries entries of the log, even if it has none:
+    /// `AppendEntries` without a hash chain, or `RequestEntriesReply`.
     Append = 3 => "append",
     /// A message of a snapshot transfer.
     SnapshotTransfer = 4 => "snapshot transfer",

@@ -49,7 +49,7 @@ pub enum RequestBody {
     /// Transfers the leadership to the named voter, or to one that the leader chooses. For
     /// administrators.
     TransferLeadership(Option<NodeId>),
-    /// Starts an election at the node. For administrators.
+    /// Makes the node campaign, as if its election timeout had passed. For administrators.
     Campaign,
     /// Takes a snapshot of the node's state machine. For administrators.
     TakeSnapshot,
