@@ -319,9 +319,9 @@ impl Block {
         Block::payload_bytes(self.entries as usize)
     }
 
-    /// Decodes the headers of the entries, and checks that their indices are consecutive, that
-    /// their terms do not decrease, that they are chained, and that their records have the total
-    /// size that the block states.
+    /// Decodes the headers of the entries. Their indices must be consecutive, their terms must not
+    /// decrease, and each must have the digest of the one before it. With their bodies they must
+    /// have the total size that the block states.
     ///
     /// # Errors
     /// A text that states the first contradiction.

@@ -139,8 +139,8 @@ impl SectorAssembly {
         }
     }
 
-    /// Returns true if every byte of the sector is known, except for those of entries that are not
-    /// `live`, which are never read again and become zeros.
+    /// Returns true if every byte of the sector is known that belongs to a `live` entry. The bytes
+    /// of other entries are never read again, and become zeros.
     pub(crate) fn is_complete(&self, live: impl Fn(EntryId) -> bool) -> bool {
         !self.missing.iter().any(|part| live(part.entry.id))
     }

@@ -100,9 +100,9 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
-    /// Returns the index of the last entry before the first flush of a segment, and the index of
-    /// the last entry before the first flush of the next segment; without a next segment, the last
-    /// index of the log.
+    /// Returns the index of the last entry before the first flush of a segment, and that before the
+    /// first flush of the next segment. Without a next segment, the second is the last index of the
+    /// log.
     pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
         let place = self.segments.iter().position(|known| known.number == segment)?;
         let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);

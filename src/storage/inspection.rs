@@ -27,7 +27,8 @@ type Patches = BTreeMap<(FileName, u64), Vec<u8>>;
 pub struct Inspection {
     /// The content that a start would recover, except the tail. With `damage`, the content that is
     /// certain: the log as it was after the last complete flush before the damage, and the highest
-    /// commit index that the snapshot or these flushes name, which may be beyond their last entry.
+    /// commit index that the snapshot or these flushes name. That index may be beyond the last
+    /// entry.
     pub opened: OpenedStorage,
     /// The damage of the log; `None` if it is intact, or if the snapshot covers every flush that
     /// cannot be read ([`OpenedStorage::covered_loss`]) and every damaged entry
@@ -38,8 +39,8 @@ pub struct Inspection {
     /// content of some entries is damaged, or the end of the log is lost. Peers can provide these
     /// entries.
     pub repairable: Option<OpenedStorage>,
-    /// The flushes that are incomplete, and that a start drops, because nothing shows that their
-    /// entries were acknowledged.
+    /// The incomplete flushes. A start drops them, because nothing shows that their entries were
+    /// acknowledged.
     pub torn: Vec<TornFlush>,
     /// The last index of the newest snapshot, and the reason why it cannot be used. A start that
     /// accepts the directory uses the snapshot before it, which is in `opened`, and loses nothing,

@@ -11,7 +11,8 @@ use crate::types::Index;
 /// A run of flushes that were reported durable and are missing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
-    /// The first missing flush; after `last` if only an older copy of flush `last` was found.
+    /// The first missing flush; the number after `last` if only an older copy of flush `last` was
+    /// found.
     pub(crate) first: FlushSeq,
     pub(crate) last: FlushSeq,
     /// The last entry before the missing flushes.

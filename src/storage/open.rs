@@ -491,9 +491,9 @@ impl Storage {
     }
 }
 
-/// Returns the error about lost flushes with which the start must reject the directory, if the
-/// newest snapshot is damaged: the snapshot before it needs the rest of the log, which the start
-/// would remove. `log_start` is that of the superblock.
+/// Returns the error about lost flushes, if the newest snapshot is damaged. A start must then
+/// reject the directory: the snapshot before the newest one needs the rest of the log, which the
+/// start would remove. `log_start` is that of the superblock.
 pub(crate) fn loss_without_snapshot<'a>(
     recovered: &'a RecoveredLog,
     log_start: FlushSeq,

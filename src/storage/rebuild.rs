@@ -242,7 +242,7 @@ impl Rebuilding<'_> {
 
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is
     /// the fixed part of the block, if it is intact; without it, the number of the flush is not
-    /// known yet, although it may be known that the flush `is_obsolete`.
+    /// known yet. `is_obsolete` is true if a snapshot has certainly replaced the flush.
     fn flush_in(
         &self,
         disk: &mut PatchedDisk<'_>,

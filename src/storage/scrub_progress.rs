@@ -1,6 +1,6 @@
-//! The progress of the scrub, which each update of the superblock stores, so that a pass continues
+//! The progress of the scrub. Each update of the superblock stores it, so that a pass continues
 //! after a restart: a node that restarts often would otherwise read the first data again and again,
-//! and the rest never.
+//! and never the rest.
 
 use crate::storage::repair::ScrubOutcome;
 use crate::storage::scrub::ScrubPlace;

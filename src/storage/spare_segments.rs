@@ -73,7 +73,7 @@ impl SpareSegments {
         assert!(!(discards && has_created), "a created segment is not discarded");
     }
 
-    /// Whether the segment is a spare one, or the next one to create.
+    /// Whether the segment is a spare one, or not created yet.
     pub(crate) fn has_segment(&self, number: u64) -> bool {
         number >= self.next || self.segments.contains(&number)
     }

@@ -198,8 +198,8 @@ impl Storage {
     ///
     /// # Panics
     /// If a command is larger than `command_bytes_max`, if a membership is invalid, or after
-    /// [`Storage::close`]; here or in a later call, if the entries leave a gap or replace one at or
-    /// before the base.
+    /// [`Storage::close`]. If the entries leave a gap, or replace one at or before the base, this
+    /// call or a later one panics.
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
@@ -304,7 +304,7 @@ impl Storage {
     }
 
     /// Removes the segments whose entries are all at or before `through` and covered by the current
-    /// snapshot.
+    /// snapshot, except for the last segment.
     pub fn compact(&mut self, through: Index, events: &mut Vec<Event>) {
         if self.failed {
             return;

@@ -1,5 +1,5 @@
-//! The superblock, in four copies: identity, term, vote, the current snapshot and the acknowledged
-//! floor of the log. Its encoding is in `docs/FORMAT.md`.
+//! The superblock, in four copies: among others the identity, the hard state, the current snapshot
+//! and the acknowledged floor of the log. Its encoding is in `docs/FORMAT.md`.
 
 use core::time::Duration;
 

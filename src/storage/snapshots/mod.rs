@@ -70,9 +70,9 @@ pub(crate) struct Snapshots {
 /// The result of [`Snapshots::open`].
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSnapshots {
-    /// The snapshots; the current one is the snapshot that the superblock names, or, if that is
-    /// damaged, the newest older one that is intact and that the log reaches back to. There is none
-    /// if no snapshot can be used.
+    /// The snapshots. The current one is the snapshot that the superblock names or, if that is
+    /// damaged, the newest intact one to which the log reaches back. There is none if no snapshot
+    /// can be used.
     pub(crate) snapshots: Snapshots,
     /// The reason why the snapshot that the superblock names cannot be used, if it cannot.
     pub(crate) damage: Option<StorageError>,
@@ -138,7 +138,7 @@ impl Snapshots {
     /// is answered by [`Snapshots::chunk`] or [`Snapshots::end`]. Returns false if another snapshot
     /// is being taken or received, or a complete one is at least as new. A file of this index that
     /// was not verified is replaced, because the node may have stopped before the superblock named
-    /// it; and so is the current snapshot if it is damaged, because there may be no later state.
+    /// it. A damaged current snapshot is replaced, too, because there may be no later state.
     #[must_use]
     pub(crate) fn begin(
         &mut self,

@@ -26,8 +26,8 @@ pub(crate) struct SnapshotScan {
 }
 
 /// Scans every file and changes none. The snapshot that the superblock names is read in full. If it
-/// is damaged, the start is the newest older snapshot that is intact and to which the log, which
-/// begins after `base`, reaches back. Otherwise only the manifest of the next older one is read.
+/// is damaged, the start is the newest intact snapshot to which the log reaches back, which begins
+/// after `base`. Otherwise only the manifest of the next older one is read.
 pub(crate) fn scan(
     disk: &mut dyn Disk,
     cluster: ClusterId,
