@@ -34,7 +34,8 @@ pub struct Plan {
 }
 
 /// The error that prevented the creation of a directory. The target may be incomplete: no node can
-/// start with it, and it must be emptied before another attempt. The source is unchanged.
+/// start with it, and it must be emptied before another attempt. A target that was not empty is
+/// unchanged, and so is the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecoveryError {
@@ -197,6 +198,7 @@ texts! {
     Self::SourceChanged =>
         "the source directory was changed since it was surveyed: survey it and plan again";
     Self::NotMember(node) => "{node} is not a member of the new cluster";
+    Self::Target(error @ OpenError::NotEmpty(_)) => "{error}";
     Self::Target(error) => "the new directory is incomplete and must be emptied: {error}";
 }
 

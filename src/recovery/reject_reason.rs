@@ -16,7 +16,7 @@ pub enum RecoveryRejectReason {
     NoReadableDirectory,
     /// There are directories of several clusters: the caller must name one.
     SeveralClusters(Vec<ClusterId>),
-    /// Two directories belong to this node: one of them is an older copy.
+    /// Two directories belong to this node: one of them is an older copy, or an earlier disk.
     DuplicateNode(NodeId),
     /// These nodes are alive and a quorum: the cluster needs no recovery.
     QuorumAlive(Vec<NodeId>),
@@ -65,7 +65,7 @@ texts! {
     Self::NoReadableDirectory => "no directory of the cluster can be read";
     Self::SeveralClusters(clusters) =>
         "the directories belong to several clusters, name one: {}", CommaSeparated(clusters);
-    Self::DuplicateNode(node) => "two directories belong to {node}: leave the older copy out";
+    Self::DuplicateNode(node) => "two directories belong to {node}: leave the outdated one out";
     Self::QuorumAlive(alive) =>
         "a quorum is alive: {}; remove the other nodes from the membership instead",
         CommaSeparated(alive);

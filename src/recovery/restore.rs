@@ -12,7 +12,8 @@ use crate::types::text::texts;
 use crate::types::{Incarnation, Membership, NodeId};
 
 /// The error that prevented the creation of a directory from a backup. The target may be
-/// incomplete: no node can start with it, and it must be emptied before another attempt.
+/// incomplete: no node can start with it, and it must be emptied before another attempt. A target
+/// that was not empty is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -76,6 +77,7 @@ texts! {
     Self::NotMember(node) => "{node} is not a member of the new cluster";
     Self::Damaged(damage) => "{damage}";
     Self::Backup(error) => "the backup cannot be read: {error}";
+    Self::Target(error @ OpenError::NotEmpty(_)) => "{error}";
     Self::Target(error) => "the new directory is incomplete and must be emptied: {error}";
 }
 

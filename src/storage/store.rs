@@ -32,7 +32,7 @@ pub struct Storage {
     pub(crate) updater: SuperblockUpdater,
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
-    /// The last index of the snapshot that `snapshots` has as the current one.
+    /// The last index of the snapshot that the superblock names, as far as `snapshots` knows it.
     pub(crate) recorded_index: Index,
     /// Whether [`Storage::start`] was called. Before that, the opening or the import records the
     /// floor.

@@ -41,7 +41,7 @@ impl Taking {
     /// Writes the next chunk of the content.
     ///
     /// # Panics
-    /// If no chunk was requested, it is empty or too large, or it follows a chunk that was too
+    /// If no chunk was requested, or the chunk is empty, too large, or follows one that was too
     /// short.
     pub(crate) fn chunk(
         &mut self,
