@@ -279,8 +279,8 @@ impl FileDisk {
         }
     }
 
-    /// Fails if the file was replaced, cut, moved or removed, but not by this disk. Only of an open
-    /// file is it known whether it was replaced or cut.
+    /// Fails if the file was replaced, cut, moved or removed, but not by this disk. It is unknown
+    /// whether a file that is not open was replaced or cut.
     fn check_present(&self, name: FileName) -> Result<(), DiskError> {
         // The lock is held, so that no clone renames or removes the file meanwhile.
         let files = self.files();

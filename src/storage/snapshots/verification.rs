@@ -50,7 +50,7 @@ impl Verification {
         &self.manifest
     }
 
-    /// Returns true once every byte was compared.
+    /// Returns true once every byte except the padding was compared.
     pub(crate) fn is_done(&self) -> bool {
         matches!(&self.next, Piece::Manifest(range) if range.is_empty())
     }
