@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_copy_is_chosen_only_after_the_update_before_it() {
+    fn a_single_copy_is_chosen_only_beside_one_of_the_update_before_it() {
         let updates = updates();
         let mut outcomes = (0, 0);
         for combination in combinations() {

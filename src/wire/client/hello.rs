@@ -118,7 +118,7 @@ texts! { ClientHelloError:
     Self::Node { expected, found: Some(found) } =>
         "expected {expected}, but {found} answered: check the address";
     Self::Node { expected, found: None } =>
-        "expected {expected}, but the node that answered does not name its id";
+        "expected {expected}, but the node that answered does not name its id: check the address";
     Self::Version { client, node } =>
         "the client supports versions {client}, but the node {node}: upgrade the older one";
     Self::Full => "the node serves the maximum number of clients: close some, or raise its limit";
@@ -176,8 +176,10 @@ mod tests {
         assert_eq!(node, "expected n2, but n3 answered: check the address");
         let newer = Versions { oldest: 7, newest: 9 };
         let version = rejected(ClientHello { versions: newer, ..HELLO });
-        assert!(version.contains("1..=1, but the node 7..=9"), "{version}");
+        assert!(version.contains("1..=1, but the node 7..=9: upgrade the older one"), "{version}");
         let full = rejected(ClientHello { full: true, ..HELLO });
-        assert!(full.contains("the maximum number of clients"), "{full}");
+        assert!(full.contains("clients: close some, or raise its limit"), "{full}");
+        let unnamed = rejected(ClientHello { node: None, ..HELLO });
+        assert!(unnamed.ends_with("does not name its id: check the address"), "{unnamed}");
     }
 }
