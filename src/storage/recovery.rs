@@ -179,7 +179,8 @@ pub(crate) struct Replay<'a> {
     /// superblock, it comes only from flushes that are left if the end of the log is lost.
     committed_left: Index,
     entries: ReplayedEntries,
-    last_seq: Option<FlushSeq>,
+    /// The last flush that was replayed, or that `begin_at` has skipped.
+    last_replayed: Option<FlushSeq>,
     unacknowledged: Option<UnacknowledgedFlush>,
     pub(crate) damage: BodyDamage,
     torn: Vec<TornFlush>,
@@ -201,7 +202,7 @@ impl<'a> Replay<'a> {
             committed: superblock.committed,
             committed_left: superblock.snapshot.last.index,
             entries: ReplayedEntries::new(tail_bytes_max),
-            last_seq: None,
+            last_replayed: None,
             unacknowledged: None,
             damage: BodyDamage::default(),
             torn: Vec::new(),
@@ -239,7 +240,7 @@ impl<'a> Replay<'a> {
             }
         }
         let first = self.last_seq().next();
-        if self.last_seq.is_some() && first < until {
+        if self.last_replayed.is_some() && first < until {
             let loss = Loss {
                 first,
                 last: FlushSeq(until.0 - 1),
@@ -261,7 +262,7 @@ impl<'a> Replay<'a> {
     /// Begins the log at `next`, if flushes before it are missing, and the current snapshot covers
     /// everything before it.
     pub(crate) fn skip_covered_loss(&mut self, next: &Block) {
-        let is_missing = self.last_seq.is_some() && self.last_seq().next() < next.seq;
+        let is_missing = self.last_replayed.is_some() && self.last_seq().next() < next.seq;
         if is_missing && next.prev.id.index <= self.superblock.snapshot.last.index {
             self.begin_at(next);
         }
@@ -270,7 +271,7 @@ impl<'a> Replay<'a> {
     /// Forgets the log before `next`, the first block after flushes that cannot be read.
     fn begin_at(&mut self, next: &Block) {
         self.index = LogIndex::new(next.prev);
-        self.last_seq = Some(FlushSeq(next.seq.0 - 1));
+        self.last_replayed = Some(FlushSeq(next.seq.0 - 1));
         (self.started, self.compacted) = (false, None);
         self.entries.clear();
     }
@@ -357,14 +358,14 @@ impl<'a> Replay<'a> {
         let skips_dead =
             |last: FlushSeq| last < block.seq && block.seq <= self.superblock.log_start;
         let gap = |last: &FlushSeq| last.next() != block.seq && !skips_dead(*last);
-        if let Some(last) = self.last_seq.filter(gap) {
+        if let Some(last) = self.last_replayed.filter(gap) {
             return invalid(format!(
                 "found flush {} instead of flush {}",
                 block.seq.0,
                 last.next().0
             ));
         }
-        self.last_seq = Some(block.seq);
+        self.last_replayed = Some(block.seq);
         let last = records.last().map_or(block.prev, Record::link);
         let flush = Flush {
             segment: scan.segment.number,
@@ -418,7 +419,7 @@ impl<'a> Replay<'a> {
     /// replaced.
     fn last_seq(&self) -> FlushSeq {
         let start = FlushSeq(self.superblock.log_start.0 - 1);
-        self.last_seq.unwrap_or(start).max(start)
+        self.last_replayed.unwrap_or(start).max(start)
     }
 
     /// Returns the flushes through the floor that are missing after the last one found, unless an
@@ -428,8 +429,8 @@ impl<'a> Replay<'a> {
         let (floor, first) = (self.floor, self.last_seq().next());
         let found = self.index.end_of_headers().map_or(0, |(segment, _)| segment);
         let is_obsolete = floor.seq < self.superblock.log_start;
-        let is_elsewhere = floor.place.is_some_and(|(segment, _)| segment > found);
-        if first > floor.seq && (is_obsolete || !is_elsewhere) {
+        let is_in_later_segment = floor.place.is_some_and(|(segment, _)| segment > found);
+        if first > floor.seq && (is_obsolete || !is_in_later_segment) {
             return None;
         }
         let listed = segments.first().map(|(number, _)| *number);
@@ -513,7 +514,7 @@ impl<'a> Replay<'a> {
     pub(crate) fn salvaged(self) -> Option<RecoveredLog> {
         let snapshot = self.superblock.snapshot.last;
         let belongs = self.index.base().id.index <= snapshot.index && self.contains(snapshot);
-        let (last_seq, committed) = (self.last_seq.unwrap_or_default(), self.committed_left);
+        let (last_seq, committed) = (self.last_replayed.unwrap_or_default(), self.committed_left);
         belongs.then(|| RecoveredLog { committed, ..self.recovered(last_seq) })
     }
 
