@@ -228,7 +228,7 @@ impl Recovered {
         let (cluster, newest) = (superblock.identity.cluster, &superblock.snapshot);
         let found = Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
         let rejected = loss_without_snapshot(&recovered, superblock.log_start, &found).cloned();
-        let snapshot_damage = found.damage_of_every_one();
+        let snapshot_damage = found.damage_if_none_usable();
         let OpenedSnapshots { snapshots, damage } = found;
         let damaged_snapshot = damage.map(|failure| (newest.last.index, failure));
         let start = LogStart {
@@ -248,7 +248,7 @@ impl Recovered {
         let (covered_loss, damage) = (recovered.covered_loss, recovered.damage);
         let (damaged, damage) = (damage.entries, damage.error);
         let opened = OpenedStorage { damaged, damage, snapshot_damage, covered_loss, ..opened };
-        let opened = opened.without_end(recovered.lost_end);
+        let opened = opened.with_lost_end(recovered.lost_end);
         Ok(Recovered { opened, rejected, damaged_snapshot, storage })
     }
 }

@@ -108,7 +108,7 @@ impl OpenedStorage {
     }
 
     /// Sets the error about a lost end of the log; the node is uncertain if there is one.
-    pub(crate) fn without_end(self, lost_end: Option<StorageError>) -> OpenedStorage {
+    pub(crate) fn with_lost_end(self, lost_end: Option<StorageError>) -> OpenedStorage {
         let is_uncertain = self.hard_state.is_uncertain || lost_end.is_some();
         let hard_state = HardState { is_uncertain, ..self.hard_state };
         OpenedStorage { hard_state, lost_end, ..self }
@@ -252,7 +252,7 @@ impl Storage {
         found: OpenedSnapshots,
         recovered: RecoveredLog,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
-        let snapshot_damage = found.damage_of_every_one();
+        let snapshot_damage = found.damage_if_none_usable();
         let snapshots = found.snapshots;
         let (spare, next) = (recovered.spare_segments, recovered.next_segment);
         let is_rewritten = matches!(recovered.unacknowledged, Some(UnacknowledgedFlush::Intact(_)));
@@ -284,7 +284,7 @@ impl Storage {
         let covered_loss = recovered.covered_loss;
         let found =
             OpenedStorage { tail, damaged, damage, snapshot_damage, covered_loss, ..opened };
-        Ok((storage, found.without_end(recovered.lost_end)))
+        Ok((storage, found.with_lost_end(recovered.lost_end)))
     }
 
     /// Records durably that the node is uncertain, because flushes through the floor are missing,

@@ -85,18 +85,18 @@ struct Gap {
 }
 
 /// The sectors of a file range, with the state of each.
-struct Zone {
+struct SectorRange {
     payload: Vec<u8>,
     states: Vec<SectorState>,
 }
 
-impl Zone {
+impl SectorRange {
     fn read(
         disk: &mut dyn Disk,
         scan: &SegmentScan,
         codec: SectorCodec,
         range: (u64, u64),
-    ) -> Zone {
+    ) -> SectorRange {
         let bytes = usize::try_from(range.1.saturating_sub(range.0)).unwrap_or_default();
         let read = FileAction::Read { file: scan.segment.file(), offset: range.0, bytes };
         let content = disk.execute(&read).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Zone {
             payload.extend_from_slice(&sector[..PAYLOAD_BYTES]);
             states.push(codec.state(offset, sector));
         }
-        Zone { payload, states }
+        SectorRange { payload, states }
     }
 
     /// Returns `bytes` bytes of the payload, unless a sector that holds some of them is not valid.
@@ -176,11 +176,11 @@ impl Rebuilding<'_> {
         let mut scan = SegmentScan::new(identity, number, bytes);
         let bodies = scan.segment.bodies;
         let top = gap.end.checked_sub(SECTOR).filter(|top| *top >= gap.offset + PAGE)?;
-        if Zone::read(disk, &scan, bodies, (top, gap.end)).states == [SectorState::Zero] {
+        if SectorRange::read(disk, &scan, bodies, (top, gap.end)).states == [SectorState::Zero] {
             return None;
         }
         let end = gap.end.min(gap.offset + HEADERS_MAX);
-        let headers = Zone::read(disk, &scan, scan.segment.headers, (gap.offset, end));
+        let headers = SectorRange::read(disk, &scan, scan.segment.headers, (gap.offset, end));
         let known = headers
             .bytes(0, PAYLOAD_BYTES)
             .and_then(|payload| Block::decode(payload, &scan.segment).ok());
@@ -247,7 +247,7 @@ impl Rebuilding<'_> {
         &self,
         disk: &mut PatchedDisk<'_>,
         scan: &SegmentScan,
-        headers: &Zone,
+        headers: &SectorRange,
         range: (u64, u64),
         known: Option<Block>,
         is_obsolete: bool,
@@ -256,7 +256,7 @@ impl Rebuilding<'_> {
         if start >= end {
             return None;
         }
-        let first = Zone::read(disk, scan, scan.segment.bodies, (start, start + SECTOR));
+        let first = SectorRange::read(disk, scan, scan.segment.bodies, (start, start + SECTOR));
         let first = first.record(0).or_else(|| known.and_then(|_| headers.record(BLOCK_BYTES)))?;
         let prev = match known {
             Some(block) => block.prev,
@@ -265,7 +265,7 @@ impl Rebuilding<'_> {
                 None => self.base_before(disk, scan, &first, is_obsolete)?,
             },
         };
-        let bodies = Zone::read(disk, scan, scan.segment.bodies, range);
+        let bodies = SectorRange::read(disk, scan, scan.segment.bodies, range);
         let (mut records, mut position, mut link) = (Vec::new(), 0, prev);
         while known.is_none_or(|block| records.len() < block.entries as usize) {
             let in_block = BLOCK_BYTES + records.len() * RECORD_BYTES;
@@ -430,7 +430,7 @@ fn bodies_end(block: &Block, limit: u64) -> Option<u64> {
 }
 
 /// Returns the first intact fixed part of a header block after the damaged one, with its offset.
-fn later_block(headers: &Zone, scan: &SegmentScan, gap: Gap) -> Option<(u64, Block)> {
+fn later_block(headers: &SectorRange, scan: &SegmentScan, gap: Gap) -> Option<(u64, Block)> {
     let sectors = PAGE_BYTES / SECTOR_BYTES;
     let pages = (sectors..headers.states.len()).step_by(sectors);
     pages.into_iter().find_map(|sector| {

@@ -50,7 +50,7 @@ pub struct FrameReader {
     /// The offset of the current frame in the stream, in bytes.
     offset: u64,
     /// The kind of the hello, once it was read.
-    greeted: Option<Kind>,
+    hello_kind: Option<Kind>,
     /// The maximum length of a request that is kept; `None` if only the maximum of its kind
     /// applies.
     request_bytes_max: Option<usize>,
@@ -130,7 +130,7 @@ impl FrameReader {
                 }
                 let header = self.arrived.first_chunk().expect("the header is complete");
                 let header = Header::decode(header)?;
-                if !header.kind.may_follow(self.greeted) {
+                if !header.kind.may_follow(self.hello_kind) {
                     return Err(FrameError::UnexpectedKind { found: header.kind });
                 }
                 *self.header.insert(header)
@@ -156,9 +156,9 @@ impl FrameReader {
             | Kind::Chained
             | Kind::Comparison => Frame::Packet(decode_body(&header, body)?),
         };
-        assert_eq!(self.greeted.is_none(), header.kind.is_hello(), "one hello comes first");
+        assert_eq!(self.hello_kind.is_none(), header.kind.is_hello(), "one hello comes first");
         self.offset += self.arrived.len() as u64;
-        self.greeted = self.greeted.or(Some(header.kind));
+        self.hello_kind = self.hello_kind.or(Some(header.kind));
         self.header = None;
         self.arrived.clear();
         self.arrived.shrink_to(STEP_BYTES);

@@ -81,7 +81,7 @@ pub(crate) struct OpenedSnapshots {
 impl OpenedSnapshots {
     /// Returns the damage of the snapshot that the superblock names, if no older one can be used in
     /// its place.
-    pub(crate) fn damage_of_every_one(&self) -> Option<StorageError> {
+    pub(crate) fn damage_if_none_usable(&self) -> Option<StorageError> {
         self.damage.clone().filter(|_| self.snapshots.current().is_none())
     }
 }
