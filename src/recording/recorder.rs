@@ -67,8 +67,9 @@ pub struct Recorder {
     records: u64,
     /// Whether the next record needs a checkpoint before it.
     needs_checkpoint: bool,
-    /// The bytes of the records since the last checkpoint, and those of the checkpoint.
-    segment_bytes: usize,
+    /// The bytes of the blocks of records finished since the last checkpoint, and those of the
+    /// checkpoint.
+    records_bytes: usize,
     checkpoint_bytes: usize,
     /// The records of the current block.
     current: BlockWriter,
@@ -89,7 +90,7 @@ impl Recorder {
             commands,
             records: 0,
             needs_checkpoint: true,
-            segment_bytes: 0,
+            records_bytes: 0,
             checkpoint_bytes: 0,
             current: BlockWriter::new(config.contents, commands),
             block_since: Instant::ZERO,
@@ -122,7 +123,7 @@ impl Recorder {
     /// Ends the current block, so that [`Recorder::next_block`] returns all that is recorded.
     pub fn finish_block(&mut self) {
         if !self.current.is_empty() {
-            self.segment_bytes += self.current.len();
+            self.records_bytes += self.current.len();
             self.finished.push_back(self.current.take(Kind::Records));
         }
     }
@@ -154,7 +155,7 @@ impl Recorder {
         if is_full || now.since(self.block_since) >= self.config.block_delay {
             self.finish_block();
         }
-        self.needs_checkpoint = self.segment_bytes >= self.records_bytes_max();
+        self.needs_checkpoint = self.records_bytes >= self.records_bytes_max();
     }
 
     /// The bytes of records after which a segment ends. They are at least twice those of the
@@ -183,7 +184,7 @@ impl Recorder {
             keeps_commands: self.config.contents == Contents::Kept,
             unix_time: self.config.unix_time,
         })?;
-        self.segment_bytes = 0;
+        self.records_bytes = 0;
         self.checkpoint_bytes = checkpoint.bytes().len();
         self.needs_checkpoint = false;
         self.finished.extend([block.take(Kind::Header), checkpoint]);
