@@ -431,7 +431,7 @@ fn restrict_directory(_: &HeldDirectory) -> io::Result<()> {
 fn open_error(held: &HeldDirectory, name: &str, error: &io::Error) -> DiskError {
     let path = held.path.join(name);
     if held.is_link(name) {
-        return DiskError::Failed(format!("open {}: {SYMBOLIC_LINK}", path.display()));
+        return DiskError::Failed(format!("cannot open {}: {SYMBOLIC_LINK}", path.display()));
     }
     disk_error("open", &path, error)
 }
@@ -443,7 +443,7 @@ fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
         _ => {
             let remedy = remedy_of(error).map_or(String::new(), |remedy| format!("; {remedy}"));
-            DiskError::Failed(format!("{operation} {}: {error}{remedy}", path.display()))
+            DiskError::Failed(format!("cannot {operation} {}: {error}{remedy}", path.display()))
         }
     }
 }

@@ -387,7 +387,7 @@ fn an_error_names_the_operation_and_the_file() {
     let file = FileName::Segment(3);
     let error = text(disk.execute(&FileAction::Sync { file }).unwrap_err());
     let path = directory.path().join("log-0000000000000003");
-    assert!(error.starts_with(&format!("open {}: ", path.display())), "{error}");
+    assert!(error.starts_with(&format!("cannot open {}: ", path.display())), "{error}");
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn a_full_disk_is_distinguished_from_other_errors() {
     let DiskError::Failed(text) = disk_error("write", Path::new("a"), &denied) else {
         panic!("not full")
     };
-    assert!(text.starts_with("write a: "), "{text}");
+    assert!(text.starts_with("cannot write a: "), "{text}");
 }
 
 #[cfg(unix)]
