@@ -124,7 +124,7 @@ impl Cluster {
                 return Ok(*index);
             }
         }
-        Err("no leader within a minute".into())
+        Err("within a minute no leader completed its changes, or a node did not answer".into())
     }
 
     /// Stops a node immediately.

@@ -89,10 +89,10 @@ impl CommandError {
         CommandError::new(Exit::Unknown, text)
     }
 
-    /// Returns the error for a reply that does not match its query.
+    /// Returns the error for a reply that cannot be read, or that does not match its query.
     #[must_use]
     pub fn unexpected_reply() -> CommandError {
-        let text = "invalid request: client and node may have different versions";
+        let text = "the answer cannot be read: client and node may have different versions";
         CommandError::new(Exit::ClusterRejected, text)
     }
 }

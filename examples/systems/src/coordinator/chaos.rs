@@ -89,10 +89,10 @@ impl Workload for Clients {
     }
 
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
-        let ((key, is_plain), value) = (key(draw), value(op));
+        let ((key, is_never_deleted), value) = (key(draw), value(op));
         codec::encode(&match draw.below(5) {
             0 | 1 => Command::Put { key, value },
-            2 if !is_plain => Command::Delete { key },
+            2 if !is_never_deleted => Command::Delete { key },
             _ => {
                 let back = draw.below(BACK);
                 let earlier = op.0.checked_sub(back).filter(|_| back > 0);

@@ -91,7 +91,7 @@ impl Workload for Clients {
         }
     }
 
-    /// Checks that the map has exactly the placed orders.
+    /// Checks that the map has as many orders as were placed, in all and for each customer.
     fn check_state(&self, machine: &Orders) -> Result<(), String> {
         let (count, placed) = (machine.count(), self.engineers.len());
         if count != placed {

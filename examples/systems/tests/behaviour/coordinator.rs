@@ -208,7 +208,7 @@ fn a_crashed_follower_is_suspended_and_readmitted_with_fresh_data() {
         put(&client, "key", key);
         put(&client, key, "while it was down");
         if is_wiped {
-            fs::remove_dir_all(cluster.directory(follower)).expect("the file exists");
+            fs::remove_dir_all(cluster.directory(follower)).expect("the directory exists");
         }
         cluster.serve(follower);
         cluster.wait_until_healthy();
@@ -370,7 +370,7 @@ fn the_benchmark_measures_reads_at_every_node_with_every_load() {
         }
     }
     assert_eq!(
-        fs::read_dir(out.path()).expect("the file exists").count(),
+        fs::read_dir(out.path()).expect("the directory exists").count(),
         2,
         "files of nodes are left"
     );

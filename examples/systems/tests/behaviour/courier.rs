@@ -370,7 +370,7 @@ fn certificate_errors_are_explained() {
 /// Returns the TLS configuration of `principal` in a directory of the cluster.
 fn tls_config(cluster: &Cluster, directory: &str, principal: &Principal) -> TlsConfig {
     let path = cluster.directory(1).with_file_name(directory);
-    Directory::open(path).expect("the file exists").config(principal)
+    Directory::open(path).expect("the directory exists").config(principal)
 }
 
 /// The reason for which a certificate of another authority is rejected.

@@ -235,7 +235,7 @@ fn the_benchmark_measures_every_size_with_and_without_batching() {
         assert!(row["p50_ms"].as_f64() > Some(0.0), "{row}");
     }
     assert!(file("plot.svg").contains("with batching"));
-    let left = fs::read_dir(out.path()).expect("the file exists").count();
+    let left = fs::read_dir(out.path()).expect("the directory exists").count();
     assert_eq!(left, 3, "directories of nodes are left");
 }
 
@@ -264,5 +264,5 @@ fn nodes_in(root: &Path) -> usize {
         let words = String::from_utf8_lossy(&words);
         words.contains("\0serve\0") && words.contains(root)
     };
-    fs::read_dir("/proc").expect("the file exists").flatten().filter(is_one).count()
+    fs::read_dir("/proc").expect("the directory exists").flatten().filter(is_one).count()
 }

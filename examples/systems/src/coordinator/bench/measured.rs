@@ -18,7 +18,7 @@ pub(super) enum Load {
 /// The kind of a measured request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// An empty query, which is rejected without a read; the baseline.
+    /// A local read with an empty query, which the state machine rejects; the baseline.
     Nothing,
     /// A read of the key with [`ReadLevel::Replica`](quorate::types::ReadLevel), answered locally
     /// with a lease.

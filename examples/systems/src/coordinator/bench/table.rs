@@ -36,7 +36,7 @@ fn legend(rounds: u64) -> String {
          \n\
          - writes: the concurrent load of one more client: none, or sequential writes to keys that \
          are not read, or to the key that is read.\n\
-         - empty: a request that the node answers without a read.\n\
+         - empty: a local read with an empty query, which the state machine rejects.\n\
          - local: a read at the level `Replica`, answered with the leader lease or a read lease; / \
          empty: its median divided by that of the empty request.\n\
          - round: a read at the level `Linearizable`: the coordinator confirms its leadership with \
