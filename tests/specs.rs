@@ -16,7 +16,7 @@ use specs_runner::planted::{SourceCopy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-/// Defines a test for each area of scripts, with the number of scripts that it has at least.
+/// Defines a test for each area of scripts; the number is the least number of its scripts.
 macro_rules! areas {
     ($($area:ident: $count_min:literal,)*) => {
         const AREAS: &[&str] = &[$(stringify!($area)),*];

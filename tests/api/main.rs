@@ -50,7 +50,7 @@ fn check(name: &str, root: &str) {
 }
 
 #[test]
-fn the_api_of_the_core_is_the_one_that_is_kept() {
+fn the_api_of_the_library_is_the_one_that_is_kept() {
     check("quorate", "src/lib.rs");
 }
 

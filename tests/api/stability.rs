@@ -107,8 +107,8 @@ fn around(path: &str) -> impl Iterator<Item = &str> {
     ends.map(|end| &path[..end])
 }
 
-/// An error for each stable item whose line names a type that is not stable. A name that a stable
-/// type has, too, is not an error.
+/// An error for each stable item whose line names a type that is not stable. A name is no error if
+/// a stable type has it as well.
 fn shown_by_stable(marked: &[(&str, &Line)]) -> Vec<String> {
     let mut marks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (mark, line) in marked {

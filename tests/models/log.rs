@@ -79,7 +79,7 @@ enum Operation {
     Repair {
         index: u64,
     },
-    /// Restarts from the disk, with `tail` of the last entries in memory.
+    /// Restarts from the disk, with the last `tail` entries in memory.
     Restart {
         tail: u64,
     },

@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn an_election_is_pending_while_missing_answers_can_decide_it(
+    fn an_election_is_pending_while_missing_answers_can_win_it(
         membership in memberships(),
         votes in btree_map((1..=IDS + 2).prop_map(NodeId), any::<bool>(), 0..=IDS as usize),
     ) {

@@ -174,7 +174,7 @@ fn set_bounds() -> impl Strategy<Value = Operation> {
     (0..PROPOSERS.len(), bounds()).prop_map(|(by, bounds)| Operation::SetBounds { by, bounds })
 }
 
-/// Returns some operations; often an administrator has set small bounds before.
+/// Returns some operations. The first sets small bounds, often as an administrator.
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     (set_bounds(), vec(operation(), 1..120))
         .prop_map(|(first, rest)| std::iter::once(first).chain(rest).collect())
@@ -464,7 +464,8 @@ impl Network {
 }
 
 const LIMITS: SessionLimits = SessionLimits { window: 4, replies_bytes_max: 1000 };
-/// The bounds under which the client's session expires after two others.
+/// The bounds under which the client's session expires once three others are opened after its last
+/// use.
 const BOUNDS: SessionBounds =
     SessionBounds { sessions_per_principal_max: 3, ..SessionBounds::DEFAULT };
 

@@ -143,7 +143,7 @@ fn term_vote_and_log_survive_a_crash() {
     }
 }
 
-/// Figure 2: the commit index is volatile, and a restarted node is a follower without a leader.
+/// §5.2: a node that restarts begins as a follower, and knows no leader.
 #[test]
 fn a_restart_begins_as_a_follower() {
     let mut cluster = Cluster::new(3);

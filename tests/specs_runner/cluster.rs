@@ -455,7 +455,7 @@ impl Cluster {
     }
 
     fn set_manual(&mut self, lane: Lane, ids: &[NodeId], manual: bool) -> Result<(), String> {
-        for id in self.named(ids) {
+        for id in self.ids_or_all(ids) {
             let node = self.node_mut(id)?;
             match lane {
                 Lane::Disk => node.manual_disk = manual,
@@ -521,7 +521,7 @@ impl Cluster {
 
     fn print_status(&mut self, ids: &[NodeId]) -> Result<(), String> {
         let shown = |id: Option<NodeId>| id.map_or("none".to_owned(), |id| id.to_string());
-        for id in self.named(ids) {
+        for id in self.ids_or_all(ids) {
             let node = self.node(id)?.clone();
             let event = node.status().map_or("status".to_owned(), |status| {
                 format!("status leader={} vote={}", shown(status.leader), shown(status.vote))
@@ -534,7 +534,7 @@ impl Cluster {
     /// Prints the base of the log and the term of each entry, as the paper draws logs; entries
     /// after `|` are not durable.
     fn print_log(&mut self, ids: &[NodeId]) -> Result<(), String> {
-        for id in self.named(ids) {
+        for id in self.ids_or_all(ids) {
             let node = self.node(id)?.clone();
             let intended = node.disk.intended();
             let durable = &node.disk.image.log;
@@ -555,7 +555,7 @@ impl Cluster {
 
     /// Prints the active membership of each node.
     fn print_members(&mut self, ids: &[NodeId]) -> Result<(), String> {
-        for id in self.named(ids) {
+        for id in self.ids_or_all(ids) {
             let node = self.node(id)?.clone();
             let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
             self.trace
@@ -580,7 +580,7 @@ impl Cluster {
     }
 
     /// Returns the nodes that a command names, or all nodes if it names none.
-    fn named(&self, ids: &[NodeId]) -> Vec<NodeId> {
+    fn ids_or_all(&self, ids: &[NodeId]) -> Vec<NodeId> {
         if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
     }
 

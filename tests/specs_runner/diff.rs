@@ -24,7 +24,8 @@ pub(crate) fn diff(expected: &[String], printed: &[String]) -> Vec<String> {
     lines
 }
 
-/// Returns the length of the longest common subsequence of `expected[i..]` and `printed[j..]`.
+/// Returns, at `[i][j]`, the length of the longest common subsequence of `expected[i..]` and
+/// `printed[j..]`.
 fn common_suffixes(expected: &[String], printed: &[String]) -> Vec<Vec<usize>> {
     let mut common = vec![vec![0; printed.len() + 1]; expected.len() + 1];
     for left in (0..expected.len()).rev() {

@@ -1,5 +1,5 @@
-//! Privileges of a single file: to change a node's role, and to let a message or a write leave. The
-//! handlers of the roles return a transition; one file carries it out.
+//! Privileges of single files: to change a node's role, and to let a message, a write or an entry to
+//! apply leave. The handlers of the roles return a transition; one file carries it out.
 
 use super::source::{Source, phrases, words};
 use super::tree::{Finding, assert_clean, sources};
@@ -20,7 +20,7 @@ fn finding(source: &Source, position: usize, item: &str, advice: String) -> Find
     Finding { path, line, item: item.to_owned(), size: 0, advice }
 }
 
-/// Every other place of the folder that would change a role.
+/// Every place in `src/raft/` that would change a role, outside of the one file that may.
 fn role_changes(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with("src/raft/") || source.path == ROLES_CHANGE_IN {
         return Vec::new();
@@ -44,7 +44,7 @@ fn role_changes(source: &Source) -> Vec<Finding> {
     found.map(|(position, item)| finding(source, position, item, advice.clone())).collect()
 }
 
-/// Every place of the folder that would let an action leave without the outbox.
+/// Every place in `src/raft/` that would let an action leave without the outbox.
 fn leaks(source: &Source) -> Vec<Finding> {
     let in_raft = source.path.starts_with("src/raft/");
     let mut found = Vec::new();

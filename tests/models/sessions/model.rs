@@ -270,7 +270,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Drops the reply of the session with the lowest sequence number.
+    /// Drops the session's reply with the lowest sequence number.
     fn drop_first(&mut self, place: usize) {
         let stored = self.stored(&[place]);
         let first = stored.iter().filter(|(_, bytes)| *bytes > 0).min();
