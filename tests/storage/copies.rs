@@ -63,7 +63,11 @@ pub(crate) fn drive(image: &Image, bytes: &[u8]) {
         Ok(found) if found == new() => assert!(after >= 2, "a single copy does not count"),
         Ok(found) if found.is_uncertain => {
             assert_eq!(found, HardState { is_uncertain: true, ..new() });
-            assert_eq!((before, after), (1, 1), "a single copy counts after the one before it");
+            assert_eq!(
+                (before, after),
+                (1, 1),
+                "a single copy counts only beside one of the update before"
+            );
         }
         Ok(found) => {
             assert_eq!(found, old());

@@ -100,7 +100,7 @@ pub(crate) fn formatted() -> SimDisk {
 pub(crate) struct Host {
     pub(crate) storage: Storage,
     pub(crate) disk: SimDisk,
-    /// The operations of each lane that were requested and are not executed.
+    /// The operations of each lane that were requested and are not executed yet.
     log: VecDeque<Operation>,
     bulk: VecDeque<Operation>,
     /// Whether the bulk lane is executed first.

@@ -178,8 +178,8 @@ fn a_copy_that_does_not_hold_an_update_is_reported_and_written_again() {
     }
 }
 
-/// A disk whose superblock has the last two updates on one copy each. The other two are damaged: in
-/// reality one by an interrupted write, and one by earlier bit rot.
+/// A disk whose superblock has the last two updates on one copy each. The other two are damaged,
+/// for example one by an interrupted write, and one by earlier bit rot.
 fn with_two_updates(older: u64, newer: u64) -> SimDisk {
     let mut disk = LosingDisk::new();
     let (mut storage, _) = disk.open();

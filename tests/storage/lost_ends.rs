@@ -63,7 +63,7 @@ fn a_torn_flush_after_a_lost_end_that_the_snapshot_covers_is_dropped() {
     }
 }
 
-/// A disk that fails at a write, and at every operation after it.
+/// A disk that fails at a change, and at every change after it. It can still be read.
 #[derive(Debug)]
 struct FailingDisk {
     disk: SimDisk,

@@ -211,7 +211,7 @@ impl StoreAndModel {
         }
     }
 
-    /// Records a snapshot of a durable entry.
+    /// Records a snapshot that ends at a durable entry.
     fn snapshot(&mut self, place: u64) {
         self.host.settle();
         let after = self.model().entries_after(self.host.storage.snapshot().last.index);

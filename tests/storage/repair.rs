@@ -61,7 +61,7 @@ fn two_damaged_sectors_lose_nothing_silently() {
                 assert_eq!(fetch_all(&mut storage, &mut disk).0, sample.log, "{at}");
             }
         }
-        // Only a header block and the bodies that prove it are rejected.
+        // Only damage to both a header block and the bodies that prove it is rejected.
         assert!(opened_count > 10 * rejected, "{opened_count} opened, {rejected} rejected");
     }
 }
@@ -95,7 +95,7 @@ fn the_wrong_content_of_a_peer_is_ignored_and_nothing_is_written() {
             }
         }
         assert_eq!(disk.written, [], "nothing is written");
-        // An entry that is not damaged is intact, and is not written either.
+        // An entry that is not damaged is reported as intact, and is not written either.
         let intact = sample.log.iter().find(|entry| !hit.contains(&entry.id)).cloned();
         let intact = intact.expect("another entry is intact");
         let id = intact.id;
@@ -198,8 +198,8 @@ fn a_truncated_entry_is_not_repaired_any_more() {
     let hit = sample.hit(file, sector..sector + 1);
     let first = hit.first().expect("entries share the sector").index;
     let last = hit.last().expect("entries share the sector").index;
-    // The write truncates the last entry of the sector; a repair of the others needs its content no
-    // more.
+    // The write truncates the last entry of the sector; a repair of the others no longer needs its
+    // content.
     let change = Write { hard_state: Some(hard_state(2, 1)), ..write(9, 2, last.0..=last.0) };
     act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
     let expected: Vec<_> = hit.iter().filter(|id| id.index < last).copied().collect();

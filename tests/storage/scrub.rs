@@ -399,7 +399,7 @@ fn a_place_of_a_scrub_that_does_not_exist_any_more_does_no_harm() {
 fn a_failed_read_of_a_snapshot_counts_like_one_that_succeeds() {
     let mut host = Host::with_nine();
     let taken = host.take_snapshot(4);
-    // The pass has read the superblock and the log.
+    // The pass reads the superblock and the log first.
     let mut disk = host.disk.clone();
     let (mut parts, mut failed) = (0, Vec::new());
     while failed.len() < 3 {

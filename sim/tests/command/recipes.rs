@@ -12,9 +12,9 @@ use crate::{stderr, stdout};
 /// and both outputs.
 fn shell(script: &str, folder: &Path, variables: &[(&str, &str)], profile: &str) -> (i32, String) {
     let binary = env!("CARGO_BIN_EXE_quorate-sim");
-    // One failure for each part is enough to see what becomes of it.
-    // The first failing seeds would take long to shrink.
+    // The failures of the first seeds would take long to shrink; `--rotate` moves on to later ones.
     let seeds = if script.contains("--rotate") { "0..4" } else { "16..20" };
+    // One failure for each part is enough to see what becomes of it.
     let sweep = format!("'{binary}' --jobs 2 --failures-max 1 --profile {profile} --seeds {seeds}");
     let script = script.replace(" --jobs 4", "").replace(" --jobs 1", "");
     let script = seed_ranges(&script, &sweep).replace("cargo sim", &format!("'{binary}'"));

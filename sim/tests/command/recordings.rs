@@ -19,7 +19,7 @@ use crate::{assert_usage_error, run, stderr, stdout};
 
 const FRAME_BYTES: usize = 16;
 
-/// A recorded core in a cluster of `voters` nodes, whose disk is fast.
+/// A recorded core in a cluster of `voters` nodes. Its writes are durable at once.
 struct Node {
     raft: Recorded,
     now: Instant,
@@ -79,7 +79,7 @@ impl Node {
     }
 
     /// The recording of one of three nodes that leads with a vote that n3 gives to every candidate.
-    fn elected_by_three(id: u64) -> Vec<u8> {
+    fn elected_by_n3(id: u64) -> Vec<u8> {
         let mut node = Node::new(id, 3);
         node.step(Input::Campaign);
         let body = Body::RequestVoteReply { granted: true, committed: Index::ZERO };
@@ -95,7 +95,7 @@ impl Node {
 struct Cluster {
     nodes: Vec<Node>,
     now: Instant,
-    /// A node that takes no step: its messages are lost.
+    /// A node that takes no step: the messages to it are lost.
     paused: Option<NodeId>,
 }
 
@@ -187,7 +187,7 @@ fn written(root: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 /// Writes the recordings of n1 and n2, which both lead term 1; returns their paths as words of a
 /// command line.
 fn two_leaders(root: &TempDir) -> [String; 2] {
-    let path = |id| written(root, &format!("n{id}.qrec"), &Node::elected_by_three(id));
+    let path = |id| written(root, &format!("n{id}.qrec"), &Node::elected_by_n3(id));
     [1, 2].map(|id| path(id).display().to_string())
 }
 
@@ -400,7 +400,7 @@ fn what_did_not_happen_in_recordings_is_explained() {
     let text = why_not(&format!("{files} --commit 9 --to 100s"));
     assert!(text.starts_with("no node is recorded at 100.000000 s; n1 has 0.0"), "{text}");
     let alone = root.path().join("alone.qrec");
-    fs::write(&alone, Node::elected_by_three(1)).expect("the disk has space");
+    fs::write(&alone, Node::elected_by_n3(1)).expect("the disk has space");
     let text = why_not(&format!("{} --commit 1", alone.display()));
     let undecided = "n2 is not recorded then: whether it has the entry on disk is undecided\n";
     assert!(text.contains("the entry is durable on n1\n") && text.contains(undecided), "{text}");
@@ -424,7 +424,7 @@ fn the_first_difference_of_two_recordings_is_printed() {
     assert_eq!(output.status.code(), Some(14), "{text}");
     assert!(text.starts_with("the recordings of n1 first differ in start 1\n  both  #"), "{text}");
     assert!(text.contains("one.qrec\n") && text.contains("other.qrec\n"), "{text}");
-    let two = written(&root, "n2.qrec", &Node::elected_by_three(2)).display().to_string();
+    let two = written(&root, "n2.qrec", &Node::elected_by_n3(2)).display().to_string();
     assert_usage_error(&run(&format!("diff {one} --with {two}")), "no node in common");
     assert_usage_error(&run(&format!("diff {one} --with 7")), "not with a seed");
 }
@@ -452,7 +452,7 @@ fn the_error_of_a_bad_recording_is_one_line_and_the_steps_before_it_are_shown() 
         assert_eq!(lines.count(), 0, "{text}");
         assert_eq!(text.contains("steps of 1 start"), has_steps, "{text}");
     }
-    let foreign = [good.clone(), Node::elected_by_three(2)].concat();
+    let foreign = [good.clone(), Node::elected_by_n3(2)].concat();
     let (code, text) = replay(&written(&root, "two.qrec", &foreign), "");
     assert_eq!(code, Some(2), "{text}");
     let line = text.lines().find(|line| line.contains("error: ")).expect("there is an error");
@@ -504,15 +504,15 @@ fn two_leaders_in_two_recordings_are_a_safety_violation() {
 #[test]
 fn files_are_joined_by_their_nodes_and_steps() {
     let root = tempfile::tempdir().expect("a directory");
-    let one = written(&root, "n1.qrec", &Node::elected_by_three(1));
+    let one = written(&root, "n1.qrec", &Node::elected_by_n3(1));
     let (_, alone) = replay(&one, "");
     let (code, twice) = replay(&one, &one.display().to_string());
     assert_eq!((code, twice), (Some(0), alone));
-    written(&root, "n2.qrec", &Node::elected_by_three(2));
+    written(&root, "n2.qrec", &Node::elected_by_n3(2));
     let (code, text) = replay(root.path(), "");
     assert_eq!(code, Some(10), "{text}");
     assert!(text.contains("\nn2  "), "{text}");
-    let both = [Node::elected_by_three(1), Node::elected_by_three(2)].concat();
+    let both = [Node::elected_by_n3(1), Node::elected_by_n3(2)].concat();
     let (code, text) = replay(&written(&root, "both.qrec", &both), "");
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("a recording of n2 follows one of n1"), "{text}");
@@ -553,7 +553,7 @@ fn a_trace_without_the_recording_of_a_member_is_an_error_that_names_it() {
     let root = tempfile::tempdir().expect("a directory");
     let tla = root.path().join("trace.tla");
     let recording = |id| {
-        let path = written(&root, &format!("n{id}.qrec"), &Node::elected_by_three(id));
+        let path = written(&root, &format!("n{id}.qrec"), &Node::elected_by_n3(id));
         path.display().to_string()
     };
     let mut third = Node::new(3, 3);

@@ -51,7 +51,7 @@ fn reports(stage: &mut Stage, round: u64, may_lead: bool) {
 }
 
 #[test]
-fn a_node_that_may_lead_again_is_asked_and_a_whole_log_gets_a_vote() {
+fn a_node_that_may_lead_again_is_asked_and_a_whole_log_gets_a_pre_vote() {
     let mut stage = led();
     reports(&mut stage, 1, false);
     reports(&mut stage, 2, true);

@@ -326,7 +326,7 @@ crate::forgeries! {
         stage.serves(op, 3, 0);
     }
 
-    S21 a_replica_read_misses_an_order on led
+    S21 a_replica_read_misses_an_admin_command on led
     "n3 serves read 0 (by replica) after it applied only index 0, but index 2 was committed before \
      the read began and the command at index 2 may change the answer"
     |stage| {

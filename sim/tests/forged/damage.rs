@@ -85,7 +85,7 @@ crate::forgeries! {
 }
 
 #[test]
-fn entries_that_are_covered_replaced_or_truncated_are_not_damaged() {
+fn entries_that_are_covered_absent_or_of_an_earlier_start_are_not_damaged() {
     let mut covered = damaged();
     covered.changes_status(2, |status| status.snapshot = Index(2));
     covered.second_acknowledges(3);

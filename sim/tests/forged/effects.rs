@@ -62,7 +62,7 @@ fn confirmed() -> Stage {
     stage
 }
 
-/// Node 1 sends node 2 the heartbeat of a round in its last step.
+/// Node 1 sends node 2 the heartbeat of a round in its next step.
 fn round(stage: &mut Stage, round: u64, confirmed: u64) {
     let heartbeat = Heartbeat { confirmed, ..Heartbeat::new(round, Index(2)) };
     stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
@@ -123,7 +123,7 @@ fn a_conflicting_entry_is_replaced_and_the_append_takes_effect() {
 }
 
 #[test]
-fn votes_and_campaigns_after_the_election_timeout_are_in_order() {
+fn votes_and_campaigns_after_the_election_timeout_are_accepted() {
     let mut stage = heard();
     stage.advances_time(Duration::from_millis(300));
     replies_to_pre_vote(&mut stage, true);

@@ -184,7 +184,7 @@ fn a_leader_counts_acknowledged_entries() {
 }
 
 #[test]
-fn a_term_without_its_leader_is_accepted() {
+fn a_term_without_a_leader_is_accepted() {
     let mut stage = Stage::new();
     [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)].into_iter().for_each(|(n, v)| stage.votes(n, 1, v));
     stage.sends(1, 2, 1, Body::RequestVote { last: EntryId::ZERO, transfer: false });

@@ -6,7 +6,8 @@ use quorate::types::{
 
 use crate::stage::{Stage, noop};
 
-/// Three voters, each with the disk of its own number; the second one has the disk `other`.
+/// Three voters, of which the first and the third have the disk of their number, and the second has
+/// the disk `other`.
 fn three_with(other: u128) -> Membership {
     let three = Membership::new([1, 2, 3].map(NodeId));
     [(1, 1), (2, other), (3, 3)].into_iter().fold(three, |three, (id, disk)| {

@@ -118,7 +118,7 @@ crate::forgeries! {
         sends_heartbeat(stage, 2, 1, 2);
     }
 
-    S73 a_removed_node_gets_heartbeats_for_ever on removed
+    S73 a_removed_node_gets_heartbeats_forever on removed
     "n1 leads term t1 and still sends heartbeats to n6, which ceased to be a member more than two \
      election timeouts before"
     |stage| {

@@ -197,8 +197,8 @@ impl Stage {
         Stage::in_world(&nodes, Membership::new(nodes), Echo::default(), survive)
     }
 
-    /// Like [`Stage::new`], with nodes that take a snapshot of every entry, keep no older entries,
-    /// and compare their states every second.
+    /// Like [`Stage::new`], with nodes that take a snapshot after every entry, keep no older
+    /// entries, and compare their states every second.
     pub(crate) fn of_frequent_snapshots() -> Stage {
         Stage::of_frequent_snapshots_by(false)
     }
@@ -463,7 +463,7 @@ impl Stage {
         self.observes(Observation::Durable { node: NodeId(node), write });
     }
 
-    /// Removes the next pending write of the node's disk.
+    /// Removes and returns the next pending write of the node's disk.
     pub(crate) fn pending(&mut self, node: u64) -> Write {
         self.actor(node).pending.remove(0)
     }

@@ -37,7 +37,7 @@ fn in_session() -> Stage {
     stage
 }
 
-/// The position of the time at which the first session of a snapshot was last used.
+/// The position in a snapshot at which the entry that last used its first session is named.
 const SESSION_USED: usize = 138;
 
 /// A stage whose workload accepts no command.

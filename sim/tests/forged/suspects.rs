@@ -68,7 +68,7 @@ fn transfers_chunk(stage: &mut Stage, chunk: u32) {
     }
 }
 
-/// The node has restored a state, and takes a step that knows this.
+/// The node restores a state, and then takes a step.
 fn restores(stage: &mut Stage, node: u64) {
     stage.restores(node, 1);
     stage.steps(node);
