@@ -11,7 +11,7 @@ use quorate::types::{Body, NodeId};
 use crate::answers::cases::{CaseFile, report};
 use crate::harness::{Cluster, log, stored, terms, voters};
 
-/// The term of the elections, and the term that every node has before.
+/// The term of the elections. Every node is in the previous term before them.
 const TERM: u64 = 8;
 
 #[derive(Deserialize)]

@@ -82,9 +82,9 @@ impl Atlas {
         self.recovers(Cluster::start(disks), mask);
     }
 
-    /// Runs these masks, with the copies damaged while the nodes run, and after all have left the
-    /// memory. Every entry is applied then, so the cluster must recover from each. Returns the
-    /// number of masks in which a node took a snapshot.
+    /// Runs these masks, with the copies damaged while the nodes run, after all entries have left the
+    /// memory. Every entry is applied by then, so the cluster must recover from each mask. Returns
+    /// the number of masks with which a node took a snapshot.
     pub(crate) fn run_while_up(&self, masks: impl Iterator<Item = Mask>) -> usize {
         let takes_snapshot = |mask: &Mask| {
             let mut cluster = Cluster::start(self.disks.clone());
@@ -125,7 +125,7 @@ impl Atlas {
         disks
     }
 
-    /// Gives sectors the content back that they had.
+    /// Restores the content of the sectors of these copies.
     fn undo(&self, disks: &mut [SimDisk], mask: Mask) {
         for (copy, (file, sector)) in self.selected(mask) {
             let offset = sector * SECTOR;

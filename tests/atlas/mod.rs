@@ -70,7 +70,7 @@ fn written(end: End, takes_snapshots: bool) -> (Vec<SimDisk>, String) {
     (disks, lines)
 }
 
-/// Returns the atlas of four entries on three nodes, whose copies are these.
+/// Returns the atlas of four entries on three nodes, with these copies.
 fn of_entries(
     name: &'static str,
     end: End,

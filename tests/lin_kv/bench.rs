@@ -29,7 +29,7 @@ const DUPLICATE_DELAY_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct NetworkFaults {
     /// The node that neither receives from nor sends to other nodes.
     pub(crate) isolated: Option<&'static str>,
-    /// The node that receives but does not send to other nodes.
+    /// The node that receives from other nodes, but sends nothing to them.
     pub(crate) outbound_blocked: Option<&'static str>,
     /// The probability that a message to a node is lost.
     pub(crate) lost: f64,

@@ -1,4 +1,4 @@
-//! Snapshots through the public API of the store: damaged files, and arbitrary bytes.
+//! Snapshots: random runs of small clusters of cores, damaged files of a store, and arbitrary bytes.
 
 mod chaos;
 mod damage;

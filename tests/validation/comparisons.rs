@@ -202,7 +202,7 @@ fn a_started_node_compares_before_it_serves_reads() {
 }
 
 #[test]
-fn a_started_node_serves_reads_after_a_bounded_time_without_comparison() {
+fn a_started_node_waits_for_a_comparison_for_a_bounded_time_only() {
     let mut cluster = Cluster::new(|config| config.snapshot_entries = 5);
     propose_some(&mut cluster, 12);
     cluster.advance(Duration::from_secs(1));

@@ -19,7 +19,8 @@ fn append(cluster: &Cluster, chain: HashChain, entries: Vec<Entry>) -> Packet {
     Packet::Chained(message, chain)
 }
 
-fn stops_at(cluster: &Cluster) -> Option<String> {
+/// Returns the error with which node 3 has stopped, if it has.
+fn stop_error(cluster: &Cluster) -> Option<String> {
     cluster.events.iter().find_map(|(by, event)| match event {
         Event::Stopped(error) if *by == 3 => Some(error.to_string()),
         _ => None,
@@ -41,7 +42,7 @@ fn a_different_chain_at_the_same_entry_stops_the_node() {
     (0..5).for_each(|_| cluster.propose());
     let last = cluster.node(1).status().last;
     cluster.input(3, Input::Packet(append(&cluster, HashChain(7), Vec::new())));
-    let error = stops_at(&cluster).expect("it has stopped");
+    let error = stop_error(&cluster).expect("it has stopped");
     let expected =
         format!("this log and the log of n1 both have an entry {last}, but differ in it");
     assert!(error.starts_with(&expected), "{error}");
@@ -57,6 +58,6 @@ fn a_different_entry_with_the_same_id_stops_the_node() {
     let payload = Payload::Command(Command::from("something else"));
     let other = Entry { id: EntryId::new(Term(1), Index(2)), payload };
     cluster.input(3, Input::Packet(append(&cluster, chain, vec![other])));
-    let error = stops_at(&cluster).expect("it has stopped");
+    let error = stop_error(&cluster).expect("it has stopped");
     assert!(error.contains("both have an entry 2@t1"), "{error}");
 }

@@ -43,11 +43,11 @@ fn decode_alone(bytes: &[u8]) {
     }
     let mut again = Vec::new();
     if let Ok(request) = ClientRequest::decode(bytes) {
-        request.encode(&mut again).expect("a decoded packet is within the bounds");
+        request.encode(&mut again).expect("a decoded request is within the bounds");
         assert_eq!(again, bytes, "{request:?}");
     }
     if let Ok(reply) = ClientReply::decode(bytes) {
-        reply.encode(&mut again).expect("a decoded packet is within the bounds");
+        reply.encode(&mut again).expect("a decoded reply is within the bounds");
         assert_eq!(again, bytes, "{reply:?}");
     }
 }

@@ -129,7 +129,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
     bodies
 }
 
-/// Returns the messages about the nodes and disks that take part, and the order to campaign.
+/// Returns the messages about the nodes and disks that take part, and the request to campaign.
 fn participation_bodies() -> Vec<(&'static str, Body)> {
     let seen = BootstrapPeer { id: NodeId(1), incarnation: Incarnation(0x0111), start_id: 0xb007 };
     vec![

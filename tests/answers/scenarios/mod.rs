@@ -31,7 +31,7 @@ fn run(name: &str, skips: &[&str]) {
 
 /// A scenario in which a candidate that lacks a committed entry stays a candidate until the network
 /// is healed. Here it becomes a follower as soon as a voter's reply names a commit index after its
-/// log. `tests/specs/uncertain/` shows that.
+/// log, as `tests/specs/uncertain/commit_index_of_a_voter_ends_a_campaign.txt` shows.
 const DUEL: &str = "dueling-candidates";
 
 #[test]

@@ -36,7 +36,8 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
 }
 
-/// Reads steps, which are written as `{"op": name, argument: ..}`, as `{name: {argument: ..}}`.
+/// Reads steps, which are written as `{"op": name, argument: ..}`, as if they were written as
+/// `{name: {argument: ..}}`.
 fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
     let step = |mut arguments: Map<String, Value>| {
         let op = arguments.remove("op").and_then(|op| op.as_str().map(str::to_owned));

@@ -185,7 +185,7 @@ fn all_server_stepdown() {
     }
 }
 
-/// Returns the election timeouts of restarted nodes, in whole ticks.
+/// Returns the election timeouts of new nodes, in whole ticks.
 fn drawn_ticks(count: u64) -> Vec<u32> {
     let draw = |seed: u64| {
         let membership = voters(3);
