@@ -50,7 +50,8 @@ pub enum SnapshotTransferBody {
         SnapshotPart,
         #[cfg_attr(feature = "std", serde(with = "crate::types::serial::Bytes"))] Arc<[u8]>,
     ),
-    /// The sender does not have the snapshot, or no longer has it.
+    /// The sender cannot serve the snapshot to the receiver: it does not have it, its state machine
+    /// is not usable, or the receiver is not a member.
     Gone,
 }
 
