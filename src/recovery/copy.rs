@@ -26,7 +26,7 @@ pub(crate) fn copy_snapshot(
         if chunk.is_empty() {
             return import.end_snapshot(target).map_err(CopyError::Target);
         }
-        assert!(chunk.len() <= chunk_bytes as usize, "a chunk has its size at most");
+        assert!(chunk.len() <= chunk_bytes as usize, "a chunk is at most chunk_bytes long");
         import.chunk(target, chunk).map_err(CopyError::Target)?;
     }
 }

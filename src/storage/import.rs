@@ -146,7 +146,7 @@ impl StorageImport {
         let last = self.storage.last();
         assert!(term >= last.term, "contract: no entry is of a later term");
         let base = self.storage.base();
-        assert_eq!(self.superblock.snapshot.last, base, "contract: the snapshot is ended");
+        assert_eq!(self.superblock.snapshot.last, base, "contract: the snapshot was ended");
         assert!(self.storage.log.is_idle(), "contract: every entry was appended");
         self.superblock.hard_state = HardState::new(term, None);
         self.superblock.committed = last.index;

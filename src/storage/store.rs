@@ -325,7 +325,7 @@ impl Storage {
         let request = self.updater.request(|superblock| superblock.snapshot = meta.clone());
         if let Some((before, older)) = self.pending_snapshots.back() {
             assert!(*before < request, "snapshots are recorded in the order of their requests");
-            assert!(older.last.index <= meta.last.index, "no recorded snapshot is an older one");
+            assert!(older.last.index <= meta.last.index, "the recorded snapshots ascend");
         }
         self.pending_snapshots.push_back((request, meta));
         self.advance(events);
@@ -570,7 +570,7 @@ impl Storage {
             assert!(self.base().index <= snapshot, "the snapshot covers what the log lacks");
             assert!(self.last().index >= snapshot, "the log has the last entry of the snapshot");
             assert!(self.recorded_index >= snapshot, "the snapshots know the current one");
-            assert!(target.snapshot.last.index >= snapshot, "a later snapshot replaces one");
+            assert!(target.snapshot.last.index >= snapshot, "no older snapshot replaces one");
             assert!(target.committed >= durable.committed, "the commit index never decreases");
             let acknowledged = self.log.acknowledged();
             assert!(durable.ack_floor <= acknowledged, "the floor is a durable flush");

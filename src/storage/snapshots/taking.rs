@@ -52,7 +52,7 @@ impl Taking {
         let chunk_bytes = common.config.chunk_bytes;
         assert!(self.ready, "contract: a chunk was requested");
         assert!(!bytes.is_empty(), "contract: a chunk has bytes");
-        assert!(bytes.len() <= chunk_bytes as usize, "contract: a chunk has its size at most");
+        assert!(bytes.len() <= chunk_bytes as usize, "contract: a chunk is not too long");
         assert!(
             self.bytes.is_multiple_of(u64::from(chunk_bytes)),
             "contract: only the last chunk is short"
