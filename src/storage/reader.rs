@@ -189,7 +189,7 @@ impl PendingReads {
             pieces.reading = usize::try_from(bytes).expect("a piece is a page at most");
         }
         assert!(bytes > 0, "a read that makes no progress would be repeated forever");
-        let bytes = usize::try_from(bytes).expect("a read is bounded by read_bytes_max");
+        let bytes = usize::try_from(bytes).expect("a read fits into memory");
         let action = FileAction::Read { file, offset, bytes };
         self.under_way.insert(operations.request(Owner::Log, Lane::Bulk, action), read);
     }
