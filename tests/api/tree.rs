@@ -182,8 +182,8 @@ pub(crate) fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Whether an item exists only in tests, only in simulations with madsim, or only without the feature
-/// `unstable`.
+/// Whether an item exists only in tests, only in simulations with madsim, or only without the
+/// feature `unstable`.
 pub(crate) fn is_left_out(attributes: &[Attribute]) -> bool {
     let is_stable_only = format!("not(feature=\"{UNSTABLE}\")");
     let left_out = ["test", "doctest", "madsim", &is_stable_only];

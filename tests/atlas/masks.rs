@@ -82,9 +82,9 @@ impl Atlas {
         self.recovers(Cluster::start(disks), mask);
     }
 
-    /// Runs these masks, with the copies damaged while the nodes run, after all entries have left the
-    /// memory. Every entry is applied by then, so the cluster must recover from each mask. Returns
-    /// the number of masks with which a node took a snapshot.
+    /// Runs these masks, with the copies damaged while the nodes run, after all entries have left
+    /// the memory. Every entry is applied by then, so the cluster must recover from each mask.
+    /// Returns the number of masks with which a node took a snapshot.
     pub(crate) fn run_while_up(&self, masks: impl Iterator<Item = Mask>) -> usize {
         let takes_snapshot = |mask: &Mask| {
             let mut cluster = Cluster::start(self.disks.clone());

@@ -1,4 +1,5 @@
-//! Snapshots: random runs of small clusters of cores, damaged files of a store, and arbitrary bytes.
+//! Snapshots: random runs of small clusters of cores, damaged files of a store, and arbitrary
+//! bytes.
 
 mod chaos;
 mod damage;

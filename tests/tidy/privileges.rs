@@ -1,5 +1,5 @@
-//! Privileges of single files: to change a node's role, and to let a message, a write or an entry to
-//! apply leave. The handlers of the roles return a transition; one file carries it out.
+//! Privileges of single files: to change a node's role, and to let a message, a write or an entry
+//! to apply leave. The handlers of the roles return a transition; one file carries it out.
 
 use super::source::{Source, phrases, words};
 use super::tree::{Finding, assert_clean, sources};

@@ -1,5 +1,5 @@
-//! The wire format: packets, requests, replies and hellos round-trip, other bytes do not decode, and
-//! the encoding stays the same between releases.
+//! The wire format: packets, requests, replies and hellos round-trip, other bytes do not decode,
+//! and the encoding stays the same between releases.
 
 mod clients;
 mod drawn;
