@@ -5,7 +5,7 @@
 //! another: a peer whose disk was wiped could then bootstrap the cluster a second time, with peers
 //! that had not heard of the first bootstrap, and entries committed with its old disk would be
 //! lost. So each peer sends the list of the peers that it has seen, with the incarnation and the
-//! start of each. It forms the membership only when the latest list from every other peer equals
+//! start id of each. It forms the membership only when the latest list from every other peer equals
 //! its own. A node that has a membership replies with it and never agrees to another list; a peer
 //! that has restarted since it sent the probe ignores the reply. A peer that sees another peer
 //! under two incarnations, and so with two disks, forgets all peers that it has seen and restarts

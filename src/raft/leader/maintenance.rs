@@ -95,7 +95,8 @@ fn voter_to_suspend(common: &Common, peers: &Peers, rules: Suspension) -> Option
     if membership.incoming().len() <= rules.voters_min {
         return None;
     }
-    let (id, peer) = peers.voters(membership).min_by_key(|(_, peer)| peer.last_contact())?;
+    let (id, peer) =
+        peers.incoming_voters(membership).min_by_key(|(_, peer)| peer.last_contact())?;
     (common.now() >= peer.last_contact().after(rules.after)).then_some(id)
 }
 

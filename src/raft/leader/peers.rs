@@ -72,7 +72,7 @@ impl Peers {
     }
 
     /// The peers that are incoming voters of the membership, by ascending id.
-    pub(crate) fn voters(
+    pub(crate) fn incoming_voters(
         &self,
         membership: &Membership,
     ) -> impl Iterator<Item = (NodeId, &Progress)> {

@@ -193,7 +193,7 @@ fn best_transfer_target(common: &Common, peers: &Peers) -> Option<NodeId> {
         let is_ready = may_take_leadership(common, peer);
         (is_ready, peer.matched(), membership.priority(*id), core::cmp::Reverse(*id))
     };
-    peers.voters(membership).max_by_key(rank).map(|(id, _)| id)
+    peers.incoming_voters(membership).max_by_key(rank).map(|(id, _)| id)
 }
 
 /// Returns the voter that should lead in this node's place: among the voters that are ready and
@@ -208,7 +208,7 @@ pub(crate) fn better_leader(common: &Common, peers: &Peers, any_priority: bool) 
             && may_take_leadership(common, peer)
     };
     let rank = |(id, _): &(NodeId, &Progress)| (membership.priority(*id), core::cmp::Reverse(*id));
-    peers.voters(membership).filter(is_eligible).max_by_key(rank).map(|(id, _)| id)
+    peers.incoming_voters(membership).filter(is_eligible).max_by_key(rank).map(|(id, _)| id)
 }
 
 /// Whether the leader has heard from the peer recently, and the peer may lead, receives entries and
