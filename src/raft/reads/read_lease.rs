@@ -81,8 +81,8 @@ impl ReadLease {
         let ascends = self.replies.back().is_none_or(|last| last.round < heartbeat.round);
         assert!(ascends, "rounds ascend");
         assert!(echoed_at.is_none_or(|sent_at| sent_at <= now), "a reply was sent before its echo");
-        let later = echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
-        self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, bound: later });
+        let next = echoed_at.map(|since| FreshnessBound { since, index: heartbeat.committed });
+        self.replies.push_back(SentReply { round: heartbeat.round, sent_at: now, bound: next });
         bound
     }
 
