@@ -218,8 +218,8 @@ pub enum MessageRejectReason {
     NotVoter => "not a voter",
     /// The message is of an earlier term.
     StaleTerm => "stale term",
-    /// With `Config::stickiness`: a node asked for a vote or a pre-vote, but this node leads, or has
-    /// heard from a leader within `Config::election_timeout_min` (thesis §4.2.3).
+    /// With `Config::stickiness`: a node asked for a vote or a pre-vote, but this node leads, or
+    /// has heard from a leader within `Config::election_timeout_min` (thesis §4.2.3).
     LeaderHeard => "leader was heard recently",
     /// A node asked for a vote or a pre-vote during this node's vote lease (thesis §6.4.1).
     VoteWithheld => "vote is withheld",
