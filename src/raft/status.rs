@@ -68,9 +68,8 @@ impl Raft {
         self.common.now()
     }
 
-    /// How long after the last step the node may answer reads from its own state: as a
-    /// leader at the levels `Lease` and `Replica`, as a follower at the level `Replica`. Zero if it
-    /// may not.
+    /// How long after the last step the node may answer reads from its own state: as a leader at
+    /// the levels `Lease` and `Replica`, as a follower at the level `Replica`. Zero if it may not.
     #[must_use]
     pub fn lease_remaining(&self) -> Duration {
         match &self.role {

@@ -93,7 +93,7 @@ impl ChangeInProgress {
 
     /// Records that `after` follows `before` because voters are dead (`Config::survivor`). The
     /// change under way is cancelled if `after` lacks a voter that the change adds, or keeps one
-    /// that it removes.
+    /// that the change removes.
     pub(crate) fn on_voters_died(&mut self, before: &Membership, after: &Membership) {
         let (old, new) = match before.is_joint() {
             true => (before.outgoing(), before.incoming()),
@@ -320,8 +320,8 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
     blocked.is_none() && is_membership_committed(common)
 }
 
-/// Whether a completed and committed change has removed the vote of this leader. The caller checks
-/// that the leader has committed an entry of its term.
+/// Whether a completed and committed change has removed the vote of this leader. It then leads on
+/// until it has committed an entry of its term (`Leader::advance`).
 #[inline]
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
