@@ -210,7 +210,7 @@ pub struct Report {
     /// The version that the log has reached and the node's build does not have; `None` unless the
     /// verification is [`StateVerification::TooOld`].
     pub version_required: Option<MachineVersion>,
-    /// The last changes of the node's role, the latest first.
+    /// The last changes of the node's role, term or known leader, the latest first.
     #[cfg_attr(
         feature = "std",
         serde(with = "crate::types::serial::List::<{ RoleChange::KEPT_MAX }>")

@@ -30,7 +30,8 @@ pub struct HardState {
 }
 
 impl HardState {
-    /// Returns the hard state of a certain node in `term` with this vote and no vote lease.
+    /// Returns the hard state of a node in `term` with this vote and no vote lease, which is not
+    /// uncertain.
     #[must_use]
     pub fn new(term: Term, vote: Option<NodeId>) -> HardState {
         HardState { term, vote, vote_lease: Duration::ZERO, is_uncertain: false }

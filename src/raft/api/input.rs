@@ -40,7 +40,8 @@ pub enum Input {
     /// Users propose these commands, in this order. Each proposal ends in exactly one of
     /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with
     /// [`Acknowledge::LeaderOnly`], in exactly one of `Action::MayBeLost` and `Action::Rejected`.
-    /// Proposals of one input are written to the disk and sent to every peer together.
+    /// Proposals of one input are written to the disk together. They are also sent together, as far
+    /// as the bounds of a message allow.
     Propose(Vec<Proposal>),
     /// A user requests a read. Ends in exactly one of `Action::ReadReady` and `Action::Rejected`.
     Read {

@@ -16,9 +16,10 @@ impl Leader {
         (proposed, self.reads.own())
     }
 
-    /// Panics unless a quorum of certain nodes has the log up to `index` on its disks. Without
-    /// debug assertions, it checks that only while entries are damaged on this leader's own disk,
-    /// which then may not count (docs/REPAIR.md, R4). With `Config::survivor`, it checks nothing.
+    /// Panics unless a quorum, without any uncertain node, has the log up to `index` on its disks.
+    /// Without debug assertions, it checks that only while entries are damaged on this leader's own
+    /// disk, which then may not count (docs/REPAIR.md, R4). With `Config::survivor`, it checks
+    /// nothing.
     pub(crate) fn assert_quorum_has(&self, common: &Common, index: Index) {
         let is_checked = cfg!(debug_assertions) || common.log().damaged_entries() > 0;
         if !is_checked || common.survival.is_on() {
