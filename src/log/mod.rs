@@ -221,7 +221,7 @@ impl Log {
     }
 
     /// The index of the active membership's entry. If the snapshot covers that entry, this may be a
-    /// later index, up to the snapshot's last.
+    /// later index, up to that of the snapshot's last entry.
     #[must_use]
     pub fn membership_index(&self) -> Index {
         self.memberships.last().0

@@ -175,8 +175,8 @@ pub enum Body {
         /// between the two.
         last: Index,
     },
-    /// The reply to a [`Body::RequestEntries`]. It has no entries if the sender has another entry,
-    /// or none, at the first index, or has lost all of the contents, too.
+    /// The reply to a [`Body::RequestEntries`]. It has no entries if the sender's log has no
+    /// entry or another one at the first index, or if its disk has lost all of the contents as well.
     RequestEntriesReply {
         /// The requested entries from the first one whose content the sender has, as many as one
         /// message holds.

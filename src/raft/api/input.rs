@@ -83,8 +83,8 @@ pub enum Input {
         /// The snapshot; every entry that it covers is durable, and applied unless the snapshot was
         /// adopted.
         meta: SnapshotMeta,
-        /// The node may compact the log through this index, which is at most the snapshot's last. A
-        /// peer that lacks only later entries needs no snapshot.
+        /// The node may compact the log through this index, which is at most that of the snapshot's
+        /// last entry. A peer that lacks only later entries needs no snapshot.
         base: Index,
     },
     /// A snapshot that an `Action::ReceiveSnapshot` requested since the start is complete, verified

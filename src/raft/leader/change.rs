@@ -320,8 +320,8 @@ pub(crate) fn may_append_step(common: &Common, blocked: Option<RejectReason>) ->
     blocked.is_none() && is_membership_committed(common)
 }
 
-/// Whether a completed and committed change has removed the vote of this leader. It then leads on
-/// until it has committed an entry of its term (`Leader::advance`).
+/// Whether a completed and committed change has removed the vote of this leader. The leader keeps
+/// its role until it has committed an entry of its term (`Leader::advance`).
 #[inline]
 pub(crate) fn has_lost_vote(common: &Common) -> bool {
     let membership = common.log().membership();
