@@ -176,7 +176,7 @@ pub enum Body {
         last: Index,
     },
     /// The reply to a [`Body::RequestEntries`]. It has no entries if the sender's log has no
-    /// entry or another one at the first index, or if its disk has lost all of the contents as well.
+    /// entry or another one at the first index, or if its disk, too, has lost all of the contents.
     RequestEntriesReply {
         /// The requested entries from the first one whose content the sender has, as many as one
         /// message holds.

@@ -71,8 +71,8 @@ impl Change {
     }
 
     /// Makes the member a suspended voter: a learner. With `Config::suspension` or
-    /// `Config::survivor`, the leader makes it a voter again once the leader hears from it and it
-    /// has the log; otherwise only another change does.
+    /// `Config::survivor`, the leader makes the member a voter again once it hears from it and the
+    /// member has the log; otherwise only another change does.
     #[must_use]
     pub fn suspend(self, id: NodeId) -> Change {
         self.with(Edit::Role(id, Role::Suspended))
