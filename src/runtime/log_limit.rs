@@ -14,7 +14,7 @@ use crate::runtime::lock::lock;
 /// The maximum number of lines of one kind in each [`INTERVAL`].
 const LINES_MAX: u32 = 10;
 /// The interval after which lines of a kind are written again.
-const INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The numbers of lines that were written and left out, by kind.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl LogLimit {
 
     /// Returns the kinds whose lines were left out in an interval that has ended, each with the
     /// number of those lines.
-    fn take_left_out(&self) -> Vec<(&'static str, u64)> {
+    pub(super) fn take_left_out(&self) -> Vec<(&'static str, u64)> {
         let (now, mut left_out) = (Instant::now(), Vec::new());
         lock(&self.0).retain(|kind, lines| {
             let ended = now >= lines.since + INTERVAL;

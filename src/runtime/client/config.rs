@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn an_error_names_the_field_its_value_and_its_bound() {
         type Change = fn(&mut ClientConfig);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 9] = [
             (|config| config.addresses.clear(), "no node addresses are configured"),
             (|config| config.addresses = vec!["a".into()], "\"a\" is not an address: write host"),
             (|config| config.addresses = vec![":1".into()], "\":1\" is not an address: write host"),
