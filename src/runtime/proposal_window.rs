@@ -17,7 +17,8 @@ pub(super) struct ProposalWindow {
 }
 
 impl ProposalWindow {
-    /// Removes the batches up to `committed`. Returns the bytes that fit in a window of `bytes_max`.
+    /// Removes the batches up to `committed`, and returns the bytes that fit in a window of
+    /// `bytes_max`.
     pub(super) fn room(&mut self, committed: Index, bytes_max: usize) -> usize {
         while let Some((_, bytes)) = self.batches.pop_front_if(|(last, _)| *last <= committed) {
             self.bytes -= bytes;

@@ -16,7 +16,7 @@ use quorate::types::{
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Frame, ReplyBody, RequestBody, ServiceRejectReason,
-    Versions,
+    Versions, encode_keepalive,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -384,7 +384,8 @@ async fn a_query_is_not_executed_if_its_answer_has_no_room() {
         ClientRequest { number, body }.encode(&mut flood).expect("it is short");
     }
     attacker.raw.write(&flood).await;
-    let (mut answered, mut rejected) = (0, 0);
+    let (mut answered, mut rejected, mut keepalive) = (0, 0, Vec::new());
+    encode_keepalive(&mut keepalive);
     while answered + rejected < window {
         match attacker.raw.read_frame().await {
             Some(Frame::Reply(ClientReply { body: ReplyBody::Answered { .. }, .. })) => {
@@ -394,7 +395,7 @@ async fn a_query_is_not_executed_if_its_answer_has_no_room() {
                 assert_eq!(body, ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded));
                 rejected += 1;
             }
-            Some(Frame::Keepalive) => {}
+            Some(Frame::Keepalive) => attacker.raw.write(&keepalive).await,
             other => panic!("{other:?}"),
         }
     }

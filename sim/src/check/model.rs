@@ -98,8 +98,7 @@ pub(super) const REPLACED_DISK_RULE: &str =
 /// The model of the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// Every node of the world in the order of the ids: the members, and the spare nodes that may
-    /// become members.
+    /// The nodes of the world in the order of the ids: members, and spares that may become some.
     pub(super) nodes: Vec<Node>,
     /// Every entry that any node held during the run.
     pub(super) entries: Entries,
@@ -294,9 +293,8 @@ impl Model {
         named.map(|slot| self.node(slot).id.to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The voters under the membership that the node uses. It comes from the node's status and not
-    /// from its disk, because a leader counts acknowledgements of entries that its own disk has not
-    /// received yet.
+    /// The voters under the membership in the node's status. That on its disk may be an earlier one:
+    /// a leader counts acknowledgements of entries that its own disk has not received yet.
     pub(super) fn electorate(&self, slot: Slot) -> &Arc<Electorate> {
         &self.node(slot).electorate
     }
