@@ -12,7 +12,8 @@ pub(crate) struct PatchedDisk<'a> {
     disk: &'a mut dyn Disk,
     /// The content of damaged sectors that is known again, by file and offset.
     patches: BTreeMap<(FileName, u64), Vec<u8>>,
-    /// The first error of a read, which explains some of the damage.
+    /// The first error of a read that left a sector without content, which explains some of the
+    /// damage.
     failure: Option<StorageError>,
 }
 
@@ -40,19 +41,22 @@ impl<'a> PatchedDisk<'a> {
         self.patches
     }
 
-    /// Returns the first error of a read, if one failed.
+    /// Returns the first error of a read that left a sector without content.
     pub(crate) fn failure(&self) -> Option<&StorageError> {
         self.failure.as_ref()
     }
 
     fn read_segment(&mut self, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
         let (disk, failure) = (&mut *self.disk, &mut self.failure);
+        let mut is_first = true;
         let mut read = |offset, bytes| {
             let read = disk.execute(&FileAction::Read { file, offset, bytes });
+            // The whole range, and then a page, is read again in parts; a sector is not.
+            let is_final = !std::mem::take(&mut is_first) && bytes <= SECTOR_BYTES;
             if let Err(error) = &read
-                && failure.is_none()
+                && is_final
             {
-                *failure = Some(StorageError::disk(Some(file), offset, error));
+                failure.get_or_insert_with(|| StorageError::disk(Some(file), offset, error));
             }
             Ok::<_, DiskError>(read.ok())
         };
@@ -122,4 +126,44 @@ pub(crate) fn read_sectors<E>(
         is_page |= (offset + content.len() as u64).is_multiple_of(PAGE_BYTES as u64);
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that reads at most this many bytes at once, and fails the first read.
+    struct Limited {
+        bytes_max: usize,
+        reads: u32,
+    }
+
+    impl Disk for Limited {
+        fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+            Ok(Vec::new())
+        }
+
+        fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+            let FileAction::Read { bytes, .. } = action else { return Ok(Vec::new()) };
+            self.reads += 1;
+            match self.reads > 1 && *bytes <= self.bytes_max {
+                true => Ok(vec![7; *bytes]),
+                false => Err(DiskError::Failed("Input/output error".to_owned())),
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_sector_that_cannot_be_read_is_a_failure() {
+        let (sector, page) = (SECTOR_BYTES, PAGE_BYTES);
+        for bytes in [sector, page, 3 * page] {
+            for (bytes_max, fails) in [(page, false), (sector, false), (sector - 1, true)] {
+                let mut limited = Limited { bytes_max, reads: 0 };
+                let mut disk = PatchedDisk::new(&mut limited);
+                let content = disk.read_segment(FileName::Segment(1), 0, bytes);
+                assert_eq!(content == vec![7; bytes], !fails, "{bytes} {bytes_max}");
+                assert_eq!(disk.failure().is_some(), fails, "{bytes} {bytes_max}");
+            }
+        }
+    }
 }
