@@ -497,8 +497,8 @@ impl Storage {
                 RepairOutcome::Scrub(outcome) => self.on_scrubbed(outcome, events),
             }
         }
-        let damaged = self.updater.take_damaged();
-        events.extend(damaged.map(|offset| Event::DamagedSuperblock(damaged_copy(offset))));
+        let damaged = self.updater.take_damaged().map(damaged_copy);
+        events.extend(damaged.map(Event::DamagedSuperblock));
         let recorded = |(request, _): &mut (u64, SnapshotMeta)| self.updater.is_durable(*request);
         while let Some((_, meta)) = self.pending_snapshots.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));

@@ -26,8 +26,8 @@ pub(crate) struct SuperblockUpdater {
     update: Option<Update>,
     /// The order in which the copies are written; damaged ones come first.
     order: [usize; COPIES],
-    /// A copy that was found damaged, until the store reports it.
-    damaged: Option<usize>,
+    /// The copies that were found damaged, until the store reports them.
+    damaged: Vec<usize>,
     /// Whether the update under way, or the next one, writes damaged copies again.
     is_rewrite: bool,
 }
@@ -79,7 +79,7 @@ impl SuperblockUpdater {
             satisfied: 0,
             update: None,
             order,
-            damaged: None,
+            damaged: Vec::new(),
             is_rewrite: false,
         }
     }
@@ -122,16 +122,16 @@ impl SuperblockUpdater {
     /// torn.
     pub(crate) fn rewrite_damaged(&mut self, intact: [bool; COPIES]) {
         if self.update.is_none() {
-            self.damaged = intact.iter().position(|intact| !intact);
+            self.damaged = (0..COPIES).filter(|copy| !intact[*copy]).collect();
             self.order.sort_by_key(|copy| intact[*copy]);
             self.is_rewrite = true;
             self.request(|_| {});
         }
     }
 
-    /// Returns the offset of a copy that was found damaged and is written again, once.
-    pub(crate) fn take_damaged(&mut self) -> Option<u64> {
-        self.damaged.take().map(|copy| copy as u64 * COPY_STRIDE)
+    /// Returns the offset of each copy that was found damaged and is written again, once.
+    pub(crate) fn take_damaged(&mut self) -> impl Iterator<Item = u64> {
+        self.damaged.drain(..).map(|copy| copy as u64 * COPY_STRIDE)
     }
 
     /// Returns true if the operations under way read the copies back.
