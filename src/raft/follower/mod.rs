@@ -224,7 +224,8 @@ impl Follower {
         );
         // A leader that has asked another node to campaign requests no vote lease. With leases, its
         // heartbeats do not shorten the stored one, because the next leader requests it again.
-        if !heartbeat.vote_lease.is_zero() || common.config().lease.is_none() {
+        let requests = !heartbeat.vote_lease.is_zero() || common.config().lease.is_none();
+        if requests && self.leader.is_none_or(|leader| leader == from) {
             let (span, now) = (heartbeat.vote_lease, common.now());
             common.ballot.request_vote_lease(span, now, &mut common.journal);
         }
