@@ -146,7 +146,8 @@ impl Apply {
         for (place, (consumer, first, last)) in self.fetches.iter().enumerate() {
             assert!(first <= last, "a fetch requests at least one entry");
             let mut later = self.fetches[place + 1..].iter();
-            assert!(later.all(|(other, ..)| other != consumer), "one fetch for each consumer");
+            let is_only = later.all(|(other, ..)| !other.is_same(*consumer));
+            assert!(is_only, "one fetch for each consumer");
         }
     }
 }
@@ -196,5 +197,13 @@ mod tests {
         let mut actions = Vec::new();
         output.swap(&mut actions);
         assert_eq!(actions.len(), 2, "one fetch of a consumer is pending at a time");
+    }
+
+    #[test]
+    #[should_panic(expected = "one fetch for each consumer")]
+    fn two_repairs_of_one_peer_have_one_consumer() {
+        let repair = |first| (Consumer::Repair { peer: NodeId(2), first }, first, first);
+        let fetches = Vec::from([repair(Index(1)), repair(Index(2))]);
+        Apply { fetches, ..Apply::default() }.assert_invariants();
     }
 }
