@@ -187,11 +187,15 @@ impl FrameReader {
         if found != header.checksum {
             return Err(FrameError::BodyChecksum { claimed: header.checksum, found });
         }
-        let number = number.first_chunk::<NUMBER_BYTES>().copied().unwrap_or_default();
+        let Some(number) = number.first_chunk::<NUMBER_BYTES>() else {
+            let reason = "a request without a number".to_owned();
+            return Err(FrameError::Body { kind: header.kind, reason });
+        };
+        let number = u64::from_le_bytes(*number);
         self.offset += header.frame_bytes() as u64;
         (self.header, self.dropped, self.is_dropping) = (None, None, false);
         self.arrived.clear();
-        Ok(Some(Frame::LongRequest { number: u64::from_le_bytes(number) }))
+        Ok(Some(Frame::LongRequest { number }))
     }
 
     /// Takes bytes until `needed` bytes of the frame have arrived. Returns false if more are
@@ -363,6 +367,20 @@ mod tests {
             }
         };
         assert!(matches!(error, FrameError::BodyChecksum { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_dropped_request_without_a_number_is_invalid() {
+        let (cluster, versions) = (5, Versions::SUPPORTED);
+        let mut bytes = Vec::new();
+        ClientHello { versions, cluster, node: None, full: false }.encode(&mut bytes);
+        bytes.extend(Header::of(Kind::Request, &[7; 7]).expect("it is short").encode());
+        bytes.extend([7; 7]);
+        let (mut reader, mut rest) = (FrameReader::new(), &bytes[..]);
+        reader.limit_requests(6);
+        assert!(reader.read(&mut rest).expect("the hello is valid").is_some());
+        let error = reader.read(&mut rest).expect_err("no number").error;
+        assert!(matches!(error, FrameError::Body { kind: Kind::Request, .. }), "{error:?}");
     }
 
     #[cfg(feature = "tokio")]
