@@ -55,7 +55,8 @@ pub(crate) struct Snapshots {
     files: BTreeMap<Index, Option<Arc<Manifest>>>,
     /// The last index of each partial snapshot.
     partials: BTreeSet<Index>,
-    /// The manifest of a partial file from before the start that can be completed.
+    /// The manifest of a partial file from before the start that can be completed. It is within its
+    /// limit, which may have been higher before the start.
     resumable: Option<Arc<Manifest>>,
     /// The last index of the snapshot that the node started from or recorded; 0 for the empty
     /// state, or if no snapshot can be used.
@@ -102,11 +103,12 @@ impl Snapshots {
         let found = open::scan(disk, cluster, current, base)?;
         let is_whole = found.start.is_some() || current.root == Root::default();
         assert!(is_whole || found.damage.is_some(), "a snapshot that is not used is damaged");
+        let limit = config.manifest_bytes_max as usize;
         let snapshots = Snapshots {
             common: Common::new(cluster, config),
             files: found.files,
             partials: found.partials,
-            resumable: found.resumable,
+            resumable: found.resumable.filter(|manifest| manifest.encoded().len() <= limit),
             current: found.start.unwrap_or_default(),
             work: None,
             scrubbing: None,

@@ -234,6 +234,12 @@ fn a_restart_resumes_a_partial_file_unless_the_root_differs() {
     let mut before = 0;
     assert_eq!(receiver.receive(&mut sender, &first, &mut before), None);
     let receiver = receiver.restarted(Kept::Nothing);
+    assert!(receiver.snapshots.resumable.is_some());
+    let (mut disk, current) = (receiver.disk.clone(), &receiver.current);
+    let lower = SnapshotConfig { manifest_bytes_max: 512, ..CONFIG };
+    let opened = Snapshots::open(&mut disk, CLUSTER, current, Index::ZERO, lower);
+    let resumable = opened.expect("the directory opens").snapshots.resumable;
+    assert_eq!(resumable, None, "the manifest is larger than the limit");
 
     let mut after = 0;
     let mut same = receiver.clone();
