@@ -172,7 +172,7 @@ impl Requests {
             "a tag names one request at a time"
         );
         debug_assert!(
-            self.committed.values().all(|(tag, _)| !self.proposed.contains(tag)),
+            self.committed.values().all(|(tag, _)| !self.is_pending(*tag)),
             "a committed proposal is not pending"
         );
         debug_assert!(
@@ -214,6 +214,16 @@ mod tests {
         assert_eq!(requests.len(), 1);
         let outcome = Outcome::Reply(Vec::new().into());
         assert!(requests.applied(Index(4), outcome, false).is_some());
+    }
+
+    #[test]
+    #[should_panic(expected = "a committed proposal is not pending")]
+    fn a_read_has_no_tag_of_a_committed_proposal() {
+        let mut requests = Requests::default();
+        requests.propose(Tag(1));
+        assert_eq!(requests.committed(Tag(1), EntryId::new(Term(1), Index(1))), None);
+        requests.read(Tag(1), Vec::new());
+        requests.assert_invariants();
     }
 
     #[test]
