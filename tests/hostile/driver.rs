@@ -529,7 +529,9 @@ impl Driver {
             _ => {}
         }
         self.sent.push_back(message);
-        self.sent.truncate(64);
+        if self.sent.len() > 64 {
+            self.sent.pop_front();
+        }
     }
 
     fn apply(&mut self, entries: &[Entry]) {
