@@ -198,6 +198,8 @@ fn a_node_runs_although_standard_error_cannot_be_written() {
     let mut input = node.stdin.take().expect("a pipe");
     let body = json!({ "type": "init", "msg_id": 1, "node_id": "n1", "node_ids": ["n1"] });
     let init = json!({ "src": "c1", "dest": "n1", "body": body });
+    // The node logs the first line, which is not text.
+    input.write_all(b"\xff\n").expect("the node reads");
     writeln!(input, "{init}").expect("the node reads");
     let output = BufReader::new(node.stdout.take().expect("a pipe"));
     let first = output.lines().map_while(Result::ok).next();

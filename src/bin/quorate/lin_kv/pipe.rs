@@ -22,9 +22,9 @@ const LINES_MAX: usize = 4096;
 pub(super) fn read_messages() -> Receiver<Message> {
     let (sender, queue) = mpsc::channel(LINES_MAX);
     thread::spawn(move || {
-        for message in io::stdin().lock().lines() {
-            let Ok(message) = message else { break };
-            match serde_json::from_str(&message) {
+        for line in io::stdin().lock().split(b'\n') {
+            let Ok(line) = line else { break };
+            match serde_json::from_slice(&line) {
                 Ok(message) => {
                     if sender.blocking_send(message).is_err() {
                         break;
