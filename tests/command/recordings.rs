@@ -135,7 +135,8 @@ fn only_an_administrator_reads_a_recording_over_the_network() {
     let words = ["record", "--out", "out"];
     ask(&words, "client/app").fails_with(10, "the recording of n1 is not copied: ");
     assert!(!nodes.root().join("out/n1.qrec").exists());
-    ask(&words, "admin/ops").ok();
+    let once = ask(&["record", "--out", "out", "--members", "1,1", "--json"], "admin/ops").json();
+    assert_eq!(once["nodes"].as_array().map(Vec::len), Some(1), "{once}");
     assert!(!replayed(&nodes, "out/n1.qrec").starts.is_empty());
     ask(&["record", "--out", "out", "--members", "2"], "admin/ops")
         .fails_with(2, "n2 is not a member");

@@ -53,19 +53,12 @@ pub(super) fn run(
 
 /// Returns the members with these ids, or all.
 fn chosen<'a>(membership: &'a Membership, ids: &[u64]) -> CommandResult<Vec<&'a Member>> {
-    if ids.is_empty() {
-        return Ok(membership.members().iter().collect());
+    if let Some(id) = ids.iter().map(|id| NodeId(*id)).find(|id| !membership.is_member(*id)) {
+        let text = format!("--members: {id} is not a member: the members are {membership}");
+        return Err(CommandError::invalid_input(text));
     }
-    let member = |id: &u64| {
-        let unknown = || {
-            CommandError::invalid_input(format!(
-                "--members: {} is not a member: the members are {membership}",
-                NodeId(*id)
-            ))
-        };
-        membership.member(NodeId(*id)).ok_or_else(unknown)
-    };
-    ids.iter().map(member).collect()
+    let is_chosen = |member: &&Member| ids.is_empty() || ids.contains(&member.id.0);
+    Ok(membership.members().iter().filter(is_chosen).collect())
 }
 
 /// Prints the outcomes. Fails if no recording was copied.
