@@ -153,9 +153,14 @@ impl Driver {
         (driver, handle)
     }
 
-    /// Runs until the node is closed or stops after a failure. Returns the result, and the queue of
-    /// lane events, which ends once all lanes and the thread of the recording have ended.
-    pub(super) async fn run(mut self) -> (Result<(), StorageError>, UnboundedReceiver<Vec<Event>>) {
+    /// Ends the lanes and the thread of the recording. Returns the queue of lane events, which ends
+    /// once all of them have ended.
+    pub(super) fn into_lane_events(self) -> UnboundedReceiver<Vec<Event>> {
+        self.queues.lane_events
+    }
+
+    /// Runs until the node is closed or stops after a failure.
+    pub(super) async fn run(&mut self) -> Result<(), StorageError> {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
         for output in outputs {
@@ -169,12 +174,11 @@ impl Driver {
             self.counts.observe(&self.node, &status);
             self.log_damage(status.damaged_entries);
             self.conditions.log_changes(self.clock.now(), &self.node);
-            if matches!(self.stage, Stage::Stopped(_)) {
+            if let Stage::Stopped(end) = &self.stage {
+                let end = end.clone();
                 self.node.recorder().into_iter().for_each(Recorder::finish_block);
                 self.record();
-            }
-            if let Stage::Stopped(end) = self.stage {
-                return (end, self.queues.lane_events);
+                return end;
             }
             let first = self.wait().await;
             self.environment.resumed().await;

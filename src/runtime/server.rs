@@ -400,10 +400,9 @@ impl OpenedNode {
 }
 
 /// Runs the driver, and alongside it the listener `serve`, until the driver has ended, all clients
-/// are disconnected, and the directory is unlocked. If the listener panics, waits only for the
-/// clients.
+/// are disconnected, and the directory is unlocked.
 async fn run_with_listener(
-    driver: Driver,
+    mut driver: Driver,
     service: &Service,
     serve: impl Future<Output = Infallible> + Send + 'static,
 ) -> Result<(), StorageError> {
@@ -413,18 +412,18 @@ async fn run_with_listener(
     // that tokio gives a task.
     let mut listener = Tasks::default();
     listener.spawn(accept_until(ended, serve, listening));
-    let (end, mut lanes) = tokio::select! {
+    let end = tokio::select! {
         biased;
-        ran = driver.run() => ran,
+        end = driver.run() => end,
         // The listener ends before the driver only if it panics. The node then stops as in a crash,
         // because no other node can reach it.
         _ = listener_ended => {
             let failure = panic_failure("the listener of the node");
             error!(error = %failure, "the node stops");
-            service.all_ended().await;
-            return Err(failure);
+            Err(failure)
         }
     };
+    let mut lanes = driver.into_lane_events();
     drop(running);
     service.drain().await;
     // The directory is unlocked once every lane has dropped its disk handle.

@@ -172,4 +172,5 @@ async fn a_node_whose_listener_panics_stops() {
     let server = Server::start_simulated(disk, config, Lines::default(), network).await;
     let failure = server.expect("the node starts").stopped().await.expect_err("it panicked");
     assert!(failure.to_string().contains("the listener of the node panicked"), "{failure}");
+    assert!(FileDisk::open(root.path()).is_ok(), "the directory is unlocked");
 }
