@@ -147,8 +147,8 @@ impl RecordingLane {
 fn write_blocks(mut ring: RecordingRing, blocks: &Receiver<Block>, counts: &Counts) {
     for block in blocks {
         match ring.write(&block) {
-            Ok(true) => counts.disk.recording_bytes.add(block.bytes().len() as u64),
-            Ok(false) => counts.disk.recording_dropped.add(1),
+            Ok(Some(bytes)) => counts.disk.recording_bytes.add(bytes),
+            Ok(None) => counts.disk.recording_dropped.add(1),
             Err(error) => {
                 counts.disk.recording.set(0);
                 let directory = ring.directory.display();
@@ -218,14 +218,15 @@ impl RecordingRing {
         })
     }
 
-    /// Appends a block to the file of its segment; holds back a header. Returns false if the block
-    /// is dropped, because the segment would be larger than the ring.
-    fn write(&mut self, block: &Block) -> io::Result<bool> {
+    /// Appends a block to the file of its segment; holds back a header. Returns the number of bytes
+    /// written, or `None` if the block is dropped, because the segment would be larger than the
+    /// ring.
+    fn write(&mut self, block: &Block) -> io::Result<Option<u64>> {
         if block.begins_segment() {
             self.limit_growth()?;
             self.current = None;
             self.header = block.bytes().to_vec();
-            return Ok(true);
+            return Ok(Some(0));
         }
         let header = std::mem::take(&mut self.header);
         let bytes = (header.len() + block.bytes().len()) as u64;
@@ -234,12 +235,12 @@ impl RecordingRing {
         if size > self.bytes_now_max {
             self.warn_of_size(size);
             self.current = None;
-            return Ok(false);
+            return Ok(None);
         }
         if !header.is_empty() {
             self.begin_file()?;
         }
-        let Some(mut written) = self.current.take() else { return Ok(false) };
+        let Some(mut written) = self.current.take() else { return Ok(None) };
         while self.files.len() > 1 && self.bytes() + bytes > self.bytes_now_max {
             let (oldest, _) = self.files.pop_front().expect("there is more than one");
             self.remove(oldest)?;
@@ -253,7 +254,7 @@ impl RecordingRing {
         }
         *size += bytes;
         self.current = Some(written);
-        Ok(true)
+        Ok(Some(bytes))
     }
 
     /// Logs once for each reason that a segment of `size` bytes does not fit.
