@@ -79,7 +79,8 @@ impl Handle {
         request: &machine::Request<'_>,
         acknowledge: Acknowledge,
     ) -> Result<ProposalOutcome, RequestError> {
-        let bytes = request.encoded_bytes();
+        // The stamp of `Proposer::Unnamed` is one byte.
+        let bytes = 1 + request.encoded_bytes();
         if bytes > self.command_bytes_max {
             let reason = RejectReason::TooLarge;
             let reply = ReplyBody::Rejected { reason, leader: None };
@@ -294,7 +295,8 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
-        let too_long = vec![7; 1 << 20];
+        // The stamp of the proposer makes it too long.
+        let too_long = vec![7; (1 << 20) - 2];
         let mut rejected = pin!(handle.propose(&too_long));
         let Poll::Ready(result) = rejected.as_mut().poll(&mut context) else {
             panic!("it waits for the others")
