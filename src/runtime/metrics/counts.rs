@@ -382,6 +382,7 @@ mod tests {
         let restored = Restored::fresh(Membership::new([NodeId(1)]));
         let raft = Raft::new(Config::new(NodeId(1)), restored, 7, Instant::ZERO);
         let status = Status {
+            role: RoleName::Leader,
             term: Term(1),
             leader: Some(NodeId(2)),
             base: Index(3),
@@ -411,6 +412,7 @@ mod tests {
         ];
         assert!(points.eq(expected));
         let gauges = [
+            &state.role,
             &state.term,
             &state.leader,
             &state.tail_bytes,
@@ -419,7 +421,7 @@ mod tests {
             &state.reads_waiting,
             &state.damaged_entries,
         ];
-        assert_eq!(gauges.map(Gauge::get), [1, 2, 9, 10, 11, 12, 13]);
+        assert_eq!(gauges.map(Gauge::get), [3, 1, 2, 9, 10, 11, 12, 13]);
         let flags = [(true, false), (false, true)].map(|(disk_full, is_uncertain)| {
             state.set(&Status { disk_full, is_uncertain, ..status });
             (state.disk_full.get(), state.log_uncertain.get())
