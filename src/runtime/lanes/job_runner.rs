@@ -1,6 +1,7 @@
 //! Runs the jobs of a lane, on the calling thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -67,6 +68,9 @@ pub(super) struct JobRunner<T> {
     pub(super) name: &'static str,
     /// The position of the lane's queue depth in the metrics.
     number: usize,
+    /// The number of batches that were sent to the lane's thread or task, and that it has not
+    /// finished.
+    unfinished_batches: Arc<AtomicUsize>,
 }
 
 /// The jobs that are not executed yet, and the work that executes them.
@@ -99,6 +103,7 @@ impl<T> Clone for JobRunner<T> {
             counts: Arc::clone(&self.counts),
             name: self.name,
             number: self.number,
+            unfinished_batches: Arc::clone(&self.unfinished_batches),
         }
     }
 }
@@ -114,12 +119,29 @@ impl<T> JobRunner<T> {
         let since_pause = Executed::default();
         let (jobs, work) = (JobQueue::new(), Some(work));
         let executor = Executor { work, jobs, is_paused: false, since_pause };
-        JobRunner { executor: Arc::new(Mutex::new(executor)), events, counts, name, number }
+        let executor = Arc::new(Mutex::new(executor));
+        JobRunner { executor, events, counts, name, number, unfinished_batches: Arc::default() }
     }
 
     /// Counts one more queued job.
     pub(super) fn count_queued(&self) {
         self.counts.disk.depths[self.number].increment();
+    }
+
+    /// Records that a batch is sent to the lane's thread or task.
+    pub(super) fn begin_batch(&self) {
+        self.unfinished_batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records that this many of these batches went through [`JobRunner::run`].
+    pub(super) fn finish_batches(&self, count: usize) {
+        self.unfinished_batches.fetch_sub(count, Ordering::Release);
+    }
+
+    /// Returns true if all these batches are finished: their events were sent, or, while the lane
+    /// is paused, their jobs wait here.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unfinished_batches.load(Ordering::Acquire) == 0
     }
 
     /// Runs the jobs that a pause left and those of `more`, in the order of the [`JobQueue`], and

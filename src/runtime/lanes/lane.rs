@@ -78,15 +78,9 @@ impl<T: Send + 'static> Lane<T> {
         if self.queued.is_empty() {
             return;
         }
-        let slow = std::mem::take(&mut self.slow);
-        match &self.executor {
-            ThreadOrTask::Thread(thread) if slow || !thread.is_idle() => {
-                return thread.send(std::mem::take(&mut self.queued));
-            }
-            ThreadOrTask::Task(task) if slow || !task.is_idle() => {
-                return task.send(std::mem::take(&mut self.queued));
-            }
-            ThreadOrTask::Thread(_) | ThreadOrTask::Task(_) => {}
+        if std::mem::take(&mut self.slow) || !self.runner.is_idle() {
+            let batch = std::mem::take(&mut self.queued);
+            return self.send(batch);
         }
         // Returns false after a panic, which the driver learns from an event, and once the driver
         // is gone and needs no events.
@@ -96,12 +90,16 @@ impl<T: Send + 'static> Lane<T> {
     /// Ends a pause, because the driver has handled the events before it, and executes the jobs
     /// that the pause left.
     pub(super) fn resume(&mut self) {
-        if !self.runner.resume() {
-            return;
+        if self.runner.resume() {
+            self.send(Vec::new());
         }
+    }
+
+    fn send(&self, batch: Vec<Job<T>>) {
+        self.runner.begin_batch();
         match &self.executor {
-            ThreadOrTask::Thread(thread) => thread.send(Vec::new()),
-            ThreadOrTask::Task(task) => task.send(Vec::new()),
+            ThreadOrTask::Thread(thread) => thread.send(batch),
+            ThreadOrTask::Task(task) => task.send(batch),
         }
     }
 }
@@ -190,8 +188,7 @@ mod tests {
             lane.submit();
         }
         release.send(()).expect("the first job waits");
-        let ThreadOrTask::Thread(executor) = &lane.executor else { panic!("it is no simulation") };
-        while !executor.is_idle() {
+        while !lane.runner.is_idle() {
             thread::yield_now();
         }
         lane.queue_quick((None, thread_sender), JobOrder::InOrder);

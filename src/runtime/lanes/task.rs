@@ -1,7 +1,6 @@
 //! The task of a lane in a simulation, which has no threads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::sleep;
@@ -15,37 +14,26 @@ use crate::runtime::lanes::job_runner::JobRunner;
 /// `Simulation::lane_wait`. It ends once this is dropped and every batch is executed.
 pub(super) struct LaneTask<T> {
     jobs: UnboundedSender<Vec<Job<T>>>,
-    /// The number of batches that were sent and that [`JobRunner::run`] has not finished.
-    unfinished_batches: Arc<AtomicUsize>,
 }
 
 impl<T: Send + 'static> LaneTask<T> {
     pub(super) fn start(runner: JobRunner<T>, simulation: Arc<dyn Simulation>) -> LaneTask<T> {
         // The node bounds the number of its outstanding operations, and so this queue.
         let (sender, mut jobs) = mpsc::unbounded_channel::<Vec<Job<T>>>();
-        let unfinished_batches = Arc::<AtomicUsize>::default();
-        let unfinished = Arc::clone(&unfinished_batches);
         let execute = async move {
             while let Some(mut batch) = jobs.recv().await {
                 sleep(simulation.lane_wait()).await;
                 if !runner.run(&mut batch) {
                     break;
                 }
-                unfinished.fetch_sub(1, Ordering::Relaxed);
+                runner.finish_batches(1);
             }
         };
         tokio::spawn(execute.in_current_span());
-        LaneTask { jobs: sender, unfinished_batches }
-    }
-
-    /// Returns true if [`JobRunner::run`] has finished every batch: its events were sent, or, while
-    /// the lane is paused, its jobs wait in the runner.
-    pub(super) fn is_idle(&self) -> bool {
-        self.unfinished_batches.load(Ordering::Relaxed) == 0
+        LaneTask { jobs: sender }
     }
 
     pub(super) fn send(&self, batch: Vec<Job<T>>) {
-        self.unfinished_batches.fetch_add(1, Ordering::Relaxed);
         // A task that has ended has reported the panic that ended it.
         let _ = self.jobs.send(batch);
     }

@@ -1,8 +1,6 @@
 //! The thread of a lane.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -17,16 +15,13 @@ pub(super) struct LaneThread<T> {
     /// `None` only while the thread is being stopped.
     jobs: Option<Sender<Vec<Job<T>>>>,
     thread: thread::Thread,
-    /// The number of batches that were sent and that [`JobRunner::run`] has not finished.
-    unfinished_batches: Arc<AtomicUsize>,
 }
 
 impl<T: Send + 'static> LaneThread<T> {
     pub(super) fn start(runner: JobRunner<T>, busy_poll: BusyPoll) -> io::Result<LaneThread<T>> {
         // The node bounds the number of its outstanding operations, and so this queue.
         let (sender, jobs) = crossbeam_channel::unbounded::<Vec<Job<T>>>();
-        let (span, unfinished_batches) = (Span::current(), Arc::<AtomicUsize>::default());
-        let unfinished = Arc::clone(&unfinished_batches);
+        let span = Span::current();
         let thread = thread::Builder::new().name(runner.name.to_owned()).spawn(move || {
             let _within = span.entered();
             while let Some(mut batch) = next_batch(&jobs, busy_poll) {
@@ -39,21 +34,14 @@ impl<T: Send + 'static> LaneThread<T> {
                 if !runner.run(&mut batch) {
                     break;
                 }
-                unfinished.fetch_sub(batches, Ordering::Release);
+                runner.finish_batches(batches);
             }
         })?;
-        Ok(LaneThread { jobs: Some(sender), thread: thread.thread().clone(), unfinished_batches })
-    }
-
-    /// Returns true if [`JobRunner::run`] has finished every batch: its events were sent, or, while
-    /// the lane is paused, its jobs wait in the runner.
-    pub(super) fn is_idle(&self) -> bool {
-        self.unfinished_batches.load(Ordering::Acquire) == 0
+        Ok(LaneThread { jobs: Some(sender), thread: thread.thread().clone() })
     }
 
     pub(super) fn send(&self, batch: Vec<Job<T>>) {
         if let Some(jobs) = &self.jobs {
-            self.unfinished_batches.fetch_add(1, Ordering::Relaxed);
             // A thread that has ended has reported the panic that ended it.
             let _ = jobs.send(batch);
             self.thread.unpark();
