@@ -28,6 +28,7 @@ use rcgen::{
     SanType, SerialNumber,
 };
 
+use crate::runtime::clock::unix_time;
 use crate::runtime::principal::{Principal, Role};
 use crate::runtime::tls::{TlsConfig, check_issued, serial};
 use crate::storage::{ClusterId, open_regular_file, read_bounded_text};
@@ -183,7 +184,7 @@ impl Authority {
     /// # Errors
     /// [`CertsError::Generation`] if one of the certificates cannot be parsed.
     pub fn revoke(&self, certificates: &[&str]) -> Result<String, CertsError> {
-        let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
+        let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), unix_time());
         let revoked = certificates.iter().map(|certificate| {
             let serial = serial(certificate).map_err(CertsError::Generation)?;
             Ok(RevokedCertParams {
@@ -347,7 +348,7 @@ fn params(name: &str, days: u32) -> Result<CertificateParams, CertsError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
+    let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), unix_time());
     params.not_before = origin + now - BACKDATED_BY;
     let validity = Duration::from_secs(u64::from(days) * 24 * 3600);
     params.not_after = match days {
@@ -360,13 +361,6 @@ fn params(name: &str, days: u32) -> Result<CertificateParams, CertsError> {
             .ok_or(CertsError::TooLong(days))?,
     };
     Ok(params)
-}
-
-/// Returns the time since 1970, by the system clock.
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "certificates have dates")]
-fn now() -> Duration {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<String, CertsError> {

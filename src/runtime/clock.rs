@@ -1,6 +1,6 @@
-//! The monotonic clock of a node. On Linux it keeps running while the machine is suspended.
+//! The monotonic clock of a node, which on Linux keeps running while the machine is suspended, and
+//! the time of the system.
 
-#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 use tokio::time;
@@ -34,6 +34,17 @@ impl Clock {
         };
         Instant(u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX))
     }
+}
+
+/// Returns the time since 1970, by the system clock.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "certificates have dates, and operators search recordings by time"
+)]
+pub(super) fn unix_time() -> Duration {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{Span, info, warn};
 
 use crate::recording::{Block, EXTENSION, Recorder, RecorderConfig};
+use crate::runtime::clock::unix_time;
 use crate::runtime::environment::{Environment, Simulation};
 use crate::runtime::lanes::Event;
 use crate::runtime::metrics::Counts;
@@ -49,12 +50,6 @@ pub(super) fn recorder_config(cluster: ClusterId, bytes: u64, now: Instant) -> R
         block_bytes,
         ..defaults
     }
-}
-
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "operators search by time")]
-fn unix_time() -> Duration {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The driver's end of the recording.
