@@ -198,9 +198,8 @@ impl NodeRequest {
         permits: Option<LimitPermits>,
     ) -> (NodeRequest, oneshot::Receiver<ReplyBody>) {
         let (reply, receiver) = oneshot::channel();
-        let metric = Operation::of(&body).metric;
         let reply = ReplySender { receiver: Some(ReplyReceiver::Caller(reply)), permits };
-        (NodeRequest { body, metric, since: Stopwatch::start(), reply }, receiver)
+        (NodeRequest::with_reply(body, reply), receiver)
     }
 
     /// Returns a request whose reply is sent to `replies`, together with `slot` and the permits,
@@ -208,13 +207,16 @@ impl NodeRequest {
     /// reply is sent.
     pub(super) fn queued(
         body: RequestBody,
-        metric: RequestMetric,
         slot: usize,
         permits: LimitPermits,
         replies: UnboundedSender<QueuedReply>,
     ) -> NodeRequest {
         let receiver = Some(ReplyReceiver::Queue { slot, replies });
-        let reply = ReplySender { receiver, permits: Some(permits) };
+        NodeRequest::with_reply(body, ReplySender { receiver, permits: Some(permits) })
+    }
+
+    fn with_reply(body: RequestBody, reply: ReplySender) -> NodeRequest {
+        let metric = Operation::of(&body).metric;
         NodeRequest { body, metric, since: Stopwatch::start(), reply }
     }
 }

@@ -155,7 +155,6 @@ mod tests {
 
     use super::*;
     use crate::runtime::config::ServiceConfig;
-    use crate::runtime::metrics::RequestMetric;
     use crate::runtime::origin::Origin;
     use crate::runtime::request::{NodeRequest, Operation, PendingRequests};
     use crate::runtime::request_limits::ServiceLimits;
@@ -199,8 +198,8 @@ mod tests {
     fn of_client(limits: &ServiceLimits, last: u8, name: &str) -> DriverRequest {
         let origin = Origin::new(None, [127, 0, 0, last].into());
         let permits = limits.of(&origin, false).acquire(Share::Reads, 0).expect("it has room");
-        let (metric, replies) = (RequestMetric::None, mpsc::unbounded_channel().0);
-        DriverRequest::Execute(NodeRequest::queued(body(name), metric, 0, permits, replies))
+        let replies = mpsc::unbounded_channel().0;
+        DriverRequest::Execute(NodeRequest::queued(body(name), 0, permits, replies))
     }
 
     fn name_of(request: DriverRequest) -> String {
@@ -238,8 +237,8 @@ mod tests {
         let propose = |last| {
             let origin = Origin::new(None, [127, 0, 0, last].into());
             let permits = limits.of(&origin, false).acquire(Share::Proposals, 0).expect("room");
-            let (metric, replies) = (RequestMetric::None, mpsc::unbounded_channel().0);
-            DriverRequest::Execute(NodeRequest::queued(command(1), metric, 0, permits, replies))
+            let replies = mpsc::unbounded_channel().0;
+            DriverRequest::Execute(NodeRequest::queued(command(1), 0, permits, replies))
         };
         let (sender, mut queue) = queue();
         let greedy: Vec<_> = (0..9).map(|_| propose(1)).collect();

@@ -62,9 +62,7 @@ impl Nodes {
     /// Records that the node at `address` has replied to a request that only the leader executes:
     /// the node leads, or forwards to the leader.
     pub(super) fn set_leader(&mut self, address: &str) {
-        if self.leader.as_deref() != Some(address) {
-            self.leader = Some(address.to_owned());
-        }
+        self.leader = Some(address.to_owned());
     }
 
     /// Takes over the membership from a report and, while the leader is unknown, the leader.

@@ -267,7 +267,7 @@ impl Connection {
         if let RequestBody::ReadRecording { file, offset } = body {
             return self.read_recording(file, offset, slot, permits);
         }
-        let request = NodeRequest::queued(body, metric, slot, permits, self.replies.clone());
+        let request = NodeRequest::queued(body, slot, permits, self.replies.clone());
         // If the node has stopped, the request is dropped here, and its `ReplySender` queues a
         // reply without a body.
         self.executor.handle.requests.send(DriverRequest::Execute(request)).await;
