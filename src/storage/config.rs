@@ -79,13 +79,13 @@ impl StorageConfig {
         let flush = record as u64..=FLUSH_BYTES_MAX;
         let reason = "to hold a command of command_bytes_max bytes and its headers";
         check("flush_bytes_max", self.flush_bytes_max as u64, flush, reason)?;
-        let segment = self.segment_bytes_min()..=SEGMENT_BYTES_MAX;
+        let (min, max) = (self.segment_bytes_min(), SEGMENT_BYTES_MAX);
         let reason = "to hold a flush of flush_bytes_max bytes and its padding, and a multiple of \
                       4096";
-        check("segment_bytes", self.segment_bytes, segment.clone(), reason)?;
+        check("segment_bytes", self.segment_bytes, min..=max, reason)?;
         if !self.segment_bytes.is_multiple_of(PAGE_BYTES as u64) {
             let (field, value) = ("segment_bytes", self.segment_bytes);
-            return Err(StorageConfigError::new(field, value, segment, reason));
+            return Err(StorageConfigError { field, value, min, max, reason });
         }
         check("spare_segments", self.spare_segments as u64, 1..=SPARE_SEGMENTS_MAX, "")?;
         let read = (framed_bytes(record) + PAGE_BYTES) as u64..=u64::MAX;

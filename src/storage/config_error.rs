@@ -34,21 +34,11 @@ impl StorageConfigError {
         bounds: RangeInclusive<u64>,
         reason: &'static str,
     ) -> Result<(), StorageConfigError> {
-        match bounds.contains(&value) {
-            true => Ok(()),
-            false => Err(StorageConfigError::new(field, value, bounds, reason)),
-        }
-    }
-
-    /// Returns the error of a field that breaks another rule than its bounds.
-    pub(crate) fn new(
-        field: &'static str,
-        value: u64,
-        bounds: RangeInclusive<u64>,
-        reason: &'static str,
-    ) -> StorageConfigError {
         let (min, max) = bounds.into_inner();
-        StorageConfigError { field, value, min, max, reason }
+        match (min..=max).contains(&value) {
+            true => Ok(()),
+            false => Err(StorageConfigError { field, value, min, max, reason }),
+        }
     }
 }
 

@@ -232,7 +232,7 @@ impl<'a> Replay<'a> {
                 Some(found) if found.block.seq > until => {
                     let message =
                         format!("flush {} is before flush {}", found.block.seq.0, until.0);
-                    return Err(damage(scan.segment.number, offset, message));
+                    return Err(scan.damage(offset, message));
                 }
                 // The segment ends here; or a crash tore this flush, and a later start wrote it
                 // again in another segment; or flushes are damaged, and the check below finds them.
@@ -317,7 +317,7 @@ impl<'a> Replay<'a> {
         }
         let Some(last) = last else {
             // `first_block` has read this header block before.
-            return Err(damage(scan.segment.number, 0, "the first header block is unreadable"));
+            return Err(scan.damage(0, "the first header block is unreadable"));
         };
         let (start, end) = scan.body_range(&last, zone.map(|(start, _)| start))?;
         self.check_zone(disk, scan, zone, last.block.seq)?;
@@ -353,7 +353,7 @@ impl<'a> Replay<'a> {
         scan: &SegmentScan,
     ) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
-        let invalid = |message: String| Err(damage(scan.segment.number, found.offset, message));
+        let invalid = |message: String| Err(scan.damage(found.offset, message));
         // An installed snapshot replaced the flushes before `log_start`.
         let skips_dead =
             |last: FlushSeq| last < block.seq && block.seq <= self.superblock.log_start;
@@ -554,8 +554,4 @@ impl<'a> Replay<'a> {
 /// An error about a log that contradicts the current snapshot.
 fn inconsistent(message: String) -> OpenError {
     StorageError { file: None, offset: 0, message, cause: ErrorCause::Damage }.into()
-}
-
-fn damage(segment: u64, offset: u64, message: impl Into<String>) -> OpenError {
-    StorageError::damage(FileName::Segment(segment), offset, message).into()
 }

@@ -80,17 +80,14 @@ impl SegmentScan {
         SegmentScan { segment: NodeSegment::new(identity, number), bytes, piece: (0, Vec::new()) }
     }
 
-    fn file(&self) -> FileName {
-        self.segment.file()
-    }
-
-    fn damage(&self, offset: u64, message: impl Into<String>) -> OpenError {
-        StorageError::damage(self.file(), offset, message).into()
+    /// An error about the bytes at this offset.
+    pub(crate) fn damage(&self, offset: u64, message: impl Into<String>) -> OpenError {
+        StorageError::damage(self.segment.file(), offset, message).into()
     }
 
     /// Reads `bytes` bytes at `offset`.
     fn read(&self, disk: &mut dyn Disk, offset: u64, bytes: u64) -> Result<Vec<u8>, OpenError> {
-        let file = self.file();
+        let file = self.segment.file();
         let length = at_most(bytes, PIECE_BYTES).expect("a piece is bounded");
         let read = disk.execute(&FileAction::Read { file, offset, bytes: length });
         let read = read.map_err(|error| StorageError::disk(Some(file), offset, &error))?;
@@ -120,7 +117,7 @@ impl SegmentScan {
         let newer = version_of(&bytes).filter(|version| *version > VERSION && !is_damaged());
         if let Some(version) = newer {
             let (expected, found) = (VERSION.to_string(), version.to_string());
-            let (file, field) = (self.file(), "version");
+            let (file, field) = (self.segment.file(), "version");
             return Err(OpenError::Mismatch { file, field, expected, found });
         }
         if let Some((identity, number)) = claimed_segment(&bytes) {
@@ -131,7 +128,12 @@ impl SegmentScan {
                 && let Err(BlockError::Mismatch(field, expected, found)) =
                     Block::decode(&bytes, &self.segment)
             {
-                return Err(OpenError::Mismatch { file: self.file(), field, expected, found });
+                return Err(OpenError::Mismatch {
+                    file: self.segment.file(),
+                    field,
+                    expected,
+                    found,
+                });
             }
         }
         Ok(self.block(disk, 0)?.map(|found| found.block))
@@ -157,7 +159,7 @@ impl SegmentScan {
         let block = block.map_err(|error| match error {
             BlockError::Invalid(message) => self.damage(offset, message),
             BlockError::Mismatch(field, expected, found) => {
-                OpenError::Mismatch { file: self.file(), field, expected, found }
+                OpenError::Mismatch { file: self.segment.file(), field, expected, found }
             }
         })?;
         let length = framed_bytes(block.bytes()) as u64;
@@ -259,7 +261,7 @@ impl SegmentScan {
                     if offset % PAGE_BYTES as u64 == 0
                         && let Ok(block) = Block::decode(sector, &scan.segment)
                     {
-                        let highest = Some((scan.file(), offset, block.seq));
+                        let highest = Some((scan.segment.file(), offset, block.seq));
                         found.join(StrayWrites { highest, ..StrayWrites::default() });
                     }
                 }
@@ -345,7 +347,7 @@ impl SegmentScan {
             aligned && fits && *end == before.unwrap_or(*end)
         });
         let message = "the body range in a header block is invalid";
-        let invalid = || StorageError::damage(self.segment.file(), found.offset, message).into();
+        let invalid = || self.damage(found.offset, message);
         end.map(|end| (block.body_offset, end)).ok_or_else(invalid)
     }
 }
