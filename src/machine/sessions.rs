@@ -183,7 +183,7 @@ impl Sessions {
     }
 
     /// Adds a session from a snapshot. Returns a description of the error if the session
-    /// contradicts an earlier one, or exceeds a bound.
+    /// contradicts an earlier one, or exceeds a bound. The caller checks that no entry used two.
     pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
         let bounds = self.bounds;
         if self.open.last_key_value().is_some_and(|(last, _)| *last >= id) {
@@ -198,9 +198,6 @@ impl Sessions {
         let share = self.shares.get(&owner);
         if share.is_some_and(|share| share.by_nonce.contains_key(&session.nonce)) {
             return Err("two sessions with one nonce");
-        }
-        if share.is_some_and(|share| share.by_use.contains_key(&session.used)) {
-            return Err("two sessions used by one entry");
         }
         self.add(id, session);
         if self.is_bounded(&owner) { Ok(()) } else { Err("more sessions than the bounds allow") }
