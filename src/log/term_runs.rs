@@ -27,8 +27,7 @@ impl TermRuns {
 
     #[inline]
     pub(crate) fn last(&self) -> EntryId {
-        let run = self.starts[self.starts.len() - 1];
-        EntryId::new(run.term, self.last)
+        EntryId::new(self.last_start().term, self.last)
     }
 
     /// The first entry of the log's last term; the base if all entries have the base's term.

@@ -91,7 +91,9 @@ impl Role {
                 self.leader()?.on_request_log_end(common, from, start_id);
             }
             Body::AppendEntriesReply(outcome) => {
-                self.leader()?.on_append_entries_reply(common, from, outcome);
+                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
+                    replies::on_append_entries_reply(common, from, peer, outcome, round);
+                });
             }
             Body::HeartbeatReply { round, verified, matched, durable, ready } => {
                 let reply = HeartbeatReply { round, verified, matched, durable, ready };

@@ -36,8 +36,7 @@ pub(crate) fn handle_bootstrap_or_reject(
 ) -> bool {
     // A node that is not bootstrapping handles a leader's requests from any disk of that leader.
     let from_leader = message.body.class() == MessageClass::LeaderRequest;
-    let from_any_disk = from_leader && !message.body.requires_known_disk();
-    let is_exempt = from_any_disk && common.members.bootstrap().is_none();
+    let is_exempt = from_leader && common.members.bootstrap().is_none();
     !is_exempt && handle_or_reject(common, message, is_leader)
 }
 

@@ -38,8 +38,8 @@ use crate::raft::leader::transfer::Transfers;
 use crate::raft::leader::unapplied::Unapplied;
 use crate::raft::transition::Transition;
 use crate::types::{
-    AppendOutcome, Body, Change, Entries, Entry, EntryId, Heartbeat, Index, Instant, Membership,
-    Message, NodeId, Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
+    Body, Change, Entries, Entry, EntryId, Heartbeat, Index, Instant, Membership, Message, NodeId,
+    Payload, Proposal, ReadLevel, RejectReason, RoleCause, Tag,
 };
 
 /// The state that only a leader has.
@@ -360,19 +360,6 @@ impl Leader {
         if !is_same && self.transfers.is_active() {
             self.transfers.advance(common, &self.peers, &mut self.lease);
         }
-    }
-
-    /// Records the reply to entries.
-    #[inline]
-    pub(crate) fn on_append_entries_reply(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        outcome: AppendOutcome,
-    ) {
-        self.on_reply(common, from, "AppendEntriesReply", |common, peer, round| {
-            replies::on_append_entries_reply(common, from, peer, outcome, round);
-        });
     }
 
     /// Whether the leader may handle the message, given the disk that it comes from; otherwise

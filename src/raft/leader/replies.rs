@@ -89,11 +89,11 @@ pub(crate) fn on_heartbeat_reply(
     round: u64,
 ) {
     assert!(reply.matched <= reply.verified, "matched entries are verified");
-    if reply.round > round || reply.verified > common.log().last().index {
+    let last = common.log().last().index;
+    if reply.round > round || reply.verified > last {
         let reason = MessageRejectReason::ImpossibleMatch;
         return common.reject_message(from, "HeartbeatReply", reason);
     }
-    let last = common.log().last().index;
     if !progress.report_certainty(reply.round, reply.ready.is_uncertain, last) {
         return common.reject_message(from, "HeartbeatReply", MessageRejectReason::StaleReply);
     }
