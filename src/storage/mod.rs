@@ -51,7 +51,6 @@ mod superblock_updater;
 #[cfg(test)]
 mod tests;
 mod torn_flush;
-mod used_files;
 
 pub use config::StorageConfig;
 pub use config_error::StorageConfigError;

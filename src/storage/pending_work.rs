@@ -1,5 +1,7 @@
-//! The work of the store that a node waits for, for the checks of the node's invariants.
+//! The work of the store that a node waits for, and the files that the store uses, for checks of
+//! the node's invariants, and that no other files are left behind.
 
+use crate::storage::disk::FileName;
 use crate::storage::store::Storage;
 
 impl Storage {
@@ -21,5 +23,16 @@ impl Storage {
     /// Whether the last report was that the file system has no room for spare segments.
     pub(crate) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// Whether the store uses the file, or still has to remove it. The store may answer true for
+    /// every file of a kind while it removes one of them.
+    #[must_use]
+    pub fn uses(&self, file: FileName) -> bool {
+        match file {
+            FileName::Superblock => true,
+            FileName::Segment(number) => self.log.uses(number),
+            FileName::Snapshot(_) | FileName::PartialSnapshot(_) => self.snapshots.uses(file),
+        }
     }
 }
