@@ -1,4 +1,4 @@
-//! Comparison with other nodes' state machines, and the rebuild of a diverged one.
+//! Comparison with other nodes' state machines, and the rebuild of a state in quarantine.
 
 use crate::raft;
 use crate::replica::node::{Compaction, Node, Task};
