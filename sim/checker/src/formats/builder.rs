@@ -35,6 +35,8 @@ enum ClientState<'a> {
         id: u32,
         f: Cow<'a, str>,
         key: Option<Kind<'a>>,
+        /// Whether its argument is true or false.
+        takes_truth: bool,
     },
     /// The client cannot invoke anything, because its last operation has an unknown outcome.
     Retired,
@@ -123,7 +125,8 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
             Operation { client: Client(client), op, invoked, outcome: Outcome::Unknown };
         self.operations.push(operation);
         let key = key.map(|key| key.kind().clone());
-        self.clients.insert(client, ClientState::Pending { id, f, key });
+        let takes_truth = value.is_some_and(|value| matches!(value.kind(), Kind::Bool(_)));
+        self.clients.insert(client, ClientState::Pending { id, f, key, takes_truth });
         Ok(())
     }
 
@@ -160,7 +163,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
         } else {
             ClientState::Idle
         };
-        let ClientState::Pending { id, f: invoked_f, key: of } =
+        let ClientState::Pending { id, f: invoked_f, key: of, takes_truth } =
             std::mem::replace(client_state, next)
         else {
             let message = format!("process {} has no pending operation", place.client);
@@ -189,7 +192,7 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
                 self.model.parse_ret(&operation.op, &response(result))?
             }
             Completion::Acknowledged(result) => {
-                self.acknowledged_ret(&operation.op, response(result))?
+                self.acknowledged_ret(&operation.op, takes_truth, response(result))?
             }
             Completion::ConditionFailed => {
                 let no = self.model.failed_cas_ret(&operation.op);
@@ -208,13 +211,19 @@ impl<'a, M: Notation> HistoryBuilder<'a, M> {
     }
 
     /// Returns the result of an acknowledged `op`, where the notation repeats the arguments of
-    /// operations that return nothing.
-    fn acknowledged_ret(&self, op: &M::Op, response: Response<'_, 'a>) -> Parsed<M::Ret> {
+    /// operations that return nothing. A truth value is a result, unless the argument is one.
+    fn acknowledged_ret(
+        &self,
+        op: &M::Op,
+        takes_truth: bool,
+        response: Response<'_, 'a>,
+    ) -> Parsed<M::Ret> {
         let Some(done) = self.model.acknowledged_ret(op) else {
             return self.model.parse_ret(op, &response);
         };
         let truth = response.result.is_some_and(|result| matches!(result.kind(), Kind::Bool(_)));
-        let answer = truth.then(|| self.model.parse_ret(op, &response).ok()).flatten();
+        let answer =
+            (truth && !takes_truth).then(|| self.model.parse_ret(op, &response).ok()).flatten();
         Ok(answer.unwrap_or(done))
     }
 

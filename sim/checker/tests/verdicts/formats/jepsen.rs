@@ -72,6 +72,17 @@ fn independent_keys_are_detected() {
 }
 
 #[test]
+fn a_set_of_booleans_does_not_take_its_arguments_for_results() {
+    let text = "{:type :invoke, :process 0, :f :add, :value false}
+                {:type :ok, :process 0, :f :add, :value false}
+                {:type :invoke, :process 0, :f :read, :value nil}
+                {:type :ok, :process 0, :f :read, :value #{false}}";
+    assert!(linearizable(&read(text, &named("set"))));
+    let number = text.replacen("false", "1", 1).replace("#{false}", "#{1}");
+    assert!(!linearizable(&read(&number, &named("set"))), "1 was not in the set");
+}
+
+#[test]
 fn transactions_of_one_step_are_of_independent_keys() {
     let appends = "{:type :invoke, :process 0, :f :txn, :value [[:append 3 1]]}
                    {:type :ok, :process 0, :f :txn, :value [[:append 3 1]]}
