@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::replica::ReplicaConfig;
-use quorate::types::NodeId;
+use quorate::types::{NodeId, SessionBounds};
 
 use crate::faults::{MachineFault, Verb};
 use crate::plan::Op;
@@ -90,7 +90,10 @@ fn load_problem(settings: &Settings) -> Option<String> {
     let Settings { config, latency, batch_time, .. } = settings;
     let longest = config.election_timeout_max;
     let answer = vote_time(settings).saturating_add(batch_time.max).saturating_add(settings.gather);
-    let pause = latency.min.saturating_add(settings.think_time.min);
+    // With other bounds, an administrator and hostile clients send without waiting for replies.
+    let waits = settings.session_bounds() == SessionBounds::DEFAULT;
+    let least = if waits { latency.min } else { Duration::ZERO };
+    let pause = settings.think_time.min.saturating_add(least);
     let delay = batch_time.max.max(settings.report_delay.max);
     let delay_max = longest * DELAY_TIMEOUTS_MAX;
     let survivor = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
@@ -114,8 +117,9 @@ fn load_problem(settings: &Settings) -> Option<String> {
         (settings.clients > 0 && pause < PAUSE_MIN).then(|| {
             format!(
                 "clients pause for as little as {} between two requests, so time hardly \
-                 advances: write a longer `think time` or `latency`",
-                Exact(pause)
+                 advances: write a longer `think time`{}",
+                Exact(pause),
+                if waits { " or `latency`" } else { "" }
             )
         }),
         (survivor > survivor_max).then(|| {
