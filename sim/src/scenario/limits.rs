@@ -114,7 +114,7 @@ fn load_problem(settings: &Settings) -> Option<String> {
                 Exact(settings.request_timeout)
             )
         }),
-        (settings.clients > 0 && pause < PAUSE_MIN).then(|| {
+        ((settings.clients > 0 || !waits) && pause < PAUSE_MIN).then(|| {
             format!(
                 "clients pause for as little as {} between two requests, so time hardly \
                  advances: write a longer `think time`{}",

@@ -307,6 +307,7 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
         ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
         ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("sessions 3\nthink time 0s", "2:12: clients pause for as little as 0s"),
+        ("clients 0\nsessions 3\nthink time 1us", "3:12: clients pause for as little as 1us"),
         ("scrub period 0s", "scrub_period is 0"),
         ("scrub period 1ms", "`scrub period` is shorter than the longest election timeout, 300ms"),
         ("validation period 0s", "validation_period is 0"),
