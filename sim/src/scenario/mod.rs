@@ -68,7 +68,8 @@ pub struct Unmet {
     pub expected: String,
     /// The observation that contradicts it.
     pub observed: String,
-    /// The failure of the run, if it failed.
+    /// The failure of the run, if it failed and the expectation was about that: `pass`, `stall` or a
+    /// violation.
     pub failure: Option<Failure>,
 }
 
@@ -180,8 +181,9 @@ impl Scenario {
             first.into_iter().chain(all).partition(|(expect, _)| expect.is_outcome());
         let unmet = |expected: Vec<(Expect, Option<usize>)>| {
             let unmet = expected.into_iter().filter_map(|(expect, line)| {
-                let (expected, failure) = (expect.to_string(), failure.clone());
-                expect.unmet(outcome).map(|observed| Unmet { line, expected, observed, failure })
+                let failure = failure.clone().filter(|_| expect.is_outcome());
+                let observed = expect.unmet(outcome)?;
+                Some(Unmet { line, expected: expect.to_string(), observed, failure })
             });
             unmet.collect::<Vec<_>>()
         };

@@ -131,6 +131,18 @@ fn expectations_are_compared_with_the_run() {
 }
 
 #[test]
+fn an_expected_failure_is_not_that_of_another_expectation() {
+    let mut outcome = run_text("fault phase 1s").expect("the run passes");
+    outcome.failure = Some(Failure::Stalled("time does not advance".to_owned()));
+    let failures = |text| {
+        let unmet = read(text).expect("the scenario is valid").unmet(&outcome);
+        unmet.into_iter().map(|unmet| unmet.failure.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(failures("expect stall\nexpect elections >= 9999"), [false]);
+    assert_eq!(failures("expect S1\nexpect elections >= 9999"), [true]);
+}
+
+#[test]
 fn clients_invoke_the_given_number_of_operations() {
     let checked_operations = |operations: u64| {
         let text = format!("clients 3 operations {operations}\nfault phase 2s");
