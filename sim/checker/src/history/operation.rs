@@ -101,6 +101,10 @@ impl<O, R> Default for History<O, R> {
 impl<O, R> History<O, R> {
     /// Creates the history of `operations`, which must be in the order of invocation.
     ///
+    /// A caller whose events have times must number them such that no two share an index, and of
+    /// those with one time the invocations first: then operations that may have overlapped do. This
+    /// is not checked, and a response with the index of an invocation may make a verdict wrong.
+    ///
     /// # Errors
     /// Returns a [`HistoryError`] for the first operation that is not well-formed.
     pub fn new(operations: Vec<Operation<O, R>>) -> Result<History<O, R>, HistoryError> {
