@@ -158,11 +158,10 @@ impl<'a> SilenceEvidence<'a> {
             // The campaign certainly began after the beginning of the pause.
             (window.ends_after(since) == Some(true)).then_some((since, line.at))
         });
-        let longest = within.max_by_key(|(since, until)| window.overlap(*since, *until));
-        longest.map(|(since, until)| {
-            let is_most = window.is_most(window.overlap(since, until));
-            (Silence::Paused { since, until }, is_most)
-        })
+        let overlaps = within.map(|(since, until)| (window.overlap(since, until), since, until));
+        // A pause that only the uncertainty of the clocks puts into the window explains nothing.
+        let (overlap, since, until) = overlaps.max().filter(|(overlap, ..)| *overlap > 0)?;
+        Some((Silence::Paused { since, until }, window.is_most(overlap)))
     }
 
     /// The end of the leader's recording in the window, and whether most of the window is after it.
