@@ -78,7 +78,8 @@ pub(crate) fn first_of_each<'a>(
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (mut seen, mut records) = (BTreeSet::new(), BTreeMap::new());
     for FailedSeed { seed, failure, .. } in failed {
-        if !seen.insert(Fingerprint::of(failure)) || interrupt::interrupted() {
+        let fingerprint = Fingerprint::of(failure);
+        if seen.contains(&fingerprint) || interrupt::interrupted() {
             continue;
         }
         let replay = Replay::of_seed(program, *seed, seed_options);
@@ -87,6 +88,7 @@ pub(crate) fn first_of_each<'a>(
             eprintln!("seed {seed} passes when it is replayed: not shrunk");
             continue;
         };
+        seen.insert(fingerprint);
         let text = format!("\nseed {seed}\n{}", result_text(&shrunk, took));
         if output.json {
             eprintln!("{text}")
