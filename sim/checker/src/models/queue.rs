@@ -16,7 +16,8 @@ use crate::verdict::Verdict;
 /// The maximum number of values that are listed for all places in a queue.
 const LISTED_MAX: usize = 1_000_000;
 
-/// A FIFO queue of distinct or repeated items.
+/// A FIFO queue of distinct or repeated items. [`ValueId::NULL`], the result for an empty queue, is
+/// no item: with it in the history or in `init`, verdicts may be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     /// The items before the first operation; the first one leaves first.
@@ -35,7 +36,8 @@ pub enum QueueOp {
     Dequeue,
 }
 
-/// A LIFO stack of distinct or repeated items.
+/// A LIFO stack of distinct or repeated items. [`ValueId::NULL`], the result for an empty stack, is
+/// no item: with it in the history or in `init`, verdicts may be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Stack {
     /// The items before the first operation; the last one leaves first.
