@@ -528,10 +528,8 @@ impl Driver {
             }
             _ => {}
         }
+        self.sent.drain(..self.sent.len().saturating_sub(63));
         self.sent.push_back(message);
-        if self.sent.len() > 64 {
-            self.sent.pop_front();
-        }
     }
 
     fn apply(&mut self, entries: &[Entry]) {

@@ -293,8 +293,8 @@ impl Model {
         named.map(|slot| self.node(slot).id.to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The voters under the membership in the node's status. That on its disk may be an earlier one:
-    /// a leader counts acknowledgements of entries that its own disk has not received yet.
+    /// The voters under the membership in the node's status. That on the disk may be earlier: a
+    /// leader counts acknowledgements of entries that its own disk has not received yet.
     pub(super) fn electorate(&self, slot: Slot) -> &Arc<Electorate> {
         &self.node(slot).electorate
     }

@@ -68,8 +68,8 @@ pub struct Unmet {
     pub expected: String,
     /// The observation that contradicts it.
     pub observed: String,
-    /// The failure of the run, if it failed and the expectation was about that: `pass`, `stall` or a
-    /// violation.
+    /// The failure of the run, if it failed and the expectation was about that: `pass`, `stall`,
+    /// `panic` or a violation.
     pub failure: Option<Failure>,
 }
 
