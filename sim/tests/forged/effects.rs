@@ -363,7 +363,7 @@ crate::forgeries! {
     |stage| stage.sends(1, 2, 1, entries(id(2, 1), 3, 0))
 
     S71 a_leader_names_a_commit_index_that_it_does_not_have on heard
-    "n1 sends n2 a Heartbeat with commit index 2 in term t1, but has committed only index 0"
+    "n1 sends n2 its Heartbeat with commit index 2 in term t1, but has committed only index 0"
     |stage| stage.sends(1, 2, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))))
 
     S71 a_candidate_names_an_earlier_end_of_its_log on candidate
@@ -376,7 +376,7 @@ crate::forgeries! {
     }
 
     S71 a_voter_names_an_earlier_commit_index on heard
-    "n2 sends n5 a PreVoteReply with commit index 0 in term t1, but has committed index 2"
+    "n2 sends n5 its PreVoteReply with commit index 0 in term t1, but has committed index 2"
     |stage| {
         stage.commits(1, 2);
         stage.receives(2, 1, 1, entries(id(2, 1), 2, 2));
