@@ -168,9 +168,18 @@ fn read_start<'de, T: Deserialize<'de>, const MAX: usize>(
         .map_err(|error| FrameError::Body { kind, reason: error.to_string() })
 }
 
-/// Appends the frame of a hello with these fields.
-pub(super) fn append_hello(kind: Kind, fields: &impl Serialize, into: &mut Vec<u8>) {
-    append(kind, into, |into| write(kind, fields, into)).expect("a hello is within its bound");
+/// Appends the frame of a hello with these fields, and a text with its length, unless it is empty.
+pub(super) fn append_hello(kind: Kind, fields: &impl Serialize, text: &str, into: &mut Vec<u8>) {
+    let body = |into: &mut Vec<u8>| {
+        write(kind, fields, into)?;
+        if !text.is_empty() {
+            let length = u16::try_from(text.len()).expect("the text of a hello is short");
+            into.extend(length.to_le_bytes());
+            into.extend(text.as_bytes());
+        }
+        Ok(())
+    };
+    append(kind, into, body).expect("a hello is within its bound");
 }
 
 /// Decodes the fields of a hello, which take `bytes` bytes. Further bytes of a later version's

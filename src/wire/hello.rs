@@ -4,8 +4,8 @@ use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::NodeId;
 use crate::types::text::texts;
+use crate::types::{Address, NodeId};
 use crate::wire::codec::{append_hello, read_hello};
 use crate::wire::error::{FrameError, WireError};
 use crate::wire::frame::read_whole;
@@ -21,8 +21,12 @@ const FIELDS_BYTES: usize = 56;
 /// The range of the start id, which hellos of earlier builds lack.
 const START_ID: Range<usize> = FIELDS_BYTES..FIELDS_BYTES + 8;
 
+/// The range of the length of the address, which hellos of earlier builds lack, and those of nodes
+/// without one. The text of the address follows.
+const ADDRESS_LENGTH: Range<usize> = START_ID.end..START_ID.end + 2;
+
 /// The first frame of each side of a connection between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hello {
     /// The versions of the wire format that the sender reads and writes.
     pub versions: Versions,
@@ -37,6 +41,9 @@ pub struct Hello {
     /// A random number of the sender's process, which no two starts share; 0 if the sender is of an
     /// earlier build.
     pub start_id: u64,
+    /// The address at which the sender listens, or that in its membership; empty if it knows none,
+    /// or is of an earlier build.
+    pub address: Address,
 }
 
 /// A range of versions, both ends included.
@@ -146,9 +153,9 @@ impl Versions {
 impl Hello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        let Hello { versions, cluster, from, to, incarnation, start_id } = *self;
+        let Hello { versions, cluster, from, to, incarnation, start_id, ref address } = *self;
         let fields = (versions, 0_u32, from, to, cluster, incarnation, start_id);
-        append_hello(Kind::Hello, &fields, into);
+        append_hello(Kind::Hello, &fields, address.as_str(), into);
     }
 
     /// Decodes bytes that are exactly one frame with a hello.
@@ -174,7 +181,11 @@ impl Hello {
         }
         let start_id = body.get(START_ID).and_then(|bytes| bytes.try_into().ok());
         let start_id = start_id.map_or(0, u64::from_le_bytes);
-        Ok(Hello { versions, cluster, from, to, incarnation, start_id })
+        let address = address_of(body).ok_or_else(|| FrameError::Body {
+            kind,
+            reason: "the address is cut, too long or not UTF-8".to_owned(),
+        })?;
+        Ok(Hello { versions, cluster, from, to, incarnation, start_id, address })
     }
 
     /// Checks the other side's hello.
@@ -215,6 +226,15 @@ impl Hello {
     }
 }
 
+/// Returns the address at the end of the body of a hello, which is empty if the body ends before
+/// it; `None` if it is invalid.
+fn address_of(body: &[u8]) -> Option<Address> {
+    let Some(length) = body.get(ADDRESS_LENGTH) else { return Some(Address::default()) };
+    let length = usize::from(u16::from_le_bytes(length.try_into().ok()?));
+    let text = body.get(ADDRESS_LENGTH.end..)?.get(..length)?;
+    Address::new(core::str::from_utf8(text).ok()?)
+}
+
 texts! { Versions:
     Self { oldest, newest } => "{oldest}..={newest}";
 }
@@ -247,14 +267,17 @@ mod tests {
     use super::*;
     use crate::wire::frame::{append, open};
 
-    const HELLO: Hello = Hello {
-        versions: Versions::SUPPORTED,
-        cluster: 0xc1,
-        from: NodeId(2),
-        to: NodeId(1),
-        incarnation: 0x17,
-        start_id: 0x19,
-    };
+    fn hello() -> Hello {
+        Hello {
+            versions: Versions::SUPPORTED,
+            cluster: 0xc1,
+            from: NodeId(2),
+            to: NodeId(1),
+            incarnation: 0x17,
+            start_id: 0x19,
+            address: Address::new("b:7100").expect("the address is short"),
+        }
+    }
     const EXPECTED: ExpectedPeer = ExpectedPeer {
         cluster: 0xc1,
         origin: Some(0xc0),
@@ -270,34 +293,34 @@ mod tests {
     #[test]
     fn an_expected_hello_is_accepted() {
         let accept = Ok(AcceptedHello { version: WIRE_VERSION });
-        assert_eq!(HELLO.check(&EXPECTED), accept);
+        assert_eq!(hello().check(&EXPECTED), accept);
         let unknown = ExpectedPeer { peer: None, incarnation: None, ..EXPECTED };
-        assert_eq!(HELLO.check(&unknown), accept);
+        assert_eq!(hello().check(&unknown), accept);
         let versions = Versions { oldest: 0, newest: u16::MAX };
-        assert_eq!(Hello { versions, ..HELLO }.check(&EXPECTED), accept);
+        assert_eq!(Hello { versions, ..hello() }.check(&EXPECTED), accept);
     }
 
     #[test]
     fn each_error_names_both_values() {
-        let other = rejected(Hello { cluster: 0xc2, ..HELLO }, EXPECTED);
+        let other = rejected(Hello { cluster: 0xc2, ..hello() }, EXPECTED);
         assert!(other.contains("00c1") && other.contains("00c2"), "{other}");
         assert!(other.contains("if one was recovered"), "{other}");
-        let older = rejected(Hello { cluster: 0xc0, ..HELLO }, EXPECTED);
+        let older = rejected(Hello { cluster: 0xc0, ..hello() }, EXPECTED);
         assert!(older.contains("00c0 was recovered or restored into this node's, 0"), "{older}");
         assert!(older.contains("00c1: stop the peer"), "{older}");
-        let node = rejected(Hello { from: NodeId(3), ..HELLO }, EXPECTED);
+        let node = rejected(Hello { from: NodeId(3), ..hello() }, EXPECTED);
         assert_eq!(node, "expected n2 at this address, but n3 answered");
-        let address = rejected(Hello { to: NodeId(3), ..HELLO }, EXPECTED);
+        let address = rejected(Hello { to: NodeId(3), ..hello() }, EXPECTED);
         assert_eq!(address, "the peer expects n3 at this address, but this node is n1");
         let inbound = ExpectedPeer { peer: None, ..EXPECTED };
-        let duplicate = rejected(Hello { from: NodeId(1), ..HELLO }, inbound);
+        let duplicate = rejected(Hello { from: NodeId(1), ..hello() }, inbound);
         assert_eq!(duplicate, "the peer has this node's own id n1");
-        let incarnation = rejected(Hello { incarnation: 0x18, ..HELLO }, EXPECTED);
+        let incarnation = rejected(Hello { incarnation: 0x18, ..hello() }, EXPECTED);
         assert!(incarnation.contains("0018") && incarnation.contains("0017"), "{incarnation}");
-        let newer = Hello { versions: Versions { oldest: 2, newest: 9 }, ..HELLO };
+        let newer = Hello { versions: Versions { oldest: 2, newest: 9 }, ..hello() };
         let newer = rejected(newer, EXPECTED);
         assert_eq!(newer, "the peer is newer: it supports versions 2..=9, this node 1..=1");
-        let older = Hello { versions: Versions { oldest: 0, newest: 0 }, ..HELLO };
+        let older = Hello { versions: Versions { oldest: 0, newest: 0 }, ..hello() };
         let older = rejected(older, EXPECTED);
         assert_eq!(older, "the peer is older: it supports versions 0..=0, this node 1..=1");
     }
@@ -305,12 +328,21 @@ mod tests {
     #[test]
     fn a_hello_round_trips_and_a_later_version_may_extend_it() {
         let mut bytes = Vec::new();
-        HELLO.encode(&mut bytes);
-        assert_eq!(Hello::decode(&bytes), Ok(HELLO));
+        hello().encode(&mut bytes);
+        assert_eq!(Hello::decode(&bytes), Ok(hello()));
         let (_, body) = open(&bytes).expect("the bytes are a frame");
-        assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(HELLO));
-        let earlier = Hello { start_id: 0, ..HELLO };
-        assert_eq!(Hello::decode_body(&body[..FIELDS_BYTES]), Ok(earlier), "of an earlier build");
+        assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(hello()));
+        let earlier = Hello { address: Address::default(), ..hello() };
+        assert_eq!(Hello::decode_body(&body[..START_ID.end]), Ok(earlier.clone()));
+        let mut short = Vec::new();
+        earlier.encode(&mut short);
+        let (_, short) = open(&short).expect("the bytes are a frame");
+        assert_eq!(short, &body[..START_ID.end], "an earlier build would send the same");
+        let first = Hello { start_id: 0, ..earlier };
+        assert_eq!(Hello::decode_body(&body[..FIELDS_BYTES]), Ok(first), "of an earlier build");
+        for count in START_ID.end + 2..body.len() {
+            assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
+        }
         for count in 0..FIELDS_BYTES {
             assert!(Hello::decode_body(&body[..count]).is_err(), "{count}");
         }
@@ -318,9 +350,10 @@ mod tests {
 
     #[test]
     fn invalid_hellos_are_rejected() {
-        for (place, byte) in [(0, 2), (4, 1), (7, 1)] {
+        let letter = ADDRESS_LENGTH.end;
+        for (place, byte) in [(0, 2), (4, 1), (7, 1), (letter, 0xff)] {
             let mut bytes = Vec::new();
-            HELLO.encode(&mut bytes);
+            hello().encode(&mut bytes);
             let mut body = bytes.split_off(crate::wire::FRAME_HEADER_BYTES);
             body[place] = byte;
             assert!(Hello::decode_body(&body).is_err(), "{place}");

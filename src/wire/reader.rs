@@ -243,19 +243,22 @@ impl FrameReader {
 mod tests {
     use super::*;
     use crate::types::{
-        Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, ReadLevel,
-        Term,
+        Address, Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload,
+        ReadLevel, Term,
     };
     use crate::wire::{RequestBody, Versions, encode, encode_keepalive};
 
-    const HELLO: Hello = Hello {
-        versions: Versions::SUPPORTED,
-        cluster: 5,
-        from: NodeId(1),
-        to: NodeId(2),
-        incarnation: 9,
-        start_id: 4,
-    };
+    fn hello() -> Hello {
+        Hello {
+            versions: Versions::SUPPORTED,
+            cluster: 5,
+            from: NodeId(1),
+            to: NodeId(2),
+            incarnation: 9,
+            start_id: 4,
+            address: Address::default(),
+        }
+    }
 
     fn append(command_bytes: usize) -> Packet {
         let payload = Payload::Command(Command::from(vec![7; command_bytes]));
@@ -277,7 +280,7 @@ mod tests {
     /// Returns a hello and packets as bytes, and the end of each frame in them.
     fn stream(packets: &[Packet]) -> (Vec<u8>, Vec<usize>) {
         let mut bytes = Vec::new();
-        HELLO.encode(&mut bytes);
+        hello().encode(&mut bytes);
         let mut ends = vec![bytes.len()];
         for packet in packets {
             encode(packet, &mut bytes).expect("the value is within the bounds");
@@ -299,7 +302,7 @@ mod tests {
                 }
                 assert!(bytes.is_empty(), "all bytes are taken");
             }
-            let mut expected = vec![Frame::Hello(HELLO)];
+            let mut expected = vec![Frame::Hello(hello())];
             expected.extend(packets.iter().cloned().map(Frame::Packet));
             assert_eq!(frames, expected, "{piece}");
         }
@@ -447,7 +450,7 @@ mod tests {
         }
         let packets = [append(1), append(2)].map(Frame::Packet);
         let [first, second] = packets;
-        assert_eq!(frames, [Frame::Hello(HELLO), first, Frame::Keepalive, second]);
+        assert_eq!(frames, [Frame::Hello(hello()), first, Frame::Keepalive, second]);
         let mut early = Vec::new();
         encode_keepalive(&mut early);
         let error = FrameReader::new().read(&mut &early[..]).expect_err("no hello");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate::types::{Body, EntryId, Incarnation, Message, NodeId, Packet, Term};
+use quorate::types::{Address, Body, EntryId, Incarnation, Message, NodeId, Packet, Term};
 use quorate::wire::{Frame, FrameReader, Hello, Versions, encode, encode_keepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -95,8 +95,8 @@ pub(crate) fn hello(from: u64, to: u64) -> Vec<u8> {
 pub(crate) fn hello_of(cluster: u128, from: u64, to: u64) -> Vec<u8> {
     let (from, to, incarnation) = (NodeId(from), NodeId(to), 7);
     let mut bytes = Vec::new();
-    let (versions, start_id) = (Versions::SUPPORTED, 0);
-    Hello { versions, cluster, from, to, incarnation, start_id }.encode(&mut bytes);
+    let (versions, start_id, address) = (Versions::SUPPORTED, 0, Address::default());
+    Hello { versions, cluster, from, to, incarnation, start_id, address }.encode(&mut bytes);
     bytes
 }
 

@@ -1,6 +1,6 @@
 //! The invariants of decoding arbitrary bytes, for tests and fuzzing.
 
-use quorate::types::NodeId;
+use quorate::types::{Address, NodeId};
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameReader, Hello,
     Versions, WireError, decode, encode,
@@ -71,7 +71,8 @@ fn read_in_pieces(stream: &[u8], piece: usize) -> (Vec<Frame>, Option<WireError>
 
 fn hello() -> Hello {
     let (versions, from, to) = (Versions::SUPPORTED, NodeId(1), NodeId(2));
-    Hello { versions, cluster: 3, from, to, incarnation: 4, start_id: 5 }
+    let address = Address::new("b:1").expect("it is short");
+    Hello { versions, cluster: 3, from, to, incarnation: 4, start_id: 5, address }
 }
 
 fn client_hello() -> ClientHello {

@@ -243,6 +243,7 @@ fn hello() -> Hello {
         to: NodeId(2),
         incarnation: 0xfedc_ba98_7654_3210,
         start_id: 0x0102_0304_0506_0708,
+        address: Address::default(),
     }
 }
 
@@ -252,6 +253,12 @@ fn the_fixtures_of_frames_are_written_and_read() {
     let mut bytes = Vec::new();
     hello().encode(&mut bytes);
     fixtures.value("Hello", &bytes, |kept| assert_eq!(Hello::decode(kept), Ok(hello())));
+    let addressed = Hello { address: Address::new("10.0.0.1:7100").unwrap(), ..hello() };
+    bytes.clear();
+    addressed.encode(&mut bytes);
+    fixtures.value("Hello with an address", &bytes, |kept| {
+        assert_eq!(Hello::decode(kept), Ok(addressed));
+    });
     for (name, packet) in samples() {
         fixtures.value(name, &frame(&packet), |kept| assert_eq!(decode(kept), Ok(packet)));
     }

@@ -27,7 +27,7 @@ pub(crate) fn drive(bytes: &[u8]) {
 fn check_node(hello: &Hello) {
     let mut again = Vec::new();
     hello.encode(&mut again);
-    assert_eq!(Hello::decode(&again), Ok(*hello), "a hello has an encoding");
+    assert_eq!(Hello::decode(&again), Ok(hello.clone()), "a hello has an encoding");
     let origin = Some(0xc0);
     let expected =
         ExpectedPeer { cluster: CLUSTER, origin, local: OWN, peer: None, incarnation: None };

@@ -16,6 +16,7 @@ use crate::runtime::rejected_connections::{ConnectionRejectReason, RejectedConne
 use crate::runtime::request_limits::share_of_reserve;
 use crate::runtime::transport::handshake::Caller;
 use crate::runtime::transport::link::Links;
+use crate::runtime::transport::named_addresses::NamedAddresses;
 use crate::types::NodeId;
 
 /// The maximum number of connections that one node may have open to another: twice the three that
@@ -31,6 +32,7 @@ pub(in crate::runtime) struct ConnectionRegistry {
     pub(in crate::runtime) counts: Arc<Counts>,
     /// The limit of the log lines that other ends cause.
     pub(in crate::runtime) log_limit: LogLimit,
+    pub(in crate::runtime) named_addresses: NamedAddresses,
     connections_max: usize,
     connections_reserved: usize,
     connections_per_origin_max: usize,
@@ -92,6 +94,7 @@ impl ConnectionRegistry {
             rejected: Arc::clone(&counts.network.rejected_connections),
             counts,
             log_limit: LogLimit::default(),
+            named_addresses: NamedAddresses::default(),
             connections_max: config.connections_max,
             connections_reserved: config.connections_reserved,
             connections_per_origin_max: config.connections_per_origin_max,

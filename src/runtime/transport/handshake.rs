@@ -14,7 +14,7 @@ use crate::runtime::principal::Principal;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::transport::other_protocol::{FirstBytes, OtherProtocol};
 use crate::storage::ClusterId;
-use crate::types::{Incarnation, NodeId};
+use crate::types::{Address, Incarnation, NodeId};
 use crate::wire::{
     ExpectedPeer, Frame, FrameError, FrameReader, Hello, HelloError, Versions, WireError,
 };
@@ -56,7 +56,7 @@ pub(super) struct Caller {
 }
 
 impl Handshake {
-    fn hello(&self, to: NodeId) -> Vec<u8> {
+    fn hello(&self, to: NodeId, address: Address) -> Vec<u8> {
         let hello = Hello {
             versions: Versions::SUPPORTED,
             cluster: self.cluster.0,
@@ -64,6 +64,7 @@ impl Handshake {
             to,
             incarnation: self.incarnation.0,
             start_id: self.start_id,
+            address,
         };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
@@ -86,30 +87,32 @@ impl Handshake {
         }
     }
 
-    /// Sends the hello to `peer`, and checks that the reply is from that node. Returns the reader
-    /// of its frames, and the random number of its process.
+    /// Sends the hello to `peer`, with this address of the node itself, and checks that the reply is
+    /// from that peer. Returns the reader of its frames, and the random number of its process.
     pub(super) async fn initiate<S>(
         &self,
         stream: &mut S,
         peer: NodeId,
+        own: Address,
     ) -> io::Result<(ConnectionReader, u64)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        write_all(stream, &self.hello(peer)).await?;
+        write_all(stream, &self.hello(peer, own)).await?;
         let mut reader = ConnectionReader::new();
         let hello = reader.hello(stream).await?;
         self.check(&hello, Some(peer))?;
         Ok((reader, hello.start_id))
     }
 
-    /// Replies to the hello of a caller, and returns the caller. If the connection has a
-    /// certificate, it must name that node.
+    /// Replies to the hello of a caller, with this address of the node itself, and returns the
+    /// caller. If the connection has a certificate, it must name that node.
     pub(super) async fn respond<S>(
         &self,
         stream: &mut S,
         hello: &Hello,
         principal: Option<&Principal>,
+        own: Address,
     ) -> io::Result<Caller>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -127,7 +130,7 @@ impl Handshake {
             }
         }
         // The reply is sent even if the hello is invalid, so that the caller can see why.
-        write_all(stream, &self.hello(hello.from)).await?;
+        write_all(stream, &self.hello(hello.from, own)).await?;
         let node = self.check(hello, None)?;
         Ok(Caller { node, start_id: hello.start_id, is_certified: principal.is_some() })
     }
@@ -400,7 +403,9 @@ impl ConnectionReader {
     pub(super) async fn after_hello() -> ConnectionReader {
         let (from, to, versions) = (NodeId(2), NodeId(1), Versions::SUPPORTED);
         let mut bytes = Vec::new();
-        Hello { versions, cluster: 7, from, to, incarnation: 1, start_id: 1 }.encode(&mut bytes);
+        let (incarnation, start_id, address) = (1, 1, Address::default());
+        let hello = Hello { versions, cluster: 7, from, to, incarnation, start_id, address };
+        hello.encode(&mut bytes);
         let mut frames = ConnectionReader::new();
         frames.next(&mut &bytes[..]).await.expect("the hello is valid");
         frames

@@ -311,8 +311,12 @@ impl ConnectionHandler {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
                 let origin = Origin::new(principal, from.ip());
-                let caller = self.handshake.respond(&mut link.stream, &hello, principal).await?;
-                let permit = self.handle.registry.admit_node(caller, &origin)?;
+                let registry = &self.handle.registry;
+                let own = registry.named_addresses.own();
+                let respond = self.handshake.respond(&mut link.stream, &hello, principal, own);
+                let caller = respond.await?;
+                let permit = registry.admit_node(caller, &origin)?;
+                registry.named_addresses.record(caller.node, hello.address);
                 Caller::Peer(caller, permit)
             }
             Frame::ClientHello(hello) => {

@@ -13,6 +13,7 @@ mod incoming;
 mod lane;
 mod lane_queue;
 pub(super) mod link;
+mod named_addresses;
 mod other_protocol;
 mod outgoing;
 mod peers;

@@ -105,13 +105,22 @@ impl PeerConnection {
         let links = &self.registry.links;
         let handshake = |address| async move {
             let mut link = links.connect(address, Some(self.peer)).await?;
-            let initiated = self.handshake.initiate(&mut link.stream, self.peer).await;
+            let own = self.registry.named_addresses.own();
+            let initiated = self.handshake.initiate(&mut link.stream, self.peer, own).await;
             let (mut frames, start_id) = initiated.map_err(classified)?;
             frames.watch_received(link.received.clone());
             Ok((link, frames, start_id))
         };
-        let (name, max) = (self.address.as_str(), self.config.handshake_timeout);
-        let connected = links.connect_any(name, max, handshake).await;
+        let (known, max) = (&self.address, self.config.handshake_timeout);
+        let mut connected = links.connect_any(known.as_str(), max, handshake).await;
+        if connected.is_err()
+            && let Some(named) = self.registry.named_addresses.other_than(known, self.peer)
+        {
+            connected = links.connect_any(named.as_str(), max, handshake).await.or(connected);
+            if connected.is_ok() && self.registry.log_limit.admit("moved_peer") {
+                info!(peer = %self.peer, %known, %named, "the peer is at the address in its hello");
+            }
+        }
         let (link, frames, start_id) =
             connected.map_err(|error| ConnectionFailed { lasted: None, error })?;
         let _answering = self.registry.answered(self.peer, start_id);
@@ -360,7 +369,10 @@ mod tests {
             called_at.push(Instant::now());
             let hello = ConnectionReader::new().next(&mut stream).await;
             let Ok(Frame::Hello(hello)) = hello else { panic!("{hello:?}") };
-            handshake(2).respond(&mut stream, &hello, None).await.expect("the hello is valid");
+            handshake(2)
+                .respond(&mut stream, &hello, None, Address::default())
+                .await
+                .expect("the hello is valid");
         }
         // A wait never ends early: 20, 40, 80 and 160 ms.
         let all = called_at[4] - called_at[0];

@@ -95,6 +95,7 @@ impl Transport for Peers {
         if !membership.members().is_empty() {
             self.unknown = None;
         }
+        self.registry.named_addresses.update_membership(self.handshake.node, membership);
         let addresses = &self.addresses;
         self.peers.retain(|id, peer| addresses.get(id) == Some(&peer.address));
     }
@@ -191,6 +192,17 @@ mod tests {
             let Peer { _tasks: tasks, .. } = peers.peers.get_mut(&TO).expect("a packet was sent");
             std::mem::take(tasks).end().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_moved_is_called_at_the_address_in_its_hello() {
+        let ((old, old_address), (new, address)) = (listener().await, listener().await);
+        drop(old);
+        let mut peers = peers(old_address);
+        peers.registry.named_addresses.record(TO, address);
+        peers.send(packet());
+        let called = timeout(Duration::from_secs(60), new.accept()).await;
+        called.expect("the peer is called there").expect("it accepts");
     }
 
     #[tokio::test]

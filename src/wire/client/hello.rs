@@ -62,7 +62,7 @@ impl ClientHello {
     pub fn encode(&self, into: &mut Vec<u8>) {
         let node = self.node.unwrap_or(NodeId(0));
         let fields: Fields = (self.versions, u8::from(self.full), [0; 3], node, self.cluster);
-        append_hello(Kind::ClientHello, &fields, into);
+        append_hello(Kind::ClientHello, &fields, "", into);
     }
 
     /// Decodes bytes that are exactly one frame with a client hello.

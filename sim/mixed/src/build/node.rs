@@ -393,14 +393,8 @@ impl Quorate {
 
     fn send(&mut self, packet: &Packet) {
         let to = packet.to();
-        let hello = Hello {
-            versions: Versions::SUPPORTED,
-            cluster: CLUSTER,
-            from: types::NodeId(self.member.id.0),
-            to,
-            incarnation: incarnation(self.member.id),
-            start_id: 0,
-        };
+        let from = types::NodeId(self.member.id.0);
+        let hello = super::hello(CLUSTER, from, to, incarnation(self.member.id));
         let (mut greeting, mut bytes) = (Vec::new(), Vec::new());
         hello.encode(&mut greeting);
         wire::encode(packet, &mut bytes).expect("a node's packets are within their bounds");

@@ -8,3 +8,12 @@ mod disk;
 mod machine;
 #[path = "../build/node.rs"]
 pub(crate) mod node;
+
+use self::quorate::types::{Address, NodeId};
+use self::quorate::wire::{Hello, Versions};
+
+/// The hello of a node, whose fields differ between the builds.
+fn hello(cluster: u128, from: NodeId, to: NodeId, incarnation: u128) -> Hello {
+    let versions = Versions::SUPPORTED;
+    Hello { versions, cluster, from, to, incarnation, start_id: 0, address: Address::default() }
+}
