@@ -27,8 +27,8 @@ impl Nodes {
         self.configured.len() + self.learned.len()
     }
 
-    /// Returns the node for requests that any node accepts: the same one until it fails or the
-    /// number of known nodes changes.
+    /// Returns the node for requests that any node accepts: the same one until it or the leader
+    /// fails, or the number of known nodes changes.
     pub(super) fn any(&self) -> String {
         let index = self.current % self.count();
         let from_learned = || &self.learned[index - self.configured.len()];
@@ -40,12 +40,10 @@ impl Nodes {
         self.leader.clone().unwrap_or_else(|| self.any())
     }
 
-    /// Records a failure of the node at `address`: the next node is tried from now on.
+    /// Records a failure of the node at `address`: the next node is tried from now on. After a
+    /// failure of the leader, that is also not the node that may have named it and would again.
     pub(super) fn mark_failed(&mut self, address: &str) {
-        if self.leader.as_deref() == Some(address) {
-            self.leader = None;
-        }
-        if self.any() == address {
+        if self.leader.take_if(|leader| leader == address).is_some() || self.any() == address {
             self.current = (self.current + 1) % self.count();
         }
     }
@@ -100,23 +98,29 @@ mod tests {
         LeaderHint { id: NodeId(node as u64), address }
     }
 
-    /// A cluster of [`NODES`] nodes; those that are reachable know the leader.
+    /// The address of a node that never answers.
+    const GONE: usize = NODES;
+
+    /// A cluster of [`NODES`] nodes; those that are reachable name a leader.
     #[derive(Clone, Copy, Debug)]
     struct Cluster {
         leader: usize,
         /// The bits of the nodes that do not answer.
         down: u32,
+        /// The bits of the nodes that name [`GONE`] instead of the leader.
+        stale: u32,
     }
 
     impl Cluster {
         /// Makes one attempt to reach the leader, and returns whether it did.
         fn attempt(self, nodes: &mut Nodes) -> bool {
             let tried = nodes.leader();
-            let node = (0..NODES).find(|node| address(*node) == tried).expect("a known node");
+            let node = (0..=GONE).find(|node| address(*node) == tried).expect("a known node");
             let is_leader = node == self.leader;
             match () {
-                () if self.down >> node & 1 == 1 => nodes.mark_failed(&tried),
+                () if node == GONE || self.down >> node & 1 == 1 => nodes.mark_failed(&tried),
                 () if is_leader => nodes.set_leader(&tried),
+                () if self.stale >> node & 1 == 1 => nodes.follow_hint(&tried, Some(&hint(GONE))),
                 () => nodes.follow_hint(&tried, Some(&hint(self.leader))),
             }
             is_leader
@@ -127,7 +131,7 @@ mod tests {
     fn a_client_finds_the_leader_once_it_has_tried_each_node_and_the_one_that_they_name() {
         let clusters = (0..NODES).flat_map(|leader| {
             let reachable = (0..1 << NODES).filter(move |down| down >> leader & 1 == 0);
-            reachable.map(move |down| Cluster { leader, down })
+            reachable.map(move |down| Cluster { leader, down, stale: 0 })
         });
         let clusters: Vec<Cluster> = clusters.collect();
         for (before, after) in
@@ -141,6 +145,19 @@ mod tests {
                     assert!(attempts.is_some(), "from {start}, {before:?}, then {after:?}");
                     assert!(cluster.attempt(&mut nodes), "the client stays with the leader");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_finds_the_leader_although_other_nodes_name_one_that_never_answers() {
+        for (leader, start) in (0..NODES).flat_map(|leader| (0..NODES).map(move |it| (leader, it)))
+        {
+            for stale in 0..1 << NODES {
+                let cluster = Cluster { leader, down: 0, stale };
+                let mut nodes = Nodes::new((0..NODES).map(address).collect(), start);
+                let found = (0..2 * NODES).any(|_| cluster.attempt(&mut nodes));
+                assert!(found, "from {start}, {cluster:?}");
             }
         }
     }
