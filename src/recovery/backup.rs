@@ -76,19 +76,19 @@ impl<'a> Backup<'a> {
         &self.head
     }
 
-    /// Returns true if all of the backup was read, and is valid.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Reads the backup to its end, and returns its root hash if all of it is valid.
     ///
     /// # Errors
     /// The error of reading, or a [`BackupError`](crate::recovery::BackupError).
     pub fn verify(mut self) -> io::Result<Root> {
         io::copy(&mut self, &mut io::sink())?;
+        Ok(self.root())
+    }
+
+    /// Returns the root hash of the backup, all of which was read.
+    pub(crate) fn root(&self) -> Root {
         assert!(self.ended, "a backup is valid only with its end");
-        Ok(self.head.root(self.bytes, &self.hashes))
+        self.head.root(self.bytes, &self.hashes)
     }
 }
 

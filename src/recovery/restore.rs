@@ -9,7 +9,7 @@ use crate::recovery::plan::check_membership;
 use crate::recovery::reject_reason::RecoveryRejectReason;
 use crate::storage::{ClusterId, Disk, Identity, OpenError, Origin, StorageConfig, StorageImport};
 use crate::types::text::texts;
-use crate::types::{Incarnation, Membership, NodeId};
+use crate::types::{Incarnation, Membership, NodeId, Root};
 
 /// The error that prevented the creation of a directory from a backup. The target may be
 /// incomplete: no node can start with it, and it must be emptied before another attempt. A target
@@ -35,6 +35,9 @@ pub enum RestoreError {
 /// The restore holds one chunk of the backup and one of the new snapshot in memory, and the hashes
 /// of all chunks of both.
 ///
+/// Returns the root hash of the backup that was read. It is the same for every member of a cluster:
+/// a caller that reads a backup several times compares the roots.
+///
 /// # Errors
 /// A [`RestoreError`]. No node can start with the incomplete directory, which must be emptied
 /// before another attempt.
@@ -45,7 +48,7 @@ pub fn restore(
     node: NodeId,
     target: &mut dyn Disk,
     config: &StorageConfig,
-) -> Result<(), RestoreError> {
+) -> Result<Root, RestoreError> {
     let member = membership.member(node).ok_or(RestoreError::NotMember(node))?;
     check_membership(membership).map_err(RestoreError::Rejected)?;
     let mut backup = Backup::open(from).map_err(of_backup)?;
@@ -62,8 +65,9 @@ pub fn restore(
         CopyError::Content(error) => of_backup(error),
         CopyError::Target(error) => RestoreError::Target(error),
     })?;
-    assert!(backup.has_ended(), "the state was read to its verified end");
-    import.finish(target, last.term).map_err(RestoreError::Target)
+    let root = backup.root();
+    import.finish(target, last.term).map_err(RestoreError::Target)?;
+    Ok(root)
 }
 
 fn of_backup(error: io::Error) -> RestoreError {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -183,6 +184,42 @@ fn interrupted(
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
     assert!(sent.expect("`kill` is installed").success());
     child.wait().expect("the process is a child of the test")
+}
+
+#[test]
+fn every_member_is_restored_from_the_backup_that_was_verified() {
+    let nodes = Nodes::start(1);
+    let at = nodes.address(1).to_string();
+    let made = ["old", "new"].map(|name| {
+        nodes.ask(&["put", "k", name]).ok();
+        nodes.ask(&["snapshot", &at]).ok();
+        nodes.quorate(&["backup", "d1", name, "--json"]).json()["index"].clone()
+    });
+    assert_ne!(made[0], made[1]);
+    let ids = 2..10;
+    let members = ids.clone().map(|id| format!("{id}=127.0.0.1:{id}")).collect::<Vec<_>>();
+    let members = members.join(",");
+    let path = |name: &str| nodes.root().join(name);
+    let renamed = |from: &Path, to: &Path| fs::rename(from, to);
+    let overwritten = |from: &Path, to: &Path| fs::copy(from, to).map(drop);
+    let replacements: [fn(&Path, &Path) -> io::Result<()>; 2] = [renamed, overwritten];
+    for (out, replace) in ["first", "second"].into_iter().zip(replacements) {
+        fs::copy(path("old"), path("latest")).expect("the disk has space");
+        fs::copy(path("new"), path("next")).expect("the disk has space");
+        let mut child = command();
+        let words = ["restore", "latest", "--members", &members, "--out", out];
+        let child = child.current_dir(nodes.root()).args(words).stdout(Stdio::null());
+        let mut child = child.stderr(Stdio::null()).spawn().expect("the command was built");
+        eventually("the restore has begun", || path(out).exists());
+        replace(&path("next"), &path("latest")).expect("the disk has space");
+        let is_created = child.wait().expect("the process is a child of the test").success();
+        assert_eq!(path(out).exists(), is_created, "either every directory is created, or none");
+        assert!(is_created || out == "second", "the file that was opened keeps its content");
+        for id in ids.clone().filter(|_| is_created) {
+            let member = nodes.quorate(&["backup", &format!("{out}/{id}"), "read", "--json"]);
+            assert_eq!(member.json()["index"], made[0], "{out}/{id}");
+        }
+    }
 }
 
 /// The maximum number of attempts to interrupt a command before it ends by itself.

@@ -8,7 +8,7 @@ use quorate::recovery::{
     backup, restore,
 };
 use quorate::storage::{ClusterId, Disk, Inspection, OpenError, Origin, SnapshotReader};
-use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
+use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Root, Term};
 use quorate_sim::disk::SimDisk;
 
 use super::directories::{alone, small};
@@ -171,7 +171,7 @@ fn no_backup_with_an_invalid_header_is_written() {
     rejected(|head| head.membership = Membership::default());
 }
 
-fn restored(backup: &[u8], target: &mut SimDisk) -> Result<(), RestoreError> {
+fn restored(backup: &[u8], target: &mut SimDisk) -> Result<Root, RestoreError> {
     restore(&mut &backup[..], NEW, &alone(NodeId(4), 9), NodeId(4), target, &small())
 }
 
@@ -179,7 +179,10 @@ fn restored(backup: &[u8], target: &mut SimDisk) -> Result<(), RestoreError> {
 fn a_new_cluster_starts_with_the_state_of_a_backup() {
     for chunk_bytes in [512, 1024, 4096] {
         let mut target = SimDisk::default();
-        restored(&written(chunk_bytes, 5000), &mut target).expect("it is valid");
+        let bytes = written(chunk_bytes, 5000);
+        let root = restored(&bytes, &mut target).expect("it is valid");
+        let verified = Backup::open(&mut &bytes[..]).and_then(Backup::verify);
+        assert_eq!(root, verified.expect("it is valid"), "it names the backup that was read");
         let opened = Inspection::open(&mut target, &small()).expect("it is a directory").opened;
         let last = head(512).last;
         assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc1), last }));

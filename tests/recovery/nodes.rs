@@ -284,7 +284,7 @@ fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
     for id in two {
         let (mut disk, first) = (SimDisk::default(), membership(copy, &two));
         let made = restore(&mut &bytes[..], copy, &first, id, &mut disk, &config(id).storage);
-        made.expect("it is valid");
+        assert_eq!(made.expect("it is valid"), root, "every member has the same backup");
         restored.start(id, disk).expect("the directory was created for this node");
     }
     assert_eq!(restored.read(), before);

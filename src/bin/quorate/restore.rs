@@ -1,7 +1,7 @@
 //! `quorate restore`: verifies a backup, and creates a new cluster from it.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -42,11 +42,11 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
             format!("{place}: {error}"),
         )
     };
-    // The backup is read again for each member, which a pipe does not permit.
-    let open_file: fn(&Path) -> io::Result<File> =
+    // The backup is read again for each member, which a pipe does not permit. It is opened once,
+    // because another file may take its name in between.
+    let open: fn(&Path) -> io::Result<File> =
         if flags.new.names_cluster() { open_regular_file } else { |path| File::open(path) };
-    let open = || open_file(&flags.file).map(BufReader::new).map_err(with_path);
-    let mut file = open()?;
+    let mut file = open(&flags.file).map(BufReader::new).map_err(with_path)?;
     let backup = Backup::open(&mut file).map_err(with_path)?;
     let (cluster, last) = (backup.head().cluster, backup.head().last);
     let root = backup.verify().map_err(with_path)?;
@@ -58,12 +58,15 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
     if let Some(new) = flags.new.cluster()? {
         let (interrupt, config) = (Interrupt::listen()?, StorageConfig::default());
         let created = new.create(&interrupt, |id, disk| {
-            let created = restore(&mut open()?, new.id, &new.membership, id, disk, &config);
-            created.map_err(|error| match error {
+            file.rewind().map_err(with_path)?;
+            let restored = restore(&mut file, new.id, &new.membership, id, disk, &config);
+            match restored {
+                Ok(restored) if restored == root => Ok(()),
+                Ok(_) => Err(CommandError::invalid_input("the backup has changed meanwhile")),
                 // Without the advice to empty the new directory, which is removed again.
-                RestoreError::Target(error) => CommandError::invalid_input(error),
-                error => CommandError::invalid_input(error),
-            })
+                Err(RestoreError::Target(error)) => Err(CommandError::invalid_input(error)),
+                Err(error) => Err(CommandError::invalid_input(error)),
+            }
         });
         interrupt.or_interrupted(created)?;
         facts["new"] = new.json();
