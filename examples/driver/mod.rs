@@ -135,6 +135,10 @@ impl<D: Disk> Cluster<D> {
                     view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
                     Input::ViewRead(read)
                 }
+                Output::DropView => {
+                    *view = None;
+                    continue;
+                }
                 Output::Answered { answer, .. } => {
                     self.answer = Some(answer);
                     continue;

@@ -30,6 +30,9 @@ pub enum Output {
         /// The number of bytes to read.
         bytes: usize,
     },
+    /// Drops the view, which the node does not read to its end: it would keep an old state in
+    /// memory. Every earlier request to freeze or to read a view is answered.
+    DropView,
     /// The proposal is committed, and applied on this node. With [`Acknowledge::AllLive`], it is
     /// also durable on every voter that the leader does not suspect to be dead.
     ///

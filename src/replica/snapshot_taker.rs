@@ -27,6 +27,8 @@ pub(crate) struct SnapshotTaker {
     /// The number of requests for a view or for its bytes that the driver has not answered yet,
     /// although their snapshot has ended.
     stale_answers: u32,
+    /// Whether the driver may hold a view: it has frozen one, and has not read it to its end.
+    holds_view: bool,
     /// The last index of the current snapshot, taken or received.
     last: Index,
 }
@@ -75,6 +77,7 @@ impl SnapshotTaker {
             retry_at: Instant::NEVER,
             retry_delay: RetryDelay::new(retry_after),
             stale_answers: 0,
+            holds_view: false,
             last,
         }
     }
@@ -109,6 +112,7 @@ impl SnapshotTaker {
     /// progress has failed. If the state cannot be frozen, because the state machine is ahead of
     /// the sessions, the store has not begun the snapshot.
     pub(crate) fn view_failed(&mut self, now: Instant) -> bool {
+        self.holds_view = false;
         if self.is_stale_answer() || !self.awaits_answer() {
             return false;
         }
@@ -157,6 +161,7 @@ impl SnapshotTaker {
 
     /// Handles a frozen view of the state after `last`, unless none was requested.
     pub(crate) fn on_frozen(&mut self, last: EntryId) {
+        self.holds_view = true;
         if !self.is_stale_answer() && self.stage == Stage::Freezing {
             self.stage = Stage::Frozen(last);
         }
@@ -193,6 +198,7 @@ impl SnapshotTaker {
 
     /// Handles `bytes` bytes that the driver read. Returns false if none were requested.
     pub(crate) fn on_viewed(&mut self, now: Instant, bytes: usize) -> bool {
+        self.holds_view &= bytes > 0;
         if self.is_stale_answer() {
             return false;
         }
@@ -201,6 +207,15 @@ impl SnapshotTaker {
         self.rate.spend(now, bytes);
         self.stage = Stage::Writing;
         true
+    }
+
+    /// Returns true, once, if the driver must drop its view, because the snapshot has ended before
+    /// the view. The driver must have answered every request before: it could otherwise drop the
+    /// next view.
+    pub(crate) fn drop_view(&mut self) -> bool {
+        let is_unused = self.stage == Stage::Idle && self.stale_answers == 0 && self.holds_view;
+        self.holds_view &= !is_unused;
+        is_unused
     }
 
     /// Sets the last index of the current snapshot, taken or received. If a written snapshot waits
@@ -385,6 +400,41 @@ mod tests {
         assert_eq!(taker.write(Index(12)), Some(last));
         assert_eq!(taker.write(Index(13)), None, "a view is written once");
         assert!(taker.is_writing());
+    }
+
+    #[test]
+    fn a_view_that_is_not_read_to_its_end_is_dropped_once_every_request_is_answered() {
+        let (mut taker, last) = (taker(), EntryId::new(Term(1), Index(9)));
+        taker.demand();
+        assert!(taker.start(false));
+        taker.end();
+        assert!(!taker.drop_view(), "the driver has not frozen it yet");
+        taker.on_frozen(last);
+        assert!(taker.drop_view());
+        assert!(!taker.drop_view(), "it is dropped once");
+        taker.demand();
+        assert!(taker.start(false));
+        freeze(&mut taker);
+        taker.want(500);
+        assert_eq!(taker.view(Instant(1)), Some(500));
+        assert!(!taker.drop_view(), "it is being read");
+        taker.end();
+        taker.demand();
+        assert!(!taker.drop_view(), "the driver reads it");
+        assert!(taker.start(false));
+        assert!(!taker.on_viewed(Instant(2), 500));
+        assert!(!taker.drop_view(), "the next view replaces it");
+        freeze(&mut taker);
+        taker.want(500);
+        assert_eq!(taker.view(Instant(3)), Some(500));
+        assert!(taker.on_viewed(Instant(4), 0));
+        taker.written(last.index);
+        assert!(taker.set_last(last.index));
+        assert!(!taker.drop_view(), "it was read to its end");
+        taker.demand();
+        assert!(taker.start(false));
+        assert!(!taker.view_failed(Instant(5)));
+        assert!(!taker.drop_view(), "there is none");
     }
 
     #[test]

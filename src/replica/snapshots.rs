@@ -166,6 +166,9 @@ impl Snapshots {
         outputs: &mut Vec<Output>,
     ) {
         self.taker.retry(now);
+        if self.taker.drop_view() {
+            outputs.push(Output::DropView);
+        }
         if is_usable && self.taker.start(self.sender.is_busy(now)) {
             outputs.push(Output::FreezeView);
         }

@@ -283,6 +283,7 @@ impl Driver {
                 Event::Input(input) => self.step(input),
                 Event::NoRoom(tag) => self.end_query(tag),
                 Event::View(view, token) => self.lanes.hold_view(view, token),
+                Event::ViewDropped => {}
                 Event::Paused => self.lanes.resume_machine(),
                 Event::Verified(verified) => self.on_verified(verified),
                 Event::Panicked(lane) => {

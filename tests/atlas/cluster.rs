@@ -293,6 +293,10 @@ impl Cluster {
                     view.take(bytes as u64).read_to_end(&mut piece).expect("it is in memory");
                     Input::ViewRead(piece)
                 }
+                Output::DropView => {
+                    host.view = None;
+                    continue;
+                }
                 Output::Replied { outcome: Outcome::Reply(_), .. } => {
                     self.replies += 1;
                     continue;

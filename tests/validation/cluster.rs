@@ -434,6 +434,10 @@ impl Cluster {
                 view.take(bytes as u64).read_to_end(&mut piece).expect("it is in memory");
                 return Some(Input::ViewRead(piece));
             }
+            Output::DropView => {
+                running.view = None;
+                return None;
+            }
             Output::Replied { outcome: Outcome::Reply(reply), .. } => match reply.is_empty() {
                 true => Event::Raised,
                 false => Event::Reply(number(&reply)),

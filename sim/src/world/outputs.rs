@@ -98,6 +98,7 @@ impl World {
             Output::ReadView { bytes } => {
                 self.cluster[place].request_view(ViewRequest::Read(bytes), &mut self.run);
             }
+            Output::DropView => self.cluster[place].drop_view(),
             Output::MembershipChangeCommitted { tag, .. }
             | Output::LeadershipTransferred { tag }
             | Output::Replied { tag, .. }

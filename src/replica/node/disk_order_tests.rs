@@ -125,6 +125,7 @@ impl Host {
                     view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
                     self.step(Input::ViewRead(read));
                 }
+                Output::DropView => self.view = None,
                 Output::Send(Packet::SnapshotTransfer(transfer)) => {
                     self.requested = Some(transfer.root);
                 }

@@ -35,6 +35,8 @@ pub(in crate::runtime) enum Event {
     NoRoom(Tag),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>, ViewToken),
+    /// The frozen view was dropped.
+    ViewDropped,
     /// The directory was compared with its path. The node stops after [`DiskError::Replaced`].
     Verified(Result<(), DiskError>),
     /// The machine lane waits to be resumed, because its answers since the last pause are long or

@@ -31,12 +31,13 @@ use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 use crate::types::Tag;
 
 /// A job of the bulk lane: a disk operation, the check that the directory is still at its path, or
-/// holding or reading a frozen view.
+/// holding, reading or dropping a frozen view.
 enum BulkJob {
     Disk(Operation),
     Verify,
     HoldView(Option<FrozenView>, ViewToken),
     ReadView(usize),
+    DropView,
 }
 
 /// A job of the machine lane.
@@ -93,6 +94,10 @@ impl LaneWork {
                         .map_or(Input::ViewFailed, |(view, _)| Input::ViewFrozen(view.last()))
                 }
                 BulkJob::ReadView(bytes) => read_view(&mut view, bytes),
+                BulkJob::DropView => {
+                    view = None;
+                    return Event::ViewDropped;
+                }
             })
         };
         let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
@@ -166,6 +171,7 @@ impl Lanes {
                 self.machine.queue(freeze, JobOrder::InOrder);
             }
             Output::ReadView { bytes } => self.queue_bulk(BulkJob::ReadView(bytes)),
+            Output::DropView => self.queue_bulk(BulkJob::DropView),
             other => return Some(other),
         }
         None
@@ -346,5 +352,14 @@ mod tests {
             }
         }
         assert!(lanes.is_quick(&apply(3)), "the view is gone");
+        assert!(lanes.take(Output::FreezeView, limits_of).is_none());
+        lanes.submit();
+        let Event::View(view, token) = next() else { panic!("the view comes first") };
+        lanes.hold_view(view, token);
+        assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
+        assert!(lanes.take(Output::DropView, limits_of).is_none());
+        lanes.submit();
+        assert!(matches!(next(), Event::ViewDropped));
+        assert!(lanes.is_quick(&apply(3)), "the view was dropped");
     }
 }

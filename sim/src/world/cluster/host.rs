@@ -293,6 +293,13 @@ impl Node {
         run.scheduler.after(lasts, self.event(ProcessEvent::ViewDone));
     }
 
+    /// Drops the unread bytes of the frozen view.
+    pub(crate) fn drop_view(&mut self) {
+        let Some(running) = self.life.running_mut() else { return };
+        assert!(running.work.view_requests.is_empty(), "the requests for a dropped view are done");
+        running.work.view.clear();
+    }
+
     /// Finishes the first pending request for the frozen view, and returns its result.
     pub(crate) fn finish_view(&mut self, run: &mut Run) -> Option<Input> {
         let (now, node) = (run.scheduler.now(), self.place.id());
