@@ -70,8 +70,8 @@ pub(in crate::runtime) enum Share {
 struct Quotas {
     shares: [Quota; 4],
     origin: OriginNumber,
-    /// The KiB that the last answer to the origin lacked; 0 if there was room for it.
-    answer_lacked_kib: AtomicUsize,
+    /// The KiB of the last answer to the origin, if there was no room for it; otherwise 0.
+    rejected_answer_kib: AtomicUsize,
 }
 
 /// One share of a limit of pending requests, and of the KiB of requests and replies.
@@ -162,8 +162,8 @@ impl Quotas {
     /// requests.
     fn new(requests_max: usize, kib_max: usize, forwarded: Quota, origin: OriginNumber) -> Quotas {
         let quota = || Quota::new(requests_max, kib_max);
-        let answer_lacked_kib = AtomicUsize::new(0);
-        Quotas { shares: [quota(), quota(), quota(), forwarded], origin, answer_lacked_kib }
+        let rejected_answer_kib = AtomicUsize::new(0);
+        Quotas { shares: [quota(), quota(), quota(), forwarded], origin, rejected_answer_kib }
     }
 }
 
@@ -239,12 +239,15 @@ impl ClientLimits {
         self.0[0].origin
     }
 
-    /// Returns true if the last answer to the origin was rejected, and would be rejected again,
-    /// because of the answers to the origin that are not written.
-    pub(in crate::runtime) fn answers_are_full(&self) -> bool {
+    /// Returns true if the last answer to the origin was rejected, and would be rejected again as
+    /// the answer to a query of this size, because of the answers to the origin that are not
+    /// written.
+    pub(in crate::runtime) fn answers_are_full(&self, query_bytes: usize) -> bool {
         let own = &self.0[0];
-        let room = own.shares[Share::Reads as usize].kib.available.available_permits();
-        own.answer_lacked_kib.load(Ordering::SeqCst) > room
+        let free = own.shares[Share::Reads as usize].kib.available.available_permits();
+        // The answer takes the place of the query.
+        let room = free + self.kib(Share::Reads, query_bytes);
+        own.rejected_answer_kib.load(Ordering::SeqCst) > room
     }
 
     /// Ends all waits for permits, also later ones.
@@ -389,12 +392,13 @@ impl KibPermits {
         granted
     }
 
-    /// Does the same as [`KibPermits::take`] for a reply, and records the KiB that an answer lacks.
+    /// Does the same as [`KibPermits::take`] for a reply, and records the KiB of an answer for which
+    /// there is no room.
     fn take_for_reply(&mut self, count: usize) -> bool {
         let granted = self.take(count);
         if self.share == Share::Reads {
-            let lacked = if granted { 0 } else { count.saturating_sub(self.count) };
-            self.limits.0[0].answer_lacked_kib.store(lacked, Ordering::SeqCst);
+            let rejected = if granted { 0 } else { count };
+            self.limits.0[0].rejected_answer_kib.store(rejected, Ordering::SeqCst);
         }
         granted
     }

@@ -103,7 +103,7 @@ impl LaneWork {
         let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
         let machine = move |job, queued_at| match job {
             MachineJob::Query(tag, query, limits) => {
-                if limits.is_some_and(|limits| limits.answers_are_full()) {
+                if limits.is_some_and(|limits| limits.answers_are_full(query.len())) {
                     return Event::NoRoom(tag);
                 }
                 let work = Work::Query { tag, query };

@@ -192,7 +192,7 @@ fn the_answers_to_an_origin_are_full_until_one_of_them_is_written() {
         let is_sent = permits.exchange_for_reply(body.clone()) == body;
         (is_sent, permits)
     };
-    let are_full = |last| limits.of(&origin(last), false).answers_are_full();
+    let are_full = |last| limits.of(&origin(last), false).answers_are_full(0);
     let mut held: Vec<_> = (0..4).map(|_| answer(1)).collect();
     assert!(held.iter().all(|(is_sent, _)| *is_sent));
     assert!(!are_full(1), "none was rejected");
@@ -242,7 +242,14 @@ fn a_rejected_query_makes_no_room_for_a_long_answer() {
     assert!(held.iter_mut().all(|permits| answer(MIB, permits)));
     assert!(!answer(2 * MIB, &mut rejected));
     drop(rejected);
-    assert!(limits.answers_are_full());
+    assert!(limits.answers_are_full(1));
     held.pop();
-    assert!(!limits.answers_are_full());
+    assert!(!limits.answers_are_full(1));
+    drop(held);
+    let mut rejected = query();
+    let held = query();
+    assert!(!answer(4 * MIB, &mut rejected), "the other query holds a KiB");
+    drop((rejected, held));
+    let _long = limits.acquire(Share::Reads, 30 << 10).expect("there is room");
+    assert!(!limits.answers_are_full(30 << 10), "there is no unwritten answer");
 }
