@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
 
 use crate::runtime::metrics::{Counts, REQUESTS};
@@ -44,7 +44,7 @@ impl RequestSender {
         requests_max: usize,
         kib_max: u32,
     ) -> (RequestSender, Receiver<DriverRequest>) {
-        let (channel, received) = mpsc::channel(requests_max);
+        let (channel, received) = mpsc::channel(requests_max.min(Semaphore::MAX_PERMITS));
         let program = ClientLimits::of_program(requests_max, kib_max);
         (RequestSender { channel, program }, received)
     }

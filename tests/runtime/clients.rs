@@ -466,6 +466,22 @@ async fn an_administrator_starts_an_election() {
 }
 
 #[tokio::test]
+async fn the_largest_counts_of_a_configuration_are_no_limit() {
+    let mut cluster = Cluster::unstarted(3);
+    for id in (1..=3).map(NodeId) {
+        let mut config = cluster.config(id);
+        (config.requests_max, config.network.packets_max) = (usize::MAX, usize::MAX);
+        let raft = &mut config.replica.raft;
+        (raft.reads_max, raft.all_live_max) = (usize::MAX, usize::MAX);
+        let server = Server::start(config, Lines::default()).await;
+        cluster.servers.insert(id, server.expect("the directory is new"));
+    }
+    let config = ClientConfig { requests_max: usize::MAX, ..config_of(&cluster, 1..=3) };
+    let client = Client::new(config).expect("the configuration is valid");
+    assert_eq!(number(&client.propose(b"one").await.expect("all nodes run")), 1);
+}
+
+#[tokio::test]
 async fn a_proposal_outside_of_sessions_returns_its_log_position() {
     let cluster = Cluster::start(3).await;
     let client = client_of(&cluster, 1..=3);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::{self, Receiver};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
@@ -53,7 +53,8 @@ pub(super) struct Dialer {
 impl Connection {
     /// Starts a connection to `address`. Must be called within a tokio runtime.
     pub(super) fn open(address: String, dialer: Dialer) -> Connection {
-        let (sender, queue) = mpsc::channel(dialer.config.requests_max);
+        let requests_max = dialer.config.requests_max.min(Semaphore::MAX_PERMITS);
+        let (sender, queue) = mpsc::channel(requests_max);
         tokio::spawn(dialer.run(address, queue));
         Connection(sender)
     }

@@ -27,7 +27,7 @@ pub(super) fn lane_queue(
     packets_max: usize,
     bytes_max: usize,
 ) -> (LaneSender, Receiver<QueuedPacket>) {
-    let (packets, queue) = mpsc::channel(packets_max);
+    let (packets, queue) = mpsc::channel(packets_max.min(Semaphore::MAX_PERMITS));
     let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
     let bytes_max = bytes_max.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
     let bytes = Arc::new(Semaphore::new(bytes_max as usize));
