@@ -592,4 +592,9 @@ async fn a_client_reloads_its_tls_files() {
     fs::write(&files.node_authorities, trusted).expect("the directory is writable");
     client.reload_tls().expect("the files are valid");
     client.report(&address).await.expect("the node is trusted again");
+    let principal = Principal::client("app").expect("the name is valid");
+    node.certs().issue(ClusterId(9), &principal, 1).expect("the directory is writable");
+    let error = client.reload_tls().expect_err("the certificate belongs to another cluster");
+    assert_eq!(error.file(), files.certificate);
+    client.report(&address).await.expect("the old files are in use");
 }

@@ -84,13 +84,22 @@ impl Tls {
     }
 
     /// Reads the files again. New connections use them, and open connections end if their peer is
-    /// no longer trusted. After an error the old files stay in use. Logs whether revocation lists
+    /// no longer trusted. The certificate must be of the same cluster as before. After an error the
+    /// old files stay in use. Logs whether revocation lists
     /// are used for the first time, or have to be replaced.
     pub(in crate::runtime) fn reload(&self) -> Result<(), TlsError> {
         let Shared { config, node, logs_lists, current, reload_lock } = &*self.shared;
         let _held = lock(reload_lock);
         let had_lists = current.borrow().has_revocation_lists;
         let loaded = LoadedTls::read(config, *node, had_lists)?;
+        let cluster = self.cluster();
+        if loaded.cluster != cluster {
+            let message = format_args!(
+                "the certificate is of cluster {}, but the one in use is of cluster {cluster}",
+                loaded.cluster
+            );
+            return Err(TlsError::new(&config.certificate, message));
+        }
         if *logs_lists && loaded.has_revocation_lists && !had_lists {
             info!(file = self.revocation_file(), "revocation lists are used from now on");
         }
