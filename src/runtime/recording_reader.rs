@@ -59,21 +59,21 @@ impl RecordingReader {
     }
 
     /// Returns the part from this file and offset on, after a pause if the parts before it were
-    /// large; `None` if there is no recording, or it cannot be read. One part is read at a time.
+    /// large or could not be read; `None` if there is no recording, or it cannot be read. One part
+    /// is read at a time.
     pub(super) async fn part(&self, file: u64, offset: u64) -> Option<RecordingPart> {
         let mut next_at = self.next_at.lock().await;
         sleep_until(*next_at).await;
         let directory = self.directory.clone();
         let read = spawn_blocking(move || read_part(&directory, file, offset)).await;
-        let part =
-            read.map_err(io::Error::other).and_then(|part| part).unwrap_or_else(|error| {
-                let directory = self.directory.display();
-                warn!(%directory, %error, "an administrator cannot read the recording");
-                None
-            })?;
-        let bytes = part.bytes.len() as u64;
+        let part = read.map_err(io::Error::other).and_then(|part| part).unwrap_or_else(|error| {
+            let directory = self.directory.display();
+            warn!(%directory, %error, "an administrator cannot read the recording");
+            None
+        });
+        let bytes = part.as_ref().map_or(PART_BYTES, |part| part.bytes.len() as u64);
         *next_at = Instant::now() + Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
-        Some(part)
+        part
     }
 }
 
@@ -93,9 +93,12 @@ fn read_part(directory: &Path, file: u64, offset: u64) -> io::Result<Option<Reco
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             open => open.map_err(|error| with_path(&path, &error))?,
         };
-        open.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
-        open.take(PART_BYTES).read_to_end(&mut bytes)?;
+        // A file system may permit no seek to an offset far beyond the end.
+        if offset < open.metadata()?.len() {
+            open.seek(SeekFrom::Start(offset))?;
+            open.take(PART_BYTES).read_to_end(&mut bytes)?;
+        }
         return Ok(Some(RecordingPart { file: number, offset, newest, bytes }));
     }
     Ok(Some(RecordingPart { file, offset, newest, bytes: Vec::new() }))
@@ -135,7 +138,9 @@ mod tests {
         assert_eq!(part(3, PART_BYTES + 7), (3, PART_BYTES + 7, 0), "the end of the file");
         fs::remove_file(root.path().join(file_name(3))).expect("it is there");
         assert_eq!(part(3, PART_BYTES), (4, 0, 5));
-        assert_eq!(part(5, 1 << 40), (5, 1 << 40, 0), "beyond the end");
+        for beyond in [2, u64::MAX] {
+            assert_eq!(part(5, beyond), (5, beyond, 0), "beyond the end");
+        }
         assert_eq!(part(6, 0), (6, 0, 0));
         let empty = ring(&[]);
         assert_eq!(read_part(empty.path(), 0, 0).expect("it can be read"), None);
@@ -161,7 +166,11 @@ mod tests {
             let read = tokio::join!(reader.part(1, part * PART_BYTES), reader.part(1, 0));
             assert!(read.0.is_some() && read.1.is_some());
         }
-        let paced = Duration::from_nanos(7 * PART_BYTES * 1_000_000_000 / BYTES_PER_SECOND);
+        let missing = RecordingReader::of(&root.path().join("none"));
+        for _ in 0..8 {
+            assert_eq!(missing.part(1, 0).await, None);
+        }
+        let paced = Duration::from_nanos(14 * PART_BYTES * 1_000_000_000 / BYTES_PER_SECOND);
         assert!(begun_at.elapsed() >= paced, "{:?}", begun_at.elapsed());
     }
 
