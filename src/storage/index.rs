@@ -68,6 +68,16 @@ struct Extent {
     offset: u64,
 }
 
+/// The flushes of a segment at one time, which later flushes do not change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentFlushes {
+    pub(crate) segment: u64,
+    /// The offset at which their header blocks end, and the offset at which their bodies begin.
+    pub(crate) end: (u64, u64),
+    /// The index of the last entry before the first flush, and that of the last entry.
+    pub(crate) entries: (Index, Index),
+}
+
 /// A position in a header zone from which an entry's header is found by reading forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
@@ -100,13 +110,14 @@ impl LogIndex {
         Some((found.header_end, found.body_start))
     }
 
-    /// Returns the index of the last entry before the first flush of a segment, and that before the
-    /// first flush of the next segment. Without a next segment, the second is the last index of the
-    /// log.
-    pub(crate) fn range_of(&self, segment: u64) -> Option<(Index, Index)> {
+    /// Returns the flushes of a segment. Their last entry is the one before the first flush of the
+    /// next segment or, without one, the last entry of the log.
+    pub(crate) fn flushes_of(&self, segment: u64) -> Option<SegmentFlushes> {
         let place = self.segments.iter().position(|known| known.number == segment)?;
+        let found = &self.segments[place];
         let next = self.segments.get(place + 1).map_or(self.last, |next| next.prev);
-        Some((self.segments[place].prev.id.index, next.id.index))
+        let entries = (found.prev.id.index, next.id.index);
+        Some(SegmentFlushes { segment, end: (found.header_end, found.body_start), entries })
     }
 
     /// Returns the numbers of the segments with flushes.

@@ -5,7 +5,7 @@
 use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::directory::Directory;
 use crate::storage::disk::{Disk, FileAction};
-use crate::storage::index::LogIndex;
+use crate::storage::index::{LogIndex, SegmentFlushes};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
 use crate::storage::sector::{
@@ -35,16 +35,16 @@ pub(crate) fn rebuild_headers(disk: &mut PatchedDisk<'_>, directory: &Directory)
     places.fold(false, |patched, place| rebuilding.segment(disk, place) | patched)
 }
 
-/// Patches the damaged sectors of the header blocks in one segment of a running node, whose durable
-/// flushes the index knows.
+/// Patches the damaged sectors of the header blocks of these flushes, on a running node, whose
+/// durable flushes the index knows.
 pub(crate) fn rebuild_segment(
     disk: &mut PatchedDisk<'_>,
     directory: &Directory,
     index: &LogIndex,
-    segment: u64,
+    flushes: SegmentFlushes,
 ) {
-    let place = directory.segments.iter().position(|(number, _)| *number == segment);
-    if let Some((place, end)) = place.zip(index.free_space(segment)) {
+    let SegmentFlushes { segment, end, .. } = flushes;
+    if let Some(place) = directory.segments.iter().position(|(number, _)| *number == segment) {
         let mut rebuilding = Rebuilding {
             directory,
             links: index.links(),
@@ -128,7 +128,9 @@ impl Rebuilding<'_> {
     /// is rejected. On a running node it continues with the next block that can be read.
     fn segment(&mut self, disk: &mut PatchedDisk<'_>, place: usize) -> bool {
         let (number, bytes) = self.directory.segments[place];
-        let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, bytes);
+        // Later flushes may be written while a running node reads.
+        let end = bytes.min(self.end.0);
+        let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, end);
         let (mut scan, mut patched) = (new_scan(), false);
         let mut gap = Gap { place, offset: 0, end: bytes - bytes % PAGE };
         while gap.offset < self.end.0 {

@@ -10,7 +10,7 @@ use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
 use crate::storage::flush_bodies::{FlushBodies, SectorAssembly};
 use crate::storage::identity::Identity;
-use crate::storage::index::LogIndex;
+use crate::storage::index::{LogIndex, SegmentFlushes};
 use crate::storage::located_entry::{LocatedEntry, SectorGroup, is_intact, plan};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::patched_disk::PatchedDisk;
@@ -90,6 +90,9 @@ struct Repair {
     superblock_seq: u64,
     stage: Stage,
     cache: ReadCache,
+    /// The flushes of a segment when the first of the cached reads for its header blocks was
+    /// requested: the cache may lack later ones.
+    flushes: Option<SegmentFlushes>,
     reading: Option<(OperationId, FileRange)>,
     /// The content of the sectors to write.
     writes: BTreeMap<(FileName, u64), Vec<u8>>,
@@ -320,6 +323,7 @@ impl Repairs {
             superblock_seq: 0,
             stage,
             cache: ReadCache::default(),
+            flushes: None,
             reading: None,
             writes: BTreeMap::new(),
             candidates: BTreeSet::new(),
@@ -377,15 +381,16 @@ impl Repairs {
         operations: &mut Operations,
     ) {
         let identity = self.identity;
+        let position = index.locate(entry.id.index);
+        let flushes = position.and_then(|position| repair.flushes_of(index, position.segment));
         let mut headers = BTreeMap::new();
         let planned = repair.cache.run(|disk| {
             if let planned @ Some(_) = plan(disk, index, identity, entry) {
                 return planned;
             }
             // The header block may be damaged.
-            let segment = index.locate(entry.id.index)?.segment;
             let mut disk = PatchedDisk::new(disk);
-            rebuild_segment(&mut disk, &directory(), index, segment);
+            rebuild_segment(&mut disk, &directory(), index, flushes?);
             let planned = plan(&mut disk, index, identity, entry);
             headers = disk.into_patches();
             planned
@@ -397,7 +402,7 @@ impl Repairs {
         if let Stage::Assemble(entries) = &mut repair.stage {
             entries.pop_front();
         }
-        repair.cache = ReadCache::default();
+        (repair.cache, repair.flushes) = (ReadCache::default(), None);
         repair.writes.extend(headers);
         match planned {
             Some((located, groups)) => {
@@ -408,7 +413,7 @@ impl Repairs {
                 self.assemble(repair, is_needed, entry, &located, groups);
             }
             None => {
-                if let Some(position) = index.locate(entry.id.index) {
+                if let Some(position) = position {
                     self.push_headers(position.segment);
                 }
             }
@@ -465,11 +470,12 @@ impl Repair {
         directory: &Directory,
         operations: &mut Operations,
     ) {
+        let flushes = self.flushes_of(index, segment);
         let rebuilt = self.cache.run(|disk| {
+            let Some(flushes) = flushes else { return Default::default() };
             let mut disk = PatchedDisk::new(disk);
-            rebuild_segment(&mut disk, directory, index, segment);
-            let identity = directory.superblock.identity;
-            let lost = damaged_headers(&mut disk, index, identity, segment);
+            rebuild_segment(&mut disk, directory, index, flushes);
+            let lost = damaged_headers(&mut disk, directory.superblock.identity, flushes);
             (disk.into_patches(), lost)
         });
         match rebuilt {
@@ -479,6 +485,15 @@ impl Repair {
             }
             Err(range) => self.read(range, operations),
         }
+    }
+
+    /// Returns the flushes of a segment whose header blocks the cached reads have. Otherwise each
+    /// flush that becomes durable meanwhile would require another read.
+    fn flushes_of(&mut self, index: &LogIndex, segment: u64) -> Option<SegmentFlushes> {
+        let now = index.flushes_of(segment)?;
+        let before = self.flushes.filter(|before| before.segment == segment);
+        self.flushes = Some(before.unwrap_or(now));
+        self.flushes
     }
 
     fn read(&mut self, range: FileRange, operations: &mut Operations) {

@@ -6,7 +6,7 @@ use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::flush_bodies::FlushBodies;
 use crate::storage::identity::Identity;
-use crate::storage::index::LogIndex;
+use crate::storage::index::{LogIndex, SegmentFlushes};
 use crate::storage::loss::entries;
 use crate::storage::scan::SegmentScan;
 use crate::storage::sector::SECTOR_BYTES;
@@ -87,19 +87,16 @@ pub(crate) fn scrub(
     Scrubbed::Flush { damage: damage.of_log(index), next, bytes }
 }
 
-/// Returns the errors about the header blocks of a segment that cannot be read, each with the
+/// Returns the errors about the header blocks of these flushes that cannot be read, each with the
 /// entries that the blocks there may have held.
 pub(crate) fn damaged_headers(
     disk: &mut dyn Disk,
-    index: &LogIndex,
     identity: Identity,
-    segment: u64,
+    flushes: SegmentFlushes,
 ) -> Vec<StorageError> {
-    let mut damage = Vec::new();
-    let known = index.free_space(segment).zip(index.range_of(segment));
-    let Some(((end, _), (mut after, last))) = known else { return damage };
+    let SegmentFlushes { segment, end: (end, _), entries: (mut after, last) } = flushes;
     let mut scan = SegmentScan::new(identity, segment, end);
-    let mut offset = 0;
+    let (mut damage, mut offset) = (Vec::new(), 0);
     while offset < end {
         let found = match scan.block(disk, offset) {
             Ok(Some(found)) => found,

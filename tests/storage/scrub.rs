@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use quorate::storage::{
     Completion, Disk, DiskError, Event, FetchId, FileAction, FileName, SnapshotEvent, Storage,
+    StorageConfig,
 };
 use quorate::types::{EntryId, Index, Term, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, SimDisk};
@@ -13,7 +14,7 @@ use super::broken::{
     BrokenDisk, HARMS, Harm, PAGE, SECTOR, act, fetch_all, large, open, overwrite, read, repair,
     restarted, started, truncated,
 };
-use super::host::{Host, bare, config, hard_state, u64_at, write};
+use super::host::{Host, bare, config, hard_state, identity, membership, u64_at, write};
 
 #[test]
 fn a_running_node_that_reads_a_damaged_header_block_rebuilds_it() {
@@ -449,6 +450,35 @@ fn with_damaged_headers(sector: u64) -> Host {
     host.events.clear();
     assert!(host.disk.flip_bits(HEADERS.0, sector * SECTOR + 40, 1));
     host
+}
+
+#[test]
+fn a_header_block_is_rebuilt_although_flushes_go_on_and_no_later_one_is_called_damaged() {
+    let (mut disk, config) =
+        (SimDisk::default(), StorageConfig { segment_bytes: 1 << 20, ..config() });
+    Storage::format(&mut disk, identity(), &membership(), &config).expect("a new directory");
+    let (mut host, _) = Host::open_with(disk, &config).expect("a formatted directory opens");
+    host.act(Storage::start);
+    host.flush_each(1..=10);
+    assert!(host.disk.flip_bits(FileName::Segment(1), 6 * PAGE + 40, 0x40));
+    host.act(|storage, events| storage.fetch(FetchId(1), Index(7), Index(7), 900, events));
+    let mut last = 10;
+    while !host.events.iter().any(|event| matches!(event, Event::Fetched { .. })) {
+        last += 1;
+        assert!(last < 60, "each flush requires another read");
+        host.bulk_first = false;
+        host.persist(write(last, 0, last..=last));
+        while host.persisted() < WriteId(last) {
+            assert!(host.step(), "the write becomes durable");
+        }
+        host.bulk_first = true;
+        host.step();
+    }
+    host.settle();
+    host.events.retain(|event| !matches!(event, Event::Persisted(_)));
+    let [Event::Fetched { entries, .. }] = &host.events[..] else { panic!("{:?}", host.events) };
+    assert_eq!(entries.len(), 1, "nothing is damaged");
+    assert_eq!(host.log().len() as u64, last);
 }
 
 #[test]
