@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::storage::block::{Block, BlockError, Link, RECORD_BYTES, Record};
+use crate::storage::block::{Block, BlockError, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
 use crate::storage::error::StorageError;
@@ -40,9 +40,9 @@ pub(crate) enum ReadOutcome {
     /// The entries before the first damaged one, and the damaged ones among those that were read.
     Entries(FetchId, Vec<Entry>, Vec<DamagedEntry>),
     Link(Link),
-    /// The log no longer has the entry in this segment, because the segment was compacted
+    /// The log no longer has the entry in this segment, because it was compacted or truncated
     /// meanwhile.
-    Compacted(Purpose),
+    Gone(Purpose),
     /// A header block in this segment is damaged: the read waits for [`PendingReads::resume`].
     DamagedHeaders(u64),
     /// Another disk read was requested.
@@ -121,6 +121,8 @@ enum ReadStage {
 #[derive(Clone, Copy, Debug)]
 struct BodyLocation {
     record: Record,
+    /// The number of the flush that wrote the entry.
+    seq: FlushSeq,
     /// The offset in the file at which the bodies of the flush begin.
     body_offset: u64,
     /// The offset of the entry's header in the payload of these bodies.
@@ -205,7 +207,7 @@ impl PendingReads {
     }
 
     /// Handles the result of a disk read. A range that cannot be read is read again by page, then
-    /// by sector.
+    /// by sector. The log is durably compacted through `compacted`.
     ///
     /// # Errors
     /// While the log has the entry in this segment, a [`StorageError`] if the file ends before the
@@ -216,6 +218,7 @@ impl PendingReads {
         id: OperationId,
         result: Result<Vec<u8>, DiskError>,
         index: &LogIndex,
+        compacted: Index,
         operations: &mut Operations,
     ) -> Result<ReadOutcome, StorageError> {
         let mut read =
@@ -237,9 +240,14 @@ impl PendingReads {
                 read.pieces.take().map(|pieces| pieces.content).unwrap_or_default()
             }
         };
-        let (purpose, is_needed) = (read.purpose, read.is_in(index));
-        match self.on_bytes(read, &bytes, operations) {
-            Err(_) if !is_needed => Ok(ReadOutcome::Compacted(purpose)),
+        let (purpose, is_in) = (read.purpose, read.is_in(index));
+        let segment = read.segment;
+        let is_needed = |place: &BodyLocation| {
+            let entry = place.record.id.index;
+            entry > compacted && index.is_live(segment, place.seq, entry)
+        };
+        match self.on_bytes(read, &bytes, is_needed, operations) {
+            Err(_) if !is_in => Ok(ReadOutcome::Gone(purpose)),
             outcome => outcome,
         }
     }
@@ -248,6 +256,7 @@ impl PendingReads {
         &mut self,
         read: Read,
         bytes: &[u8],
+        is_needed: impl Fn(&BodyLocation) -> bool,
         operations: &mut Operations,
     ) -> Result<ReadOutcome, StorageError> {
         let file = FileName::Segment(read.segment);
@@ -271,18 +280,19 @@ impl PendingReads {
                 };
                 let codec = self.segment(read.segment).bodies;
                 let DecodedBodies { intact, damaged } =
-                    entries(file, codec, read.offset, bytes, places)?;
+                    entries(file, codec, read.offset, bytes, places, is_needed)?;
                 let begins = intact.first().is_none_or(|entry| entry.id.index == read.first);
                 assert!(begins, "a fetch returns the entries from the requested one on");
-                assert!(!(intact.is_empty() && damaged.is_empty()), "a read ends with an outcome");
+                if intact.is_empty() && damaged.is_empty() {
+                    return Ok(ReadOutcome::Gone(read.purpose));
+                }
                 Ok(ReadOutcome::Entries(id, intact, damaged))
             }
         }
     }
 
     /// Repeats the reads that wait for the header blocks of a segment. Returns the purpose of those
-    /// that end instead: the log no longer has their entry in this segment, because the segment was
-    /// compacted meanwhile.
+    /// that end instead: the log no longer has their entry in this segment.
     pub(crate) fn resume(
         &mut self,
         segment: u64,
@@ -382,7 +392,8 @@ impl BodySelection {
         };
         let mut position = 0;
         for record in records {
-            let place = BodyLocation { record: *record, body_offset: block.body_offset, position };
+            let (record, seq, body_offset) = (*record, block.seq, block.body_offset);
+            let place = BodyLocation { record, seq, body_offset, position };
             position += record.bytes() as u64;
             let next = self.places.last().map_or(read.first, |place| place.record.id.index.next());
             if record.id.index < next {
@@ -438,22 +449,24 @@ fn records(
 /// The outcome of decoding the bodies of some entries.
 #[derive(Clone, Debug)]
 pub(crate) struct DecodedBodies {
-    /// The entries before the first damaged one.
+    /// The entries before the first damaged one, and before the first one that is gone.
     pub(crate) intact: Vec<Entry>,
     pub(crate) damaged: Vec<DamagedEntry>,
 }
 
 /// Decodes the entries at these locations from the bytes that were read at `offset`. An entry is
-/// damaged if a sector that holds some of its body is not valid.
+/// damaged if a sector that holds some of its body is not valid. A repair may have written zeros in
+/// place of an entry that the log no longer needs: the entries before it are returned.
 ///
 /// # Errors
-/// A [`StorageError`] if valid sectors contradict the header of an entry.
+/// A [`StorageError`] if valid sectors contradict the header of an entry that the log needs.
 fn entries(
     file: FileName,
     codec: SectorCodec,
     offset: u64,
     bytes: &[u8],
     places: &[BodyLocation],
+    is_needed: impl Fn(&BodyLocation) -> bool,
 ) -> Result<DecodedBodies, StorageError> {
     let mut sectors = Vec::with_capacity(bytes.len().div_ceil(SECTOR_BYTES));
     let mut payload = Vec::with_capacity(bytes.len() / SECTOR_BYTES * PAYLOAD_BYTES);
@@ -487,17 +500,17 @@ fn entries(
             true => place.record.entry(&[]),
             false => payload.get(body).and_then(|body| place.record.entry(body)),
         };
-        let damage = || {
-            let message = format!("the body of entry {id} does not match its header");
-            StorageError::damage(file, start, message)
-        };
-        let entry = entry.filter(|_| has_header).ok_or_else(damage)?;
-        if decoded.damaged.is_empty() {
-            decoded.intact.push(entry);
+        match entry.filter(|_| has_header) {
+            Some(entry) if decoded.damaged.is_empty() => decoded.intact.push(entry),
+            Some(_) => {}
+            None if is_needed(place) => {
+                let message = format!("the body of entry {id} does not match its header");
+                return Err(StorageError::damage(file, start, message));
+            }
+            None => break,
         }
     }
     let count = decoded.intact.len() + decoded.damaged.len();
     assert!(count <= places.len(), "an entry is intact or damaged, and not both");
-    assert!(count == places.len() || !decoded.damaged.is_empty(), "no intact entry is dropped");
     Ok(decoded)
 }

@@ -423,13 +423,14 @@ impl Storage {
         }
         if self.log.reads.has(id) {
             let Log { reads, index, .. } = &mut self.log;
-            match reads.completed(id, result, index, &mut self.operations)? {
+            let compacted = self.updater.durable().compacted;
+            match reads.completed(id, result, index, compacted, &mut self.operations)? {
                 ReadOutcome::Entries(id, entries, damaged) => {
                     events.extend((!damaged.is_empty()).then_some(Event::Damaged(damaged)));
                     events.push(Event::Fetched { id, entries });
                 }
                 ReadOutcome::Link(link) => self.log.on_link(link),
-                ReadOutcome::Compacted(purpose) => self.end_reads(vec![purpose], events),
+                ReadOutcome::Gone(purpose) => self.end_reads(vec![purpose], events),
                 ReadOutcome::DamagedHeaders(segment) => self.log.repairs.push_headers(segment),
                 ReadOutcome::Pending => {}
             }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, FileName, Inspection, OpenError, Storage};
+use quorate::storage::{
+    Completion, Disk, Event, FetchId, FileName, Inspection, OpenError, Storage,
+};
 use quorate::types::{Entry, EntryId, Index, Payload, Term, Write};
 use quorate_sim::disk::ChangeOrder;
 
@@ -232,6 +234,48 @@ fn a_shared_sector_needs_no_content_of_compacted_entries() {
         let (entries, damaged) = fetch_all(&mut storage, &mut disk);
         let kept = sample.log.iter().filter(|entry| entry.id > compacted).cloned();
         assert_eq!((entries, damaged), (kept.collect(), BTreeSet::new()));
+    }
+}
+
+#[test]
+fn a_read_under_way_ends_before_an_entry_that_a_repair_has_overwritten_because_it_is_gone() {
+    let sample = large();
+    for ((file, sector), truncates) in
+        hits(&sample, 2).into_iter().flat_map(|place| [(place, false), (place, true)])
+    {
+        let (mut storage, mut disk) = started(&sample.disk);
+        let hit = sample.hit(file, sector..sector + 1);
+        let mut kept = hit.clone();
+        let (first, last) = (kept.pop_first(), kept.pop_last());
+        let (first, last) = first.zip(last).expect("entries share the sector");
+        let mut events = Vec::new();
+        storage.fetch(FetchId(1), first.index, last.index, 9_000, &mut events);
+        let [Event::Disk(headers)] = &std::mem::take(&mut events)[..] else { panic!("{events:?}") };
+        let result = disk.execute(&headers.action);
+        storage.completed(Completion { id: headers.id, result }, &mut events);
+        let [Event::Disk(bodies)] = &events[..] else { panic!("{events:?}") };
+        let gone = if truncates {
+            let change = write(9, 2, last.index.0..=last.index.0);
+            let change = Write { hard_state: Some(hard_state(2, 1)), ..change };
+            act(&mut storage, &mut disk, |storage, events| storage.persist(change, events));
+            last
+        } else {
+            let meta = snapshot(first.term.0, first.index.0);
+            act(&mut storage, &mut disk, |storage, events| storage.set_snapshot(meta, events));
+            act(&mut storage, &mut disk, |storage, events| storage.compact(first.index, events));
+            first
+        };
+        disk.harm(file, sector, Harm::Flipped);
+        let provided = hit.iter().filter(|id| **id != gone).copied().collect();
+        let repaired = repair(&mut storage, &mut disk, sample.entries(&provided));
+        assert_eq!(repaired.into_iter().collect::<BTreeSet<_>>(), provided, "{file} {sector}");
+        let result = disk.execute(&bodies.action);
+        let events = act(&mut storage, &mut disk, |storage, events| {
+            storage.completed(Completion { id: bodies.id, result }, events);
+        });
+        let before = sample.log.iter().filter(|entry| entry.id >= first && entry.id < gone);
+        let fetched = Event::Fetched { id: FetchId(1), entries: before.cloned().collect() };
+        assert_eq!(events, [fetched], "{file} {sector} {truncates}");
     }
 }
 
