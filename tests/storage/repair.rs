@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use quorate::storage::{
-    Completion, Disk, Event, FetchId, FileName, Inspection, OpenError, Storage,
+    Completion, Disk, DiskError, ErrorCause, Event, FetchId, FileAction, FileName, Inspection,
+    OpenError, Storage,
 };
 use quorate::types::{Entry, EntryId, Index, Payload, Term, Write};
 use quorate_sim::disk::ChangeOrder;
@@ -277,6 +278,30 @@ fn a_read_under_way_ends_before_an_entry_that_a_repair_has_overwritten_because_i
         let fetched = Event::Fetched { id: FetchId(1), entries: before.cloned().collect() };
         assert_eq!(events, [fetched], "{file} {sector} {truncates}");
     }
+}
+
+#[test]
+fn headers_that_cannot_be_read_for_another_reason_than_the_disk_are_not_called_damaged() {
+    struct NoMoreFiles;
+
+    impl Disk for NoMoreFiles {
+        fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+            unreachable!("a running store lists no files")
+        }
+
+        fn execute(&mut self, _: &FileAction) -> Result<Vec<u8>, DiskError> {
+            let remedy = "the process may not open more files: raise its limit (ulimit -n, or \
+                          LimitNOFILE of the service)";
+            Err(DiskError::Failed(format!("Too many open files (os error 24): {remedy}")))
+        }
+    }
+
+    let (mut storage, _) = started(&large().disk);
+    let events = act(&mut storage, &mut NoMoreFiles, |storage, events| {
+        storage.fetch(FetchId(1), Index(1), Index(1), 900, events);
+    });
+    let [Event::Failed(error)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(error.cause, ErrorCause::Environment, "{error}");
 }
 
 #[test]
