@@ -147,8 +147,8 @@ impl Argument for Every {
     fn read(words: &mut Words<'_>) -> Result<Duration, SyntaxError> {
         words.need("every")?;
         let period = words.duration()?;
-        if period < Duration::from_micros(1) {
-            return Err(words.error("the period is shorter than 1us: write a longer duration"));
+        if period < Duration::from_micros(10) {
+            return Err(words.error("the period is shorter than 10us: write a longer duration"));
         }
         Ok(period)
     }

@@ -15,6 +15,8 @@ use crate::values::words::Exact;
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The shortest time between two requests of a client.
 const PAUSE_MIN: Duration = Duration::from_micros(10);
+/// The shortest time between two requests of any clients, in microseconds.
+const PAUSE_OF_ALL_MIN: u64 = 1;
 /// The longest election timeout. With longer ones the stabilization phase takes hours.
 const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// The longest delay of a node's own work, in longest election timeouts: the core must make
@@ -94,6 +96,8 @@ fn load_problem(settings: &Settings) -> Option<String> {
     let waits = settings.session_bounds() == SessionBounds::DEFAULT;
     let least = if waits { latency.min } else { Duration::ZERO };
     let pause = settings.think_time.min.saturating_add(least);
+    let senders = u64::from(settings.clients) + u64::from(settings.hostile_clients);
+    let pause_min = PAUSE_MIN.max(Duration::from_micros(senders * PAUSE_OF_ALL_MIN));
     let delay = batch_time.max.max(settings.report_delay.max);
     let delay_max = longest * DELAY_TIMEOUTS_MAX;
     let survivor = config.survivor.map_or(Duration::ZERO, |survivor| survivor.after);
@@ -114,7 +118,7 @@ fn load_problem(settings: &Settings) -> Option<String> {
                 Exact(settings.request_timeout)
             )
         }),
-        ((settings.clients > 0 || !waits) && pause < PAUSE_MIN).then(|| {
+        ((settings.clients > 0 || !waits) && pause < pause_min).then(|| {
             format!(
                 "clients pause for as little as {} between two requests, so time hardly \
                  advances: write a longer `think time`{}",

@@ -268,7 +268,7 @@ fn syntax_errors_name_their_place_and_the_remedy() {
         ("priorities 1 2", "2 priorities for 3 members: write one per member"),
         ("segment bytes 5000", "1:15: segment_bytes is 5000: it must be from "),
         ("command bytes max 99", "1:19: `99` is not a whole number from 100"),
-        ("at 1s flap n1-n2 every 900ns", "the period is shorter than 1us"),
+        ("at 1s flap n1-n2 every 9us", "the period is shorter than 10us"),
         ("loss 10", "1:8: the line ends here: `in 1000` is missing"),
         ("loss 10 of 1000", "1:9: unexpected `of`: write `in 1000`"),
         (
@@ -319,6 +319,7 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
         ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
         ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("sessions 3\nthink time 0s", "2:12: clients pause for as little as 0s"),
+        ("latency 0s\nclients 1000\nthink time 10us", "3:12: clients pause for as little as 10us"),
         ("clients 0\nsessions 3\nthink time 1us", "3:12: clients pause for as little as 1us"),
         ("scrub period 0s", "scrub_period is 0"),
         ("scrub period 1ms", "`scrub period` is shorter than the longest election timeout, 300ms"),

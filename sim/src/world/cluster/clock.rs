@@ -9,6 +9,9 @@ use crate::values::time::SimTime;
 
 const MILLION: u64 = 1_000_000;
 
+/// The latest reading to which steps set a clock, so that the time after it fits in a reading.
+const STEPS_TO: Instant = Instant(u64::MAX / 2);
+
 /// A node's clock, as a line through a known point of true time and own time.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
@@ -100,10 +103,10 @@ impl Clock {
         self.drifts.clear();
     }
 
-    /// Steps the clock forward.
+    /// Steps the clock forward, but not beyond [`STEPS_TO`].
     pub(crate) fn step(&mut self, now: SimTime, by: Duration) {
         self.rebase(now);
-        self.own_origin = self.own_origin.after(by);
+        self.own_origin = self.own_origin.after(by).min(STEPS_TO.max(self.own_origin));
     }
 
     fn rebase(&mut self, now: SimTime) {
@@ -147,6 +150,10 @@ mod tests {
             }
             assert!(clock.read(now) >= shown);
             shown = clock.read(now);
+        }
+        for later in [1, 2] {
+            clock.step(SimTime(later << 40), Duration::MAX);
+            assert!(clock.read(SimTime(later << 41)) > shown);
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct NodeDisk {
     /// The value of `entry_damage_faults` when the process last requested a repair.
     pub(crate) entry_damage_faults_at_repair: u16,
     /// The number of active faults that bound the free space of the disk, or of one lost since.
-    pub(crate) full_disk_faults: u8,
+    pub(crate) full_disk_faults: u32,
     /// The earliest completion of the calls that begin now, except writes of the log and of the
     /// superblock. A call that began before the fault is not delayed.
     pub(crate) stalled_until: SimTime,
