@@ -15,7 +15,7 @@ use crate::raft::leader::transfer_backoff::TransferBackoff;
 use crate::raft::members::Members;
 use crate::raft::members::survival::Survival;
 use crate::raft::output::Output;
-use crate::raft::reads::Reads;
+use crate::raft::reads::{ConfirmedRead, Reads};
 use crate::raft::screen;
 use crate::types::{
     Body, BootstrapPeer, Entry, EntryId, Freshness, Index, Instant, Message, NodeId, Payload,
@@ -332,8 +332,9 @@ impl Common {
 
     /// Answers the read `tag` once `index` is applied, with the given freshness.
     pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index, freshness: Freshness) {
-        let applied = self.log().applied();
-        self.reads.confirm(tag, index, freshness, applied, &mut self.output);
+        let (applied, since) = (self.log().applied(), self.now);
+        let read = ConfirmedRead { tag, index, freshness, since };
+        self.reads.confirm(read, applied, &mut self.output);
     }
 
     /// Answers the read and returns true if the node's own state is fresh enough for the read's
@@ -361,6 +362,18 @@ impl Common {
     /// applied.
     pub(crate) fn reject_reads_after(&mut self, last: Index) {
         self.reads.reject_after(last, RejectReason::NoLeader, &mut self.output);
+    }
+
+    /// Rejects the reads that have waited longer than the longest election timeout for an entry
+    /// that this node lacks: one after the end of its log, or one that is not before a damaged
+    /// entry. The node may never get it: its disk may be full, and no member may have the content.
+    #[inline]
+    pub(crate) fn reject_overdue_reads(&mut self) {
+        let log = self.journal.log();
+        let damaged = log.first_damaged_after(log.applied());
+        let last = damaged.map_or(log.last().index, Index::previous);
+        let wait_max = self.config.election_timeout_max;
+        self.reads.reject_overdue(last, wait_max, self.now, &mut self.output);
     }
 
     /// Reports the active membership if it changed.
@@ -465,7 +478,7 @@ impl Common {
     pub(crate) fn map_instants(&mut self, mut each: impl FnMut(&mut Instant)) {
         each(&mut self.now);
         each(self.ballot.instant());
-        self.reads.instant().into_iter().for_each(&mut each);
+        self.reads.instants().for_each(&mut each);
         each(self.timing.instant());
         each(self.transfer_backoff.instant());
         self.survival.instants().for_each(&mut each);

@@ -269,6 +269,7 @@ impl Raft {
     fn on_timeout(&mut self) -> Transition {
         let common = &mut self.common;
         bootstrap::messages::advance_bootstrap(common);
+        common.reject_overdue_reads();
         match &mut self.role {
             Role::Follower(follower) => follower.on_timeout(common),
             Role::PreCandidate(candidate) => candidate.on_timeout(common),

@@ -22,7 +22,8 @@ pub enum RejectReason {
     /// than its frame may be.
     TooLarge,
     /// The read could not be confirmed, because no leader is known, the leader was lost, or it did
-    /// not reply within the longest election timeout.
+    /// not reply within the longest election timeout. Or this node lacked, for that time, an entry
+    /// on which the answer depends: retry at another node.
     NoLeader,
     /// The node has stopped and accepts no requests.
     Stopped,

@@ -443,11 +443,12 @@ impl Follower {
         Transition::Stay
     }
 
-    /// Rejects the reads that have waited for the leader's reply longer than the longest election
-    /// timeout. They could otherwise wait forever: if the leader's messages arrive here but this
-    /// node's messages do not reach the leader, or if there is no leader and this node's votes for
-    /// failing candidates restart its election timeout.
+    /// Rejects the reads that have waited for the leader's reply, or for entries that this node
+    /// lacks, longer than the longest election timeout. They could otherwise wait forever: if the
+    /// leader's messages arrive here but this node's messages do not reach the leader, or if there
+    /// is no leader and this node's votes for failing candidates restart its election timeout.
     fn reject_overdue_reads(&mut self, common: &mut Common) {
+        common.reject_overdue_reads();
         let wait_max = common.config().election_timeout_max;
         while let Some(tag) = self.reads.pop_older(common.now(), wait_max) {
             common.reject(tag, RejectReason::NoLeader);

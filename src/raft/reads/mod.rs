@@ -4,6 +4,7 @@
 pub(crate) mod read_lease;
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use crate::raft::api::action::Action;
 use crate::raft::output::Output;
@@ -12,7 +13,8 @@ use crate::types::{Freshness, Index, Instant, ReadLevel, RejectReason, Tag, Term
 
 /// Reads with a known read index that wait for the state machine to apply it, and the freshness of
 /// the node's own state. If the node loses its leader, reads whose index it knows to be committed
-/// keep waiting; it rejects the others.
+/// keep waiting; it rejects the others. It also rejects reads that wait too long for an entry that
+/// it lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reads {
@@ -32,10 +34,12 @@ pub(crate) struct Reads {
 /// A read that may be answered once `index` is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize))]
-struct ConfirmedRead {
-    tag: Tag,
-    index: Index,
-    freshness: Freshness,
+pub(crate) struct ConfirmedRead {
+    pub(crate) tag: Tag,
+    pub(crate) index: Index,
+    pub(crate) freshness: Freshness,
+    /// When the node learned `index`.
+    pub(crate) since: Instant,
 }
 
 impl ConfirmedRead {
@@ -63,17 +67,9 @@ impl Reads {
         self.last_ticket
     }
 
-    /// Answers the read `tag` once `index` is applied, with the given freshness.
-    pub(crate) fn confirm(
-        &mut self,
-        tag: Tag,
-        index: Index,
-        freshness: Freshness,
-        applied: Index,
-        output: &mut Output,
-    ) {
-        let read = ConfirmedRead { tag, index, freshness };
-        if applied >= index {
+    /// Answers the read once its index is applied.
+    pub(crate) fn confirm(&mut self, read: ConfirmedRead, applied: Index, output: &mut Output) {
+        if applied >= read.index {
             output.push(read.ready());
         } else {
             let place = self.waiting.partition_point(|other| other.index <= read.index);
@@ -95,6 +91,27 @@ impl Reads {
         while let Some(read) = self.waiting.pop_back_if(|read| read.index > last) {
             output.push(Action::Rejected { tag: read.tag, reason });
         }
+    }
+
+    /// Rejects the reads that have waited longer than `wait_max` for an index after `last`.
+    #[inline]
+    pub(crate) fn reject_overdue(
+        &mut self,
+        last: Index,
+        wait_max: Duration,
+        now: Instant,
+        output: &mut Output,
+    ) {
+        if self.last_index().is_none_or(|index| index <= last) {
+            return;
+        }
+        self.waiting.retain(|read| {
+            let is_overdue = read.index > last && read.since.after(wait_max) < now;
+            if is_overdue {
+                output.push(Action::Rejected { tag: read.tag, reason: RejectReason::NoLeader });
+            }
+            !is_overdue
+        });
     }
 
     /// Returns the bound on the staleness of the node's own state if it suffices for `level`.
@@ -126,6 +143,7 @@ impl Reads {
         assert!(order, "reads wait in the order of their indices");
         let waits = self.waiting.front().is_none_or(|read| read.index > applied);
         assert!(waits, "no read waits for an index that is applied");
+        assert!(self.waiting.iter().all(|read| read.since <= now), "no read waits in the future");
         let past = self.freshness_bound.is_none_or(|fresh| fresh.since <= now);
         assert!(past, "the state is as of an earlier instant");
     }
@@ -140,8 +158,9 @@ impl Reads {
         self.answered_round = AnsweredRound::default();
     }
 
-    /// The only instant in the reads' state.
-    pub(crate) fn instant(&mut self) -> Option<&mut Instant> {
-        self.freshness_bound.as_mut().map(|fresh| &mut fresh.since)
+    /// Returns every instant in the reads' state.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let bound = self.freshness_bound.as_mut().map(|fresh| &mut fresh.since);
+        self.waiting.iter_mut().map(|read| &mut read.since).chain(bound)
     }
 }
