@@ -228,10 +228,16 @@ impl Log {
     }
 
     /// The membership that was active when the log ended at `index`; `None` if it is older than the
-    /// snapshot's membership and was compacted.
+    /// snapshot's membership and was compacted, or if it is the first membership, which is not an
+    /// entry, and this node joined the cluster later.
     #[must_use]
     pub fn membership_at(&self, index: Index) -> Option<&Membership> {
-        self.memberships.at(index)
+        self.memberships.at(index).filter(|membership| !membership.is_empty())
+    }
+
+    /// Whether no membership was compacted: the log has every one that is an entry.
+    pub(crate) fn has_all_memberships(&self) -> bool {
+        self.memberships.at(Index::ZERO).is_some()
     }
 
     /// The total size of the entries in memory, in bytes.

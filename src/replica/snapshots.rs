@@ -211,8 +211,7 @@ impl Snapshots {
     ) {
         let Some(last) = self.taker.write(log.durable()) else { return };
         assert!(last.index <= log.durable(), "a snapshot covers durable entries only");
-        let membership = log.membership_at(last.index).filter(|found| !found.is_empty());
-        let Some(membership) = membership else { return self.taker.end() };
+        let Some(membership) = log.membership_at(last.index) else { return self.taker.end() };
         if self.receiver.gives_way_to(last.index, now) {
             storage.abandon_snapshot(events);
             // Another offer must not replace the node's own snapshot at once.

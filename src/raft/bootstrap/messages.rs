@@ -110,8 +110,10 @@ fn send_bootstrapped(common: &mut Common, from: NodeId, seen: &[BootstrapPeer]) 
     let first = common.log().membership_at(Index::ZERO);
     let (membership, source) = match first {
         Some(first) if is_first_member(&first) => (first, MembershipSource::Reply),
-        Some(_) => (common.log().membership(), MembershipSource::Log),
-        None => (common.log().membership(), MembershipSource::Snapshot),
+        _ if common.log().has_all_memberships() => {
+            (common.log().membership(), MembershipSource::Log)
+        }
+        _ => (common.log().membership(), MembershipSource::Snapshot),
     };
     let body =
         Body::Bootstrapped { start_id: prober.start_id, membership: membership.clone(), source };

@@ -70,13 +70,13 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
 
 /// Whether a peer whose next entry is at `next` needs a snapshot, because that entry is compacted,
 /// or is damaged, not in memory, and covered by this node's snapshot. A peer that needs the first
-/// entry also needs the first membership, which is not an entry. If the log no longer has that
-/// membership, the peer needs a snapshot, too.
+/// entry also needs a membership, and the first one is not an entry. If memberships were compacted,
+/// the entries may contain none, so the peer needs a snapshot, too.
 #[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
     next <= log.base().index
         || (next <= log.snapshot().index && log.is_damaged(next) && next < log.tail_first())
-        || (next == FIRST && log.membership_at(Index::ZERO).is_none())
+        || (next == FIRST && !log.has_all_memberships())
 }
 
 /// Panics if more is in flight to the peer than its window allows.
@@ -231,8 +231,8 @@ fn send_entries(
     assert!(first.is_none_or(|first| first == prev_index.next()), "entries follow `prev`");
     assert!(progress.matched() <= prev_index, "matched entries are not sent again");
     let is_after_first = prev_index > Index::ZERO || first.is_none();
-    let has_first_membership = || common.log().membership_at(Index::ZERO).is_some();
-    assert!(is_after_first || has_first_membership(), "the first entry relies on a membership");
+    let has_memberships = || common.log().has_all_memberships();
+    assert!(is_after_first || has_memberships(), "the first entry relies on a membership");
     progress.sent(last, entries.len(), bytes);
     let committed = common.log().committed();
     progress.record_committed_sent(committed);

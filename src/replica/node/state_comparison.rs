@@ -45,11 +45,13 @@ impl Node {
         }
     }
 
-    /// Handles a peer's offer of a snapshot for a rebuild.
+    /// Handles a peer's offer of a snapshot for a rebuild. A node that joined the cluster by its log
+    /// does not know the membership of a snapshot that ends before the entry that added the node.
     fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
-        let fits = log.has_unknown_membership()
-            || log.membership_at(meta.last.index) == Some(&meta.membership);
+        let known = log.membership_at(meta.last.index);
+        let fits =
+            log.has_unknown_membership() || known.is_none_or(|known| *known == meta.membership);
         if fits && self.validation.may_rebuild_from(&meta, self.storage.snapshot(), log) {
             self.on_snapshot_offer(from, meta);
         }
