@@ -21,14 +21,15 @@ impl Node {
 
     /// Returns an error if an entry after the snapshot is lost: it is neither on this node's disk,
     /// nor in memory, nor passed to the state machine, and the node is the only member, so no other
-    /// node has it. An entry that the node has applied is not lost, because a snapshot can replace
-    /// it.
+    /// node has it. A node without a membership got the entry from a leader. An entry that the node
+    /// has applied is not lost, because a snapshot can replace it.
     pub(super) fn lost_entry(&self) -> Option<StorageError> {
         let log = self.raft.log();
         let after = |index: &Index| log.first_damaged_after(*index);
         let mut damaged =
             core::iter::successors(after(&log.snapshot().index.max(log.applying())), after);
-        let is_alone = !log.membership().has_other_member(self.config.raft.id);
+        let (active, own) = (log.membership(), self.config.raft.id);
+        let is_alone = !active.is_empty() && !active.has_other_member(own);
         let is_lost = |index: &Index| log.in_memory(*index).is_none();
         let lost = damaged.find(is_lost).filter(|_| is_alone && !log.has_unknown_membership())?;
         let message = format!(

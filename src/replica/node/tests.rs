@@ -100,6 +100,8 @@ fn only_the_only_member_stops_when_it_loses_an_entry() {
     for other in [two.clone(), two.with_casting(NodeId(1)), alone.with_learners([NodeId(2)])] {
         assert_eq!(stop_text(&other, 3, 0), None, "the other member may have it: {other}");
     }
+    let joining = Membership::default();
+    assert_eq!(stop_text(&joining, 3, 0), None, "the leader that sent the entry has it");
 }
 
 #[test]
