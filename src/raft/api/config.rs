@@ -15,8 +15,9 @@ pub struct Config {
     pub id: NodeId,
     /// The members of a new cluster, including this node, each with its address and priority. All
     /// of them must be voters, because the first membership takes effect once all members have
-    /// agreed on it, and learners take no part in the agreement. `None` for a node that joins an
-    /// existing cluster. A node that already has a membership ignores this field.
+    /// agreed on it, and learners take no part in the agreement. None of them may hold the casting
+    /// vote: the members agree on ids and disks, and would not notice that their configurations
+    /// name different holders. `None` for a node that joins an existing cluster. A node that already has a membership ignores this field.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
@@ -192,8 +193,8 @@ pub enum ConfigError {
     ElectionTimeoutTooLong(Duration),
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears no quorum.
     StickinessWithoutCheckQuorum,
-    /// `bootstrap_peers` lacks this node as a voter, has a member that is not a voter, or is an
-    /// invalid, a staged or a joint membership.
+    /// `bootstrap_peers` lacks this node as a voter, has a member that is not a voter, has a holder
+    /// of the casting vote, or is an invalid, a staged or a joint membership.
     InvalidBootstrapPeers,
     /// `bootstrap_peers` has an address with white space or a control character, at the named node.
     /// A node that has a membership already ignores the list, and starts.
@@ -408,6 +409,7 @@ impl Config {
             // A learner is invalid, because only voters agree on the first membership.
             peers.incoming().contains(&self.id)
                 && peers.ids().all(|id| peers.incoming().contains(&id))
+                && peers.incoming().casting().is_none()
                 && peers.is_settled()
                 && peers.violation().is_none()
         })
@@ -442,7 +444,8 @@ texts! { ConfigError:
     Self::ElectionTimeoutTooLong(timeout) =>
         "election_timeout_max is {timeout:?}, over an hour: check its unit";
     Self::InvalidBootstrapPeers =>
-        "bootstrap_peers must be a valid membership of voters, with this node among them";
+        "bootstrap_peers must be a valid membership of voters without a casting vote, with this \
+         node among them";
     Self::InvalidAddress(id) =>
         "the address of {id} in bootstrap_peers has white space or a control character: remove it";
     Self::SuspensionTooEager {
@@ -524,7 +527,8 @@ mod tests {
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         let peers = |ids: [u64; 2]| Membership::new(ids.map(NodeId));
         let with_learner = peers([1, 2]).with_learners([NodeId(3)]);
-        for invalid in [peers([2, 3]), with_learner] {
+        let with_casting = peers([1, 2]).with_casting(NodeId(1));
+        for invalid in [peers([2, 3]), with_learner, with_casting] {
             let error = rejected(|c| c.bootstrap_peers = Some(invalid));
             assert_eq!(error, InvalidBootstrapPeers);
         }
