@@ -65,9 +65,13 @@ impl Common {
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
         let member = log.membership_at(log.committed()).and_then(|known| known.member(config.id));
         let is_named = member.is_some_and(|member| member.incarnation == incarnation);
+        let mut ballot = Ballot::new(hard_state, is_named, drift_ppm, now);
+        if config.bootstrap_peers.is_some() && !has_no_log {
+            ballot.vote_without_membership();
+        }
         Common {
             now,
-            ballot: Ballot::new(hard_state, is_named, drift_ppm, now),
+            ballot,
             journal: Journal::new(log, restored.snapshot),
             apply: Apply::new(restored.machine.version_max),
             reads,

@@ -405,6 +405,55 @@ fn a_bootstrap_peer_probes_any_other_sender() {
 }
 
 #[test]
+fn a_bootstrap_peer_votes_once_a_member_has_named_its_disk() {
+    for source in [MembershipSource::Log, MembershipSource::Snapshot] {
+        let mut bootstrap = Bootstrap::new();
+        let answer = bootstrap_one_peer(&mut bootstrap);
+        let Body::Bootstrapped { start_id, membership, .. } = answer.body.clone() else {
+            panic!("not a Bootstrapped message")
+        };
+        // No bootstrap peer is left; node 4, which joined later, needs the vote of node 3.
+        let say = |bootstrap: &mut Bootstrap, body: Body| {
+            let message = Message { body, from: NodeId(4), term: Term(5), ..answer.clone() };
+            bootstrap.input(NodeId(3), Input::Message(message));
+        };
+        let last = EntryId { index: Index(7), term: Term(1) };
+        let ask = Body::RequestVote { last, transfer: false };
+        say(&mut bootstrap, Body::PreVote { next_term: Term(6), last });
+        let is_probe_to_four = |message: &Message| is_probe(message) && message.to == NodeId(4);
+        assert!(bootstrap.messages.iter().any(is_probe_to_four), "{:?}", bootstrap.messages);
+        say(&mut bootstrap, ask.clone());
+        assert_eq!(bootstrap.peer(3).raft.status().vote, None, "the disk may be an emptied one");
+        say(&mut bootstrap, Body::Bootstrapped { start_id, membership, source });
+        say(&mut bootstrap, ask);
+        assert!(bootstrap.peer(3).raft.membership().is_empty());
+        assert_eq!(bootstrap.peer(3).raft.status().vote, Some(NodeId(4)), "{source:?}");
+    }
+}
+
+#[test]
+fn a_bootstrap_peer_with_an_entry_votes_before_its_log_has_a_membership() {
+    let vote = |bootstrap_peers: Option<Membership>| {
+        let config = Config { bootstrap_peers, ..plain(NodeId(3)) };
+        let id = EntryId { index: Index(1), term: Term(1) };
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::default());
+        let entries = vec![Entry { id, payload: Payload::Noop }];
+        let state = HardState::new(Term(1), None);
+        let restored = Restored {
+            incarnation: Incarnation(3),
+            ..Restored::with_log(state, Index::ZERO, snapshot, entries)
+        };
+        let mut raft = Raft::new(config, restored, 9, Instant::ZERO).expect("the node starts");
+        let ask = Body::RequestVote { last: id, transfer: false };
+        let ask = Input::Message(message(4, 3, Term(2), ask));
+        raft.step(Instant::ZERO, ask, &mut Vec::new());
+        raft.status().vote
+    };
+    assert_eq!(vote(Some(Membership::new(PEERS))), Some(NodeId(4)));
+    assert_eq!(vote(None), None, "no membership may name the disk, and it may be a new one");
+}
+
+#[test]
 fn a_node_without_bootstrap_peers_waits_to_be_added() {
     let mut bootstrap = Bootstrap::new();
     bootstrap.run();

@@ -314,11 +314,17 @@ impl Election {
     }
 }
 
-/// Checks that a node that grants a vote has a membership. A node without one has an empty disk,
-/// which may replace a disk that voted for another candidate.
+/// Checks that a node that grants a vote has a membership or an entry, or that the receiver's
+/// membership names its disk. Any other disk is an empty one, which may replace a disk that voted
+/// for another candidate.
 fn check_knows_membership(model: &Model, from: Slot, message: &Message) -> CheckResult {
     let node = model.node(from);
-    if !node.memory.log.electorate().membership.is_empty() {
+    let log = &node.memory.log;
+    let receiver = model.node(model.slot(message.to));
+    if !log.electorate().membership.is_empty()
+        || log.last().0 > 0
+        || node.is_named_by(&receiver.memory.log.electorate().membership)
+    {
         return Ok(());
     }
     let (id, to, name) = (node.id, message.to, message.body.name());

@@ -53,7 +53,10 @@ fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> 
                 common.send(from, Body::UnknownIncarnation);
             }
         }
-        Body::PreVote { .. } => return false,
+        Body::PreVote { .. } => {
+            probe_outsider(common, from);
+            return false;
+        }
         _ if common.members.bootstrap().is_some_and(|bootstrap| bootstrap.blocks(message)) => {
             common.reject_message(from, body.name(), MessageRejectReason::NoMembership);
             probe_outsider(common, from);
@@ -63,8 +66,9 @@ fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> 
     true
 }
 
-/// Probes a sender that is not a bootstrap peer. Regular probes go only to bootstrap peers, but the
-/// sender has the cluster's membership, and every other node that has it may be gone.
+/// Probes a sender that is not a bootstrap peer, if this node is bootstrapping. Regular probes go
+/// only to bootstrap peers, but the sender has the cluster's membership, and every other node that
+/// has it may be gone.
 fn probe_outsider(common: &mut Common, from: NodeId) {
     if let Some(bootstrap) = common.members.bootstrap()
         && bootstrap.position(from).is_none()
@@ -149,6 +153,10 @@ fn on_bootstrapped(
         return common.reject_message(from, "Bootstrapped", MessageRejectReason::StaleReply);
     }
     let member = membership.member(own);
+    let is_named = member.is_some_and(|member| member.incarnation == incarnation);
+    if is_named && membership.is_voter(own) {
+        common.ballot.vote_without_membership();
+    }
     if !member.is_some_and(|member| member.accepts_incarnation(incarnation)) {
         // No agreement is needed: a leader sends the log once the node is a member.
         common.members.end_bootstrap();

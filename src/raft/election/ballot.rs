@@ -33,6 +33,9 @@ pub(crate) struct Ballot {
     /// the end of the log. Every node that can win an election has the entries up to this index
     /// (Raft §5.4.3).
     named_committed: Index,
+    /// Whether the node may vote before it knows a membership: its disk is one of a cluster in
+    /// which a vote counts only if the candidate's membership names the voter's disk.
+    votes_without_membership: bool,
 }
 
 /// Whether a disk that the node has lost may have answered heartbeats of the current term. A leader
@@ -77,6 +80,7 @@ impl Ballot {
             started_in,
             lost_disk: if is_named { LostDisk::None } else { LostDisk::Possible },
             named_committed: Index::ZERO,
+            votes_without_membership: false,
         }
     }
 
@@ -127,6 +131,14 @@ impl Ballot {
     /// has had no other disk in this cluster.
     pub(crate) fn record_bootstrap(&mut self) {
         self.lost_disk = LostDisk::None;
+    }
+
+    /// Allows the node to vote before it knows a membership. The cluster was bootstrapped, so its
+    /// memberships name the disks of their voters, and may name this disk: the disk has an entry,
+    /// or a member replied that it does. If this node did not vote, the other voters might be
+    /// unable to elect the leader from which it would get a membership.
+    pub(crate) fn vote_without_membership(&mut self) {
+        self.votes_without_membership = true;
     }
 
     /// Whether the node is uncertain: its log may lack entries that it acknowledged, and it may
@@ -275,13 +287,14 @@ impl Ballot {
     /// Returns the reason that forbids a node, in any term, to vote for a candidate whose log ends
     /// with `last`; `None` if there is none. A candidate's log must be at least as up to date as
     /// the node's (Raft §5.4.1), and must not end before an entry that is known to be committed. A
-    /// node without a membership never votes: its disk may have been emptied, and an earlier vote
-    /// or vote lease lost with it. Nor does an uncertain node, for the same reason.
+    /// node without a membership does not vote, because its disk may have been emptied, and an
+    /// earlier vote or vote lease lost with it, unless [`Ballot::vote_without_membership`] holds.
+    /// Nor does an uncertain node, for the same reason.
     fn log_reject_reason(&self, log: &Log, last: EntryId) -> Option<MessageRejectReason> {
         if self.is_uncertain() {
             return Some(MessageRejectReason::LogUncertain);
         }
-        if log.membership().is_empty() {
+        if log.membership().is_empty() && !self.votes_without_membership {
             return Some(MessageRejectReason::NoMembership);
         }
         let behind = (last < log.last()).then_some(MessageRejectReason::LogBehind);
