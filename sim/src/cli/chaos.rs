@@ -4,7 +4,6 @@ use std::env;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Once;
 use std::thread;
 
 use crate::cli::panics;
@@ -44,8 +43,7 @@ pub(crate) struct FailedRun {
 
 /// Runs a seed; its panic is the failure of its outcome, and is not printed.
 pub(crate) fn run_seed(seed: u64, options: &RunOptions) -> Outcome {
-    static SILENCE: Once = Once::new();
-    SILENCE.call_once(panics::silence_in_seeds);
+    panics::silence_in_seeds();
     panics::run(seed, options)
 }
 

@@ -11,7 +11,6 @@ use crate::cli::args::MergeArguments;
 use crate::cli::canary::Canary;
 use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::interrupt;
-use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
@@ -41,7 +40,6 @@ pub(crate) fn execute(program: &Program, arguments: &MergeArguments) -> CommandR
     let mut report = merged(program, parts)?;
     if arguments.output.shrinks() {
         interrupt::listen(true);
-        panics::silence_in_seeds();
         // The parts may have shrunk runs, but only this command writes them to the directory.
         let is_done = |failed: &&FailedSeed| {
             arguments.output.shrink_to.is_none() && report.shrunk.contains_key(&failed.seed)

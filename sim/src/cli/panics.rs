@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
 
 use crate::cli::exit::{CommandResult, Exit};
 use crate::observe::outcome::{Failure, Outcome};
@@ -15,6 +16,7 @@ thread_local! {
 /// Runs a command. A panic, which was printed already, ends it with the exit code of a panic of the
 /// simulator, or of the node or the state machine.
 pub(crate) fn guarded(command: impl FnOnce() -> CommandResult) -> CommandResult {
+    silence_in_seeds();
     PANIC_LOCATION.set(None);
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|_| {
         let place = PANIC_LOCATION.take();
@@ -23,16 +25,19 @@ pub(crate) fn guarded(command: impl FnOnce() -> CommandResult) -> CommandResult 
     })
 }
 
-/// Installs a panic hook that prints nothing for panics inside [`run`], [`run_case`] and
-/// [`silenced`].
+/// Installs a panic hook, once in this process. It keeps the place of each panic, and prints nothing
+/// for panics inside [`run`], [`run_case`] and [`silenced`].
 pub(crate) fn silence_in_seeds() {
-    let default_hook = panic::take_hook();
-    panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        PANIC_LOCATION.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
-        if !IN_SEED.get() {
-            default_hook(info);
-        }
-    }));
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let default_hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            PANIC_LOCATION.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
+            if !IN_SEED.get() {
+                default_hook(info);
+            }
+        }));
+    });
 }
 
 /// Runs a seed. A panic becomes the failure of the outcome, with its source location.
@@ -93,6 +98,8 @@ fn is_of_simulator(place: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use quorate::types::{Membership, NodeId};
+
     use super::*;
 
     #[test]
@@ -108,17 +115,14 @@ mod tests {
 
     #[test]
     fn a_panic_ends_a_command_with_the_exit_code_of_its_place() {
-        silence_in_seeds();
         assert_eq!(guarded(|| panic!("while a page is written")), Ok(Exit::Simulator));
         assert_eq!(
             guarded(|| silenced(|| panic!("while a run is explained"))),
             Ok(Exit::Simulator)
         );
-        let outside = guarded(|| {
-            PANIC_LOCATION.set(Some("src/raft/mod.rs:5".to_owned()));
-            panic::resume_unwind(Box::new("a node"))
-        });
-        assert_eq!(outside, Ok(Exit::Panic));
+        let settled = Membership::new([NodeId(1)]);
+        let outside = guarded(|| panic!("nothing staged: {:?}", settled.enter_joint(None)));
+        assert_eq!(outside, Ok(Exit::Panic), "the library panics before");
         assert_eq!(guarded(|| Ok(Exit::Safety)), Ok(Exit::Safety));
     }
 

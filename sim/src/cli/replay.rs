@@ -19,9 +19,8 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Returns the run that the arguments select, and silences the panic hook for runs.
+    /// Returns the run that the arguments select.
     pub(crate) fn find(program: &Program, arguments: &RunArguments) -> CommandResult<Replay> {
-        panics::silence_in_seeds();
         match (&arguments.scenario, arguments.seed) {
             (Some(file), _) => {
                 let options = program.options(arguments.seed_options);

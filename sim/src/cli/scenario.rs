@@ -17,7 +17,6 @@ use crate::scenario::Scenario;
 
 /// Runs the scenario and reports whether its expectations hold.
 pub(crate) fn execute(program: &Program, file: &Path, traced: bool) -> CommandResult {
-    panics::silence_in_seeds();
     let mut options = program.options(SeedOptions::default());
     let scenario = read(file, &options)?;
     let trace = traced.then(Trace::to_stdout);

@@ -34,7 +34,6 @@ const RECHECK_EVERY: u64 = 100;
 pub(crate) fn execute(program: &Program, arguments: &SweepArguments) -> CommandResult {
     // The first Ctrl-C stops the sweep after the running seeds; a second one ends the process.
     interrupt::listen(true);
-    panics::silence_in_seeds();
     let outputs = Outputs::open(&arguments.output)?;
     let seeds = seeds(arguments)?;
     let jobs = jobs(arguments, &seeds);

@@ -58,7 +58,6 @@ fn of_recordings(
     files: &[PathBuf],
     wanted: &TraceArguments,
 ) -> CommandResult<Result<TlaModule, Exit>> {
-    panics::silence_in_seeds();
     let (found, unread) = panics::silenced(|| recordings::read(files))?;
     let errors = found.iter().flat_map(|recording| &recording.errors).chain(&unread);
     errors.for_each(|error| console::print_line(&format!("error: {error}")));

@@ -31,7 +31,6 @@ pub(crate) use explain::{explain, why_not};
 pub(crate) use files::{exit_of, read};
 
 pub(crate) fn execute(arguments: &ReplayArguments) -> CommandResult {
-    panics::silence_in_seeds();
     let (recordings, unread) = panics::silenced(|| read(&arguments.files))?;
     if arguments.selects_steps() {
         let is_found = panics::silenced(|| step::print(&recordings, arguments));

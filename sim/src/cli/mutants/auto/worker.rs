@@ -47,7 +47,6 @@ pub(crate) struct SeedFailure {
 
 /// Runs the seeds up to the first that fails.
 pub(crate) fn execute(program: &Program, arguments: &MutantSeedsArguments) -> CommandResult {
-    panics::silence_in_seeds();
     limit_memory()?;
     let started = Arc::new(AtomicU64::new(micros()));
     watch(Arc::clone(&started), arguments.of.cpu);
