@@ -3,17 +3,23 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cli::exit::{CommandError, CommandResult};
 use crate::cli::mutants::mutant_sweep::{MutantSweep, Verdict};
 use crate::settings::strategy::Strategy;
 
-/// The finished sweeps with the mutants of one version of the sources, one JSON line each.
+/// The finished sweeps with the mutants of one version of the sources, one JSON line each. Several
+/// threads add to them; no method returns the lock, so that no thread holds it while a sweep runs.
 pub(crate) struct Results {
     path: PathBuf,
+    sources: String,
+    written: Mutex<WrittenResults>,
+}
+
+struct WrittenResults {
     file: File,
-    pub(crate) sources: String,
-    known: Vec<MutantSweep>,
+    sweeps: Vec<MutantSweep>,
 }
 
 impl Results {
@@ -22,14 +28,14 @@ impl Results {
         let path = folder.join(format!("{sources}.jsonl"));
         let present = fs::read_to_string(&path).unwrap_or_default();
         // The last line may be incomplete if the process was stopped while it wrote it.
-        let known = present.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let sweeps = present.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let mut file = file.map_err(|error| CommandError::file("mutants", &path, &error))?;
         if !present.is_empty() && !present.ends_with('\n') {
             let ended = writeln!(file);
             ended.map_err(|error| CommandError::file("mutants", &path, &error))?;
         }
-        Ok(Results { path, file, sources, known })
+        Ok(Results { path, sources, written: Mutex::new(WrittenResults { file, sweeps }) })
     }
 
     /// Returns the finished sweep `number` with this mutant and strategy, if its result is valid
@@ -41,8 +47,9 @@ impl Results {
         number: u64,
         strategy: Strategy,
         seeds_max: u64,
-    ) -> Option<&MutantSweep> {
-        self.known.iter().rev().find(|sweep| {
+    ) -> Option<MutantSweep> {
+        let written = self.written();
+        let known = written.sweeps.iter().rev().find(|sweep| {
             let same = (sweep.mutant.as_str(), sweep.edits.as_str(), sweep.strategy.as_str())
                 == (id, edits, strategy.name());
             let enough = match (sweep.verdict, &sweep.failure) {
@@ -52,16 +59,22 @@ impl Results {
                 _ => false,
             };
             same && sweep.number == number && enough
-        })
+        });
+        known.cloned()
     }
 
-    pub(crate) fn add(&mut self, mut sweep: MutantSweep) -> CommandResult<MutantSweep> {
+    pub(crate) fn add(&self, mut sweep: MutantSweep) -> CommandResult<MutantSweep> {
         sweep.sources.clone_from(&self.sources);
         let line = serde_json::to_string(&sweep).expect("a record is always valid JSON");
-        let written = writeln!(self.file, "{line}");
-        written.map_err(|error| CommandError::file("mutants", &self.path, &error))?;
-        self.known.push(sweep.clone());
+        let mut written = self.written();
+        let added = writeln!(written.file, "{line}");
+        added.map_err(|error| CommandError::file("mutants", &self.path, &error))?;
+        written.sweeps.push(sweep.clone());
         Ok(sweep)
+    }
+
+    fn written(&self) -> MutexGuard<'_, WrittenResults> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,15 +101,15 @@ mod tests {
     #[test]
     fn a_stopped_invocation_resumes_from_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut results = Results::open(folder.path(), 7).expect("it opens");
+        let results = Results::open(folder.path(), 7).expect("it opens");
         results.add(sweep(0, 100, Verdict::Survived)).expect("it is written");
         results.add(sweep(1, 100, Verdict::Hung)).expect("it is written");
-        write!(results.file, "{{\"cut sho").expect("it is written");
+        write!(results.written().file, "{{\"cut sho").expect("it is written");
         drop(results);
 
-        let mut results = Results::open(folder.path(), 7).expect("it opens");
+        let results = Results::open(folder.path(), 7).expect("it opens");
         let strategy = Strategy::Swarm;
-        assert_eq!(results.known.len(), 2);
+        assert_eq!(results.written().sweeps.len(), 2);
         assert!(results.known("EL01", "e", 0, strategy, 100).is_some());
         assert!(results.known("EL01", "e", 0, strategy, 101).is_none(), "it ran too few seeds");
         assert!(results.known("EL01", "other", 0, strategy, 100).is_none(), "the edits changed");
@@ -107,7 +120,7 @@ mod tests {
             "a hung sweep has no result"
         );
         results.add(sweep(2, 100, Verdict::Survived)).expect("it is written");
-        assert_eq!(Results::open(folder.path(), 7).expect("it opens").known.len(), 3);
-        assert_eq!(Results::open(folder.path(), 8).expect("it opens").known.len(), 0);
+        assert_eq!(Results::open(folder.path(), 7).expect("it opens").written().sweeps.len(), 3);
+        assert_eq!(Results::open(folder.path(), 8).expect("it opens").written().sweeps.len(), 0);
     }
 }
