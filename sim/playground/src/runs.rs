@@ -113,7 +113,7 @@ fn counts(outcome: &Outcome) -> String {
         format!("{count} {noun}{plural}")
     };
     format!(
-        "{} in {:.1} s of simulated time, {}, {} committed, {} injected",
+        "{} in {:.1} s of simulated time, {}, {} answered, {} injected",
         quantity(tally.events, "event"),
         tally.simulated.as_secs_f64(),
         quantity(tally.elections, "election"),

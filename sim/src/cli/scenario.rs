@@ -57,7 +57,7 @@ pub(crate) fn read(file: &Path, options: &RunOptions) -> CommandResult<Scenario>
 fn outcome_line(outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     format!(
-        "{} in {} of simulated time, {}, {} committed, {} injected · digest {:016x}",
+        "{} in {} of simulated time, {}, {} answered, {} injected · digest {:016x}",
         quantity(tally.events, "event"),
         duration(tally.simulated),
         quantity(tally.elections, "election"),

@@ -77,9 +77,9 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     rows.push(("faults injected", list(faults)));
     rows.push(("elections won", grouped(tally.elections)));
     rows.push(("leader changes", grouped(tally.leader_changes)));
-    let (entries, commands) = (grouped(tally.entries_committed), tally.commands_committed);
-    let commands = grouped(commands);
-    rows.push(("committed", format!("{entries} entries, {commands} of them client commands")));
+    let (entries, commands) = (tally.entries_committed, tally.commands_committed);
+    let (entries, commands) = (grouped(entries), quantity(commands, "client command"));
+    rows.push(("committed", format!("{entries} entries; {commands} answered")));
     rows.push(("history checked", quantity(tally.operations_checked, "client operation")));
     let partly = partly_checked(tally.partly_checked);
     rows.extend(partly.map(|parts| ("partly checked", parts)));
@@ -89,7 +89,7 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
         let (commands, faults) = (medians.commands_committed, medians.faults_landed);
         let (commands, faults) = (quantity(commands, "command"), quantity(faults, "fault"));
         let changes = quantity(medians.leader_changes, "leader change");
-        rows.push(("median seed", format!("{commands} committed, {faults} injected, {changes}")));
+        rows.push(("median seed", format!("{commands} answered, {faults} injected, {changes}")));
         if let Some(slowest) = summary.slowest {
             let (seed, events) = (slowest.seed, grouped(slowest.events));
             rows.push((
