@@ -16,6 +16,7 @@ use crate::cli::program::Program;
 use crate::cli::progress::CountProgress;
 use crate::cli::recordings;
 use crate::cli::replay::Replay;
+use crate::cli::text::quantity;
 use crate::cli::values::DiffTarget;
 use crate::explain;
 use crate::observe::outcome::Failure;
@@ -57,7 +58,7 @@ fn inevitability(replay: &Replay, failure: &Failure, record: &Record, runs: u32)
     let found = panics::silenced(|| {
         replay.case.inevitability(&replay.options, failure, failed_at, runs, || {
             done += 1;
-            progress.advance(done, &format!("{runs} runs each"));
+            progress.advance(done, &format!("{} each", quantity(runs.into(), "run")));
         })
     });
     progress.finish();
@@ -91,6 +92,11 @@ pub(crate) fn at(program: &Program, arguments: &AtArguments) -> CommandResult {
     };
     let recording = Replay::find(program, &arguments.run)?.record(until);
     require_known_node(&recording.record, arguments.node)?;
+    let last = recording.record.last();
+    if let Some(event) = arguments.event.filter(|event| Some(*event) > last) {
+        let count = quantity(recording.record.events.len() as u64, "event");
+        return Err(CommandError(format!("no event {event} in this run, which has {count}")));
+    }
     console::print_line(explain::cluster_state(&recording, arguments.node).trim_end());
     Ok(Exit::Success)
 }

@@ -48,6 +48,12 @@ pub(crate) fn execute(program: &Program, arguments: &ShrinkArguments) -> Command
     let Some((shrunk, took)) = shrink_with_progress(case, options, jobs, runs, time) else {
         return Err(CommandError(format!("shrink: {origin} passes: no failure to shrink")));
     };
+    // The result is printed first, because a file that cannot be written must not lose it.
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&record(&shrunk, took)),
+        false => Ok(result_text(&shrunk, took)),
+    };
+    console::print_line(&text.expect("a record is always valid JSON"));
     if let Some(path) = &arguments.emit_scenario {
         write("--emit-scenario", path, &scenario_file(&shrunk, origin))?;
     }
@@ -58,11 +64,6 @@ pub(crate) fn execute(program: &Program, arguments: &ShrinkArguments) -> Command
         let title = view::title(&replay, &arguments.run);
         write("--html", path, &page(program, &title, &replay, &shrunk))?;
     }
-    let text = match arguments.json {
-        true => serde_json::to_string_pretty(&record(&shrunk, took)),
-        false => Ok(result_text(&shrunk, took)),
-    };
-    console::print_line(&text.expect("a record is always valid JSON"));
     Ok(shrunk.outcome.failure.as_ref().map_or(Exit::Success, Exit::of))
 }
 

@@ -30,7 +30,7 @@ const MINIMISE_FOR: Duration = Duration::from_secs(10);
 pub(crate) fn execute(arguments: &CheckArguments) -> CommandResult {
     // Reading does not poll for Ctrl-C, and standard input may never end: let Ctrl-C end it.
     interrupt::listen(false);
-    let mut reports = Vec::new();
+    let (mut reports, mut exits) = (Vec::new(), Vec::new());
     let mut page_wanted = arguments.html.as_deref();
     for path in &arguments.files {
         let name = match path == Path::new("-") {
@@ -43,7 +43,11 @@ pub(crate) fn execute(arguments: &CheckArguments) -> CommandResult {
         } = &mut outcome
             && let (Some(page), Some(path)) = (page.take(), page_wanted.take())
         {
-            fs::write(path, page).map_err(|error| CommandError::file("--html", path, &error))?;
+            // The verdicts are worth more than a page.
+            if let Err(error) = fs::write(path, page) {
+                eprintln!("error: {}", CommandError::file("--html", path, &error));
+                exits.push(Exit::Usage);
+            }
         }
         let report = FileReport::of(&name, &outcome);
         if !arguments.json {
@@ -55,7 +59,7 @@ pub(crate) fn execute(arguments: &CheckArguments) -> CommandResult {
             break;
         }
     }
-    let exits: Vec<Exit> = reports.iter().map(FileReport::exit).collect();
+    exits.extend(reports.iter().map(FileReport::exit));
     let order = [Exit::Interrupted, Exit::Safety, Exit::Usage, Exit::LimitReached];
     let exit = order.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Success);
     if arguments.json {
