@@ -66,7 +66,6 @@ struct Measurements {
 
 /// Runs all measurements and prints the result.
 pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> CommandResult {
-    panics::silence_in_seeds();
     let of = |name| {
         let profile = Profile::by_name(name).expect("the profile exists");
         program.options(SeedOptions { profile, strategy: Strategy::default() })
@@ -78,7 +77,7 @@ pub(crate) fn execute(program: &Program, arguments: &BenchArguments) -> CommandR
     let mut all: Option<Measurements> = None;
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        match measure_all(program, [&usual, &unchecked, &long, &wide_area]) {
+        match measure_all(program, SEEDS, [&usual, &unchecked, &long, &wide_area]) {
             Ok(measurements) => match &mut all {
                 Some(all) => all.merge(measurements),
                 None => all = Some(measurements),
@@ -127,36 +126,38 @@ type FailedRun = (Exit, String);
 /// Runs every measurement once. They alternate, so that a slow phase of the machine affects all.
 fn measure_all(
     program: &Program,
+    seeds: u64,
     [usual, unchecked, long, wide_area]: [&RunOptions; 4],
 ) -> Result<Measurements, FailedRun> {
-    let checked = measure(program, usual)?;
-    let unchecked = measure(program, unchecked)?;
-    let (long, cost_permille) = measure_long(program, usual, long)?;
+    let checked = measure(program, seeds, usual)?;
+    let unchecked = measure(program, seeds, unchecked)?;
+    let (long, cost_permille) = measure_long(program, seeds, usual, long)?;
     Ok(Measurements {
         checked,
         unchecked,
         long,
-        wide_area: measure(program, wide_area)?,
+        wide_area: measure(program, seeds, wide_area)?,
         cost_permille,
     })
 }
 
 /// Runs the seeds one after the other.
-fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, FailedRun> {
+fn measure(program: &Program, seeds: u64, options: &RunOptions) -> Result<Measurement, FailedRun> {
     let mut summary = Summary::default();
-    let cpu = (0..SEEDS).map(|seed| run(program, options, seed, &mut summary));
+    let cpu = (0..seeds).map(|seed| run(program, options, seed, &mut summary));
     Ok(Measurement { cpu: cpu.collect::<Result<_, _>>()?, tally: summary.tally })
 }
 
 /// Runs each seed [`LONG_RUN_FACTOR`] times with the usual length, and then once as a long run.
 fn measure_long(
     program: &Program,
+    seeds: u64,
     usual: &RunOptions,
     long: &RunOptions,
 ) -> Result<(Measurement, Vec<u64>), FailedRun> {
     let (mut measurements, mut costs) = (Summary::default(), Vec::new());
     let mut all = Vec::new();
-    for seed in 0..SEEDS {
+    for seed in 0..seeds {
         let mut before = Summary::default();
         let runs = (0..LONG_RUN_FACTOR).map(|_| run(program, usual, seed, &mut before));
         let short = runs.sum::<Result<Duration, FailedRun>>()?;
@@ -259,6 +260,25 @@ fn lines(result: &BenchResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::program::CARGO_SIM;
+
+    #[test]
+    fn every_measurement_runs_its_seeds_and_ends_with_a_failed_one() {
+        let workload = RunOptions::default().workload;
+        let program = Program { name: CARGO_SIM.to_owned(), workload, is_builtin: true };
+        let usual = RunOptions { events_max: 2_000, ..RunOptions::default() };
+        let long = RunOptions { events_max: 20_000, length: LONG_RUN_FACTOR, ..usual.clone() };
+        let measured = measure_all(&program, 2, [&usual, &usual, &long, &usual]);
+        let all = measured.unwrap_or_else(|(_, text)| panic!("{text}"));
+        for one in [&all.checked, &all.unchecked, &all.long, &all.wide_area] {
+            assert!(one.tally.events > 1_000 && one.cpu.len() == 2, "{:?}", one.tally);
+        }
+        assert!(all.long.tally.events > all.checked.tally.events);
+        assert_eq!(all.cost_permille.len(), 2);
+        let canary = RunOptions { canary: true, events_max: 5_000, ..usual };
+        let failed = measure(&program, 200, &canary).err().expect("the canary fails");
+        assert!(failed.0 == Exit::Safety && failed.1.contains("replay: cargo sim --seed "));
+    }
 
     #[test]
     fn the_cost_of_an_event_is_compared_across_lengths() {
