@@ -118,9 +118,8 @@ mod tests {
         let found = case.inevitability(&options, &failure, violation.at, 1, || times += 1);
         assert_eq!(found.curve.len(), times);
         assert!(found.curve.is_sorted_by_key(|point| point.from));
-        if let Some((open, closed)) = found.turning_point {
-            assert!(open < closed && closed <= violation.at);
-            assert!(found.curve.iter().any(|point| point.from == open && !point.is_doomed()));
-        }
+        let (open, closed) = found.turning_point.expect("it was not inevitable from the start");
+        assert!(open < closed && closed <= violation.at);
+        assert!(found.curve.iter().any(|point| point.from == open && !point.is_doomed()));
     }
 }
