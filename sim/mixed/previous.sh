@@ -8,6 +8,8 @@ set -eu
 commit=${1:?"usage: previous.sh COMMIT_OR_TAG [PATCH]"}
 patch=${2:+$(realpath "$2")}
 cd "$(dirname "$0")"
+# An unknown commit leaves the present folder as it is.
+id=$(git -C ../.. rev-parse --short "$commit^{commit}")
 rm -rf previous
 mkdir previous
 git -C ../.. archive "$commit" Cargo.toml src sim/page | tar -x -C previous
@@ -28,4 +30,4 @@ grep -q '^unstable = ' previous/Cargo.toml || sed -i 's/^\[features\]$/&\nunstab
 if [ -n "$patch" ]; then
     patch -d previous -p1 -s < "$patch"
 fi
-git -C ../.. rev-parse --short "$commit" > previous/COMMIT
+echo "$id" > previous/COMMIT
