@@ -36,13 +36,14 @@ class Editor {
     this.numbers.style.transform = `translateY(${-this.text.scrollTop}px)`;
   }
 
-  // Selects a line, from a column on, and scrolls to it.
+  // Selects a line, from a column on that counts characters, and scrolls to it.
   select(line, column = 1) {
     const lines = this.text.value.split('\n');
     const before = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
-    const end = before + (lines[line - 1] ?? '').length;
+    const selected = lines[line - 1] ?? '';
+    const from = before + [...selected].slice(0, column - 1).join('').length;
     this.text.focus({ preventScroll: true });
-    this.text.setSelectionRange(Math.min(before + column - 1, end), end);
+    this.text.setSelectionRange(from, before + selected.length);
     this.reveal(line);
   }
 

@@ -98,11 +98,18 @@ const tests = {
       const { value, selectionStart, selectionEnd } = document.activeElement;
       return value.slice(selectionStart, selectionEnd);`);
     assert.equal(selected, 'crush n1');
+    // The column counts characters, also after one of two UTF-16 units.
+    const after = await browser.run(`${paste('nodes 3\nat 1s crush \u{1f600} n1\n')}
+      (await playground).editor.select(2, 15);
+      return text.value.slice(text.selectionStart, text.selectionEnd);`);
+    assert.equal(after, 'n1');
   },
 
   async 'an expectation that is not met is named with its line'() {
     await act(`${paste('nodes 3\nfault phase 1s\nexpect elections >= 99\n')} ${click('run')}`);
     assert.match(await verdict(), /^Not as expected\s+line 3: expected `elections >= 99`/);
+    const marked = await browser.run('return document.querySelector(".numbers .wrong").innerText');
+    assert.equal(marked, '3');
   },
 
   async 'a fault that is dropped on the time line is a line of the scenario'() {
