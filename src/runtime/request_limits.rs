@@ -392,8 +392,8 @@ impl KibPermits {
         granted
     }
 
-    /// Does the same as [`KibPermits::take`] for a reply, and records the KiB of an answer for which
-    /// there is no room.
+    /// Does the same as [`KibPermits::take`] for a reply, and records the KiB of an answer for
+    /// which there is no room.
     fn take_for_reply(&mut self, count: usize) -> bool {
         let granted = self.take(count);
         if self.share == Share::Reads {

@@ -212,7 +212,8 @@ impl PendingReads {
     /// # Errors
     /// While the log has the entry in this segment, a [`StorageError`] if the file ends before the
     /// range, if headers are still damaged after the attempt to rebuild them, or cannot be read
-    /// again for a reason that is not the disk's, or if the body of an entry contradicts its header.
+    /// again for a reason that is not the disk's, or if the body of an entry contradicts its
+    /// header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,

@@ -9,7 +9,7 @@ use quorate::types::{Body, EntryId, Index, Message, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S49, S50};
-use crate::check::known::Known;
+use crate::check::known::{Known, names};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
@@ -195,7 +195,7 @@ impl Campaigns {
         }
         S49.violated(format!(
             "{id} requests votes in term {term} with pre-votes of {}, which is not a quorum of {}",
-            known.model.names(granted),
+            names(&known.model, granted),
             electorate.membership
         ))
     }

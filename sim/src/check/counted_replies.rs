@@ -9,7 +9,7 @@ use quorate::types::{Body, Index, Instant, Message, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S60, S68};
-use crate::check::known::Known;
+use crate::check::known::{Known, names};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
@@ -211,7 +211,7 @@ impl Grants {
         if self.term != election || electorate.decision(counted) != Decision::Quorum {
             return Ok(());
         }
-        let (Status { id, role, term, .. }, names) = (*status, known.model.names(counted));
+        let (Status { id, role, term, .. }, names) = (*status, names(&known.model, counted));
         S68.violated(format!(
             "{id} is still a {role} in term {term}, but has received the {what} for term \
              {election} of {names}, which is a quorum of {}",
@@ -240,7 +240,7 @@ impl Grants {
         S60.violated(format!(
             "{id} {becomes} in term {term}, but has received {what} of that term only from {}, \
              which is not a quorum of {}",
-            known.model.names(granted),
+            names(&known.model, granted),
             electorate.membership
         ))
     }

@@ -10,7 +10,7 @@ use quorate::types::{
 
 use crate::check::electorate::Decision;
 use crate::check::finding::{CheckResult, S1, S2, S3, S4, S5, S7, S8, S23, S24, S56};
-use crate::check::known::Known;
+use crate::check::known::{Known, names};
 use crate::check::model::{DiskRef, Model, Node, REPLACED_DISK_RULE};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
@@ -263,7 +263,7 @@ impl Election {
             Decision::QuorumWithNonVoters => &S23,
             Decision::NoQuorum => &S2,
         };
-        let names = model.names(voters);
+        let names = names(model, voters);
         let names = if names.is_empty() { "no node" } else { &names };
         let rule = if *check == S24 { REPLACED_DISK_RULE } else { "" };
         check.violated(format!(

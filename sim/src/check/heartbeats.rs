@@ -12,7 +12,7 @@ use quorate::types::{Body, Freshness, Heartbeat, Message, NodeId, ReadLevel, Ter
 use crate::check::bounds::Bounds;
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, L7, S40, S48, S54};
-use crate::check::known::Known;
+use crate::check::known::{Known, names};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::{Answer, Rule};
 use crate::observe::OpId;
@@ -146,7 +146,7 @@ impl Rule for Heartbeats {
         if is_confirmed || answer.freshness != Freshness::Linearizable {
             return Ok(());
         }
-        let (id, names) = (answer.node, known.model.names(replied));
+        let (id, names) = (answer.node, names(&known.model, replied));
         S54.violated(format!(
             "{id} leads term {term} and answers a read that was invoked after its heartbeat round \
              {round}, but a later round is confirmed only by {names}, which is not a quorum of {}",
@@ -219,7 +219,7 @@ impl Heartbeats {
             "{} leads term {term} and relies on its heartbeat round {confirmed}, but that round is \
              confirmed only by {}, which is not a quorum of {}",
             message.from,
-            known.model.names(replied),
+            names(&known.model, replied),
             model.electorate(slot).membership
         ))
     }
@@ -275,7 +275,7 @@ impl Heartbeats {
              {round}, but a later round is confirmed only by {}, which is not a quorum of {}",
             message.from,
             message.to,
-            known.model.names(replied),
+            names(&known.model, replied),
             model.electorate(slot).membership
         ))
     }

@@ -145,6 +145,12 @@ impl TakenMessage {
     }
 }
 
+/// The ids of the nodes, for a finding.
+pub(super) fn names(model: &Model, nodes: Nodes) -> String {
+    let named = model.slots().filter(|slot| nodes.contains(*slot));
+    named.map(|slot| model.node(slot).id.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 impl Known {
     pub(super) fn new(
         nodes: &[NodeId],

@@ -292,12 +292,6 @@ impl Model {
         (0..self.nodes.len()).map(Slot)
     }
 
-    /// The ids of the nodes, for a finding.
-    pub(super) fn names(&self, nodes: Nodes) -> String {
-        let named = self.slots().filter(|slot| nodes.contains(*slot));
-        named.map(|slot| self.node(slot).id.to_string()).collect::<Vec<_>>().join(", ")
-    }
-
     /// The voters under the membership in the node's status. That on the disk may be earlier: a
     /// leader counts acknowledgements of entries that its own disk has not received yet.
     pub(super) fn electorate(&self, slot: Slot) -> &Arc<Electorate> {

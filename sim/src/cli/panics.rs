@@ -25,8 +25,8 @@ pub(crate) fn guarded(command: impl FnOnce() -> CommandResult) -> CommandResult 
     })
 }
 
-/// Installs a panic hook, once in this process. It keeps the place of each panic, and prints nothing
-/// for panics inside [`run`], [`run_case`] and [`silenced`].
+/// Installs a panic hook, once in this process. It keeps the place of each panic, and prints
+/// nothing for panics inside [`run`], [`run_case`] and [`silenced`].
 pub(crate) fn silence_in_seeds() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {

@@ -87,8 +87,8 @@ impl Handshake {
         }
     }
 
-    /// Sends the hello to `peer`, with this address of the node itself, and checks that the reply is
-    /// from that peer. Returns the reader of its frames, and the random number of its process.
+    /// Sends the hello to `peer`, with this address of the node itself, and checks that the reply
+    /// is from that peer. Returns the reader of its frames, and the random number of its process.
     pub(super) async fn initiate<S>(
         &self,
         stream: &mut S,

@@ -59,7 +59,8 @@ pub(crate) fn run_all(
 }
 
 /// Runs all sweeps with one mutant, except for those that an earlier invocation finished. If tests
-/// must detect the mutant, there is one sweep, because they have no seeds. `run` fills in the result.
+/// must detect the mutant, there is one sweep, because they have no seeds. `run` fills in the
+/// result.
 fn run_unknown(
     arguments: &MutantsArguments,
     mutant: &Mutant,
@@ -102,8 +103,8 @@ fn run_unknown(
 }
 
 impl SweepRunner<'_> {
-    /// Runs the sweeps with one mutant, or the tests that must detect it. The mutant is built before
-    /// its first sweep.
+    /// Runs the sweeps with one mutant, or the tests that must detect it. The mutant is built
+    /// before its first sweep.
     fn run_mutant(&self, mutant: &Mutant, results: &Results) -> CommandResult<Vec<MutantSweep>> {
         let mut built = None;
         run_unknown(self.arguments, mutant, self.strategy, results, |sweep| {

@@ -228,7 +228,8 @@ fn deliver(
 #[cfg(test)]
 mod tests {
     use quorate::types::{
-        Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Packet, Payload, Term,
+        Address, Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Packet,
+        Payload, Term,
     };
     use quorate::wire::{ClientHello, Hello, Versions, encode, encode_keepalive};
 
@@ -277,7 +278,9 @@ mod tests {
     fn stream_of(messages: u64) -> Vec<u8> {
         let (from, to, versions) = (NodeId(1), NodeId(2), Versions::SUPPORTED);
         let mut bytes = Vec::new();
-        Hello { versions, cluster: 7, from, to, incarnation: 1, start_id: 1 }.encode(&mut bytes);
+        let (incarnation, start_id, address) = (1, 1, Address::default());
+        let hello = Hello { versions, cluster: 7, from, to, incarnation, start_id, address };
+        hello.encode(&mut bytes);
         for number in 1..=messages {
             encode(&packet(number), &mut bytes).expect("the packet is within the bounds");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate::runtime::TlsConfig;
 use quorate::storage::ClusterId;
-use quorate::types::{Body, Incarnation, Message, NodeId, Packet, Term};
+use quorate::types::{Address, Body, Incarnation, Message, NodeId, Packet, Term};
 use quorate::wire::{Frame, FrameReader, Hello, Versions, encode};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -40,9 +40,9 @@ impl Forger {
     /// Sends the hello of node `from` to node `to`, and returns the reply, if there is one.
     pub(crate) fn handshake(&mut self, cluster: ClusterId, from: u64, to: u64) -> Option<Hello> {
         let (from, to, incarnation) = (NodeId(from), NodeId(to), 7);
-        let versions = Versions::SUPPORTED;
+        let (versions, address) = (Versions::SUPPORTED, Address::default());
         let mut bytes = Vec::new();
-        Hello { versions, cluster: cluster.0, from, to, incarnation, start_id: 0 }
+        Hello { versions, cluster: cluster.0, from, to, incarnation, start_id: 0, address }
             .encode(&mut bytes);
         self.write(&bytes);
         match self.read_frame() {
