@@ -53,7 +53,6 @@ impl Role {
         from: NodeId,
         body: &mut Body,
     ) -> Option<Transition> {
-        let kind = body.kind();
         match *body {
             Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
@@ -91,18 +90,18 @@ impl Role {
                 self.leader()?.on_request_log_end(common, from, start_id);
             }
             Body::AppendEntriesReply(outcome) => {
-                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
+                self.leader()?.on_reply(common, from, body.name(), |common, peer, round| {
                     replies::on_append_entries_reply(common, from, peer, outcome, round);
                 });
             }
             Body::HeartbeatReply { round, verified, matched, durable, ready } => {
                 let reply = HeartbeatReply { round, verified, matched, durable, ready };
-                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
+                self.leader()?.on_reply(common, from, body.name(), |common, peer, round| {
                     replies::on_heartbeat_reply(common, from, peer, reply, round);
                 });
             }
             Body::InstallSnapshotReply { matched } => {
-                self.leader()?.on_reply(common, from, kind.name(), |common, peer, round| {
+                self.leader()?.on_reply(common, from, body.name(), |common, peer, round| {
                     replies::on_install_snapshot_reply(common, from, peer, matched, round);
                 });
             }
