@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
-    Body, HardState, Membership, Message, MessageClass, MessageKind, NodeId, Term, Write,
+    Body, HardState, Incarnation, Membership, Message, MessageClass, MessageKind, NodeId, Term,
+    Write,
 };
 
 use crate::check::electorate::Decision;
@@ -320,11 +321,10 @@ impl Election {
 fn check_knows_membership(model: &Model, from: Slot, message: &Message) -> CheckResult {
     let node = model.node(from);
     let log = &node.memory.log;
-    let receiver = model.node(model.slot(message.to));
-    if !log.electorate().membership.is_empty()
-        || log.last().0 > 0
-        || node.is_named_by(&receiver.memory.log.electorate().membership)
-    {
+    let receiver = &model.node(model.slot(message.to)).memory.log.electorate().membership;
+    let is_named = message.incarnation != Incarnation::default()
+        && receiver.member(node.id).is_some_and(|it| it.incarnation == message.incarnation);
+    if is_named || log.last().0 > 0 || !log.electorate().membership.is_empty() {
         return Ok(());
     }
     let (id, to, name) = (node.id, message.to, message.body.name());

@@ -154,11 +154,6 @@ impl Node {
         self.lost.iter().position(lost).map(DiskRef::Lost)
     }
 
-    /// Whether `membership` names the node's current disk by its incarnation.
-    pub(super) fn is_named_by(&self, membership: &Membership) -> bool {
-        membership.member(self.id).is_some_and(|member| member.incarnation == self.incarnation)
-    }
-
     /// Whether the node's disk has the entry, or had it before it was replaced or rolled back.
     pub(super) fn has_or_had(&self, entry: EntryId) -> bool {
         let counted = self.lost.iter().filter_map(|lost| lost.counted.as_ref());
