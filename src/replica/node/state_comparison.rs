@@ -46,7 +46,7 @@ impl Node {
     }
 
     /// Handles a peer's offer of a snapshot for a rebuild. A node that joined the cluster by its
-    /// log does not know the membership of a snapshot before the entry that added the node.
+    /// log does not know the membership of a snapshot that ends before the entry that added it.
     fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
         let log = self.raft.log();
         let known = log.membership_at(meta.last.index);
