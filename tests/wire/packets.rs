@@ -1,15 +1,18 @@
 //! Arbitrary packets, which round-trip through their encoding.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use quorate::types::{
     Address, AppendOutcome, Body, BootstrapPeer, Command, Comparison, ComparisonBody, Entry,
     EntryId, Hash128, HashChain, Heartbeat, Incarnation, Index, MachineVersion, Member, Membership,
-    MembershipSource, Message, NodeId, Packet, Payload, PendingTransition, Readiness, Root,
-    SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
+    MembershipSource, Message, MessageKind, NodeId, Packet, Payload, PendingTransition, Readiness,
+    Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, StateDigest, Term,
 };
 use quorate::wire::{FRAME_HEADER_BYTES, FrameError, Kind, WireError, decode, encode};
 
@@ -217,7 +220,7 @@ fn any_comparison() -> impl Strategy<Value = Comparison> {
     })
 }
 
-/// Generates packets of every kind, and messages of every kind except `InstallSnapshotReply`.
+/// Generates packets and messages of every kind.
 pub(crate) fn any_packet() -> impl Strategy<Value = Packet> {
     prop_oneof![
         4 => any_message().prop_map(Packet::Message),
@@ -261,6 +264,15 @@ fn encode_error(packet: &Packet) -> FrameError {
     };
     assert_eq!(bytes, [1, 2]);
     error
+}
+
+#[test]
+fn every_kind_of_message_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let bodies = any_body();
+    let mut draw = || bodies.new_tree(&mut runner).expect("it is drawn").current();
+    let drawn: BTreeSet<&str> = (0..500).map(|_| draw().kind().name()).collect();
+    assert_eq!(drawn, MessageKind::ALL.iter().map(|kind| kind.name()).collect());
 }
 
 proptest! {
