@@ -4,13 +4,7 @@ use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Heartbeat, Index, Membership, NodeId, Readiness, Term,
 };
 
-use crate::stage::{Stage, voted};
-
-/// A joint membership in which voters 3 to 5 replace voters 1 to 3.
-fn joint() -> Stage {
-    let ids = |ids: [u64; 3]| ids.map(NodeId);
-    Stage::with(Membership::new(ids([3, 4, 5])).joint_with(ids([1, 2, 3])))
-}
+use crate::stage::{Stage, joint, voted};
 
 /// Three voters and one learner.
 fn with_learner() -> Stage {

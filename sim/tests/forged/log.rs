@@ -1,16 +1,10 @@
 //! Forged logs, commits and applied entries: S6, S8 to S17, S28 and S33.
 
-use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Readiness, Term};
+use quorate::types::{Body, EntryId, HardState, Index, NodeId, Readiness, Term};
 
 use quorate_sim::observe::Observation;
 
-use crate::stage::{Stage, command, id, noop, voted};
-
-/// A joint membership in which voters 3 to 5 replace voters 1 to 3.
-fn joint() -> Stage {
-    let ids = |ids: [u64; 3]| ids.map(NodeId);
-    Stage::with(Membership::new(ids([3, 4, 5])).joint_with(ids([1, 2, 3])))
-}
+use crate::stage::{Stage, command, id, joint, noop, voted};
 
 /// Node 1 is the leader of term 1.
 fn led() -> Stage {

@@ -111,6 +111,12 @@ pub(crate) fn id(index: u64, term: u64) -> EntryId {
     EntryId::new(Term(term), Index(index))
 }
 
+/// A joint membership in which voters 3 to 5 replace voters 1 to 3.
+pub(crate) fn joint() -> Stage {
+    let ids = |ids: [u64; 3]| ids.map(NodeId);
+    Stage::with(Membership::new(ids([3, 4, 5])).joint_with(ids([1, 2, 3])))
+}
+
 /// The hard state of `term` with a vote for node `vote`.
 pub(crate) fn voted(term: u64, vote: u64) -> HardState {
     HardState::new(Term(term), Some(NodeId(vote)))
@@ -502,9 +508,7 @@ impl Stage {
 
     /// One node sends a message to another.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
-        let incarnation = self.disk_of(from);
-        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
-        let message = Message { from, incarnation, to, term, body };
+        let message = self.message(from, to, term, body);
         self.observes(Observation::Sent { message: &message });
     }
 
@@ -516,10 +520,14 @@ impl Stage {
 
     /// The node sends a message in its last step.
     pub(crate) fn sends_at_once(&mut self, from: u64, to: u64, term: u64, body: Body) {
+        let message = self.message(from, to, term, body);
+        self.observes_at_once(Observation::Sent { message: &message });
+    }
+
+    fn message(&self, from: u64, to: u64, term: u64, body: Body) -> Message {
         let incarnation = self.disk_of(from);
         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
-        let message = Message { from, incarnation, to, term, body };
-        self.observes_at_once(Observation::Sent { message: &message });
+        Message { from, incarnation, to, term, body }
     }
 
     /// The node takes a message in its next step.
@@ -529,9 +537,7 @@ impl Stage {
 
     /// The node takes a message that is addressed to the node `to`.
     pub(crate) fn receives_for(&mut self, node: u64, to: u64, from: u64, term: u64, body: Body) {
-        let incarnation = self.disk_of(from);
-        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
-        let message = Message { from, incarnation, to, term, body };
+        let message = self.message(from, to, term, body);
         self.observes(Observation::Delivered { node: NodeId(node), message: &message });
     }
 
