@@ -57,10 +57,25 @@ fn bounds_of_sessions_are_checked_and_take_effect() {
     let refused = ask(&nodes, &["sessions", "set", "--max", "10"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("at most those of all"), "{}", refused.err);
+    ask(&nodes, &["sessions", "set"]).fails_with(2, "--per-principal");
     ask(&nodes, &["sessions", "set", "--max", "10", "--per-principal", "3"]).ok();
+    // The command itself works with the smallest sessions that it can use.
+    let small = [
+        ("--window", "1", "window_max", 1),
+        ("--requests", "30", "requests_max", 30),
+        ("--requests-per-principal", "3", "requests_per_principal_max", 3),
+        ("--replies", "3MiB", "replies_bytes_max", 3 << 20),
+        ("--replies-per-principal", "2MiB", "replies_bytes_per_principal_max", 2 << 20),
+        ("--replies-per-session", "1MiB", "replies_bytes_per_session_max", 1 << 20),
+    ];
+    let flags = small.iter().flat_map(|(flag, value, ..)| [*flag, *value]);
+    ask(&nodes, &["sessions", "set"].into_iter().chain(flags).collect::<Vec<_>>()).ok();
     for key in ["a", "b", "c", "d", "e"] {
         ask(&nodes, &["put", key, "value"]).ok();
     }
     let shown = ask(&nodes, &["sessions", "show", "--json"]).json();
+    for (flag, _, name, expected) in small {
+        assert_eq!(shown[name], expected, "{flag}");
+    }
     assert_eq!((shown["sessions"].as_u64(), shown["sessions_max"].as_u64()), (Some(3), Some(10)));
 }

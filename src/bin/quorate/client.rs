@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use quorate::machine::SessionLimits;
 use quorate::runtime::{
     ANY_UNNAMED_CLUSTER, Client, ClientConfig, ClientError, Mismatch, RejectCause, Report,
 };
@@ -15,6 +16,10 @@ use crate::certs;
 use crate::exit::{CommandError, CommandResult, Exit};
 use crate::kv::Query;
 use crate::values::{ClientPrincipal, Cluster, ServerAddress, Span, positive_span};
+
+/// The smallest limits with which a command works, because the administrator may have lowered the
+/// bounds of sessions: one request at a time, and a reply with the longest value.
+const SESSION: SessionLimits = SessionLimits { window: 1, replies_bytes_max: 1 << 20 };
 
 /// The flags with which a client reaches a cluster.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +62,7 @@ impl ClientFlags {
         let mut config = ClientConfig::new(cluster, self.nodes.iter().map(|node| node.0.clone()));
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
+        config.session = SESSION;
         if let Some((certs, principal)) = self.certificate()? {
             let files = certs::files(certs, &principal.0)
                 .map_err(|error| CommandError::invalid_input(format!("--certs: {error}")))?;

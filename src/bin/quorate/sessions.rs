@@ -31,7 +31,9 @@ Example:
   quorate sessions set --per-principal 256
 
 A principal is the name in a client's certificate; without TLS all clients are one principal.
-Sessions beyond the new bounds expire, the least recently used ones first. For administrators.")]
+Sessions beyond the new bounds expire, the least recently used ones first. Clients whose sessions
+are larger than a bound are rejected: `put`, `cas`, `delete` and `bench` need a window of 1 and 1MiB
+of replies, and other clients what their programs ask for. For administrators.")]
     Set {
         #[command(flatten)]
         bounds: Box<BoundsFlags>,
@@ -40,8 +42,9 @@ Sessions beyond the new bounds expire, the least recently used ones first. For a
     },
 }
 
-/// The bounds to set.
+/// The bounds to set, at least one.
 #[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
 struct BoundsFlags {
     /// Maximum number of sessions
     #[arg(long, value_name = "N", value_parser = number::<u32>(COUNTS))]
