@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::atomic_file::AtomicFile;
 use crate::exit::{CommandError, CommandResult, Exit};
 use crate::output::report;
-use crate::values::{Cluster, number, parse_admin, parse_client, parse_node_id};
+use crate::values::{COUNTS, Cluster, number, parse_admin, parse_client, parse_node_id};
 
 /// The flags of `certs`.
 #[derive(Args, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct CertsFlags {
     admins: Vec<Principal>,
     /// Validity of the certificates, in days
     #[arg(long, value_name = "N", default_value_t = 365,
-        value_parser = number::<u32>(0..=u32::MAX.into()))]
+        value_parser = number::<u32>(COUNTS))]
     days: u32,
     /// Name of the cluster, or its id in 32 hexadecimal digits [default: the cluster of the
     /// directory; its first run draws a random id]. A directory keeps the cluster of its first run

@@ -38,7 +38,7 @@ pub struct CertsFlags {
     )]
     principals: Vec<Principal>,
     /// Validity of new certificates in days
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = number_of_32_bits(0))]
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = number_of_32_bits(1))]
     days: u32,
     /// Replace existing certificates with new ones
     #[arg(long)]

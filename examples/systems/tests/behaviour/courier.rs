@@ -350,7 +350,9 @@ fn certificate_errors_are_explained() {
     eve.fails_with(2, "create it with `courier certs");
     cluster.run(&["list", "--certs", "none"]).fails_with(2, "directory none does not exist");
     // Certificates of another authority: client and nodes reject each other.
-    CommandOutput::run(cluster.command().args(["certs", "others"])).ok();
+    let expired = CommandOutput::run(cluster.command().args(["certs", "others", "--days", "0"]));
+    expired.fails_with(2, "'--days <N>'");
+    CommandOutput::run(cluster.command().args(["certs", "others", "--days", "1"])).ok();
     let other = cluster.run(&["list", "--certs", "others", "--timeout", "2s"]);
     other.fails_with(9, "no node accepts this client");
     assert!(other.err.contains("certificate"), "{other:?}");
