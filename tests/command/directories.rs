@@ -264,6 +264,14 @@ fn a_new_cluster_is_recovered_after_the_loss_of_a_quorum() {
         .fails_with(5, "a quorum is available");
     let text = nodes.quorate(&["recover", "d1"]).ok();
     assert!(text.contains("continues from d1") && text.contains("nothing was created"), "{text}");
+    let other = ["recover", "d1", "--cluster", "another"];
+    nodes.quorate(&other).fails_with(2, "no directory of the cluster can be read");
+    let into = ["--members", "1=127.0.0.1:1", "--out", "split", "--alive", "2,3"];
+    let alive = [&["recover", "d1"], &into[..]].concat();
+    nodes.quorate(&alive).fails_with(5, "a quorum is alive: n2, n3");
+    assert!(!nodes.root().join("split").exists());
+    nodes.quorate(&[&alive[..], &["--allow-split-brain"]].concat()).ok();
+    assert!(nodes.root().join("split/1").exists());
     let members = nodes.listed(&[1]);
     let words = ["--json", "recover", "d1", "--members", &members, "--out", "new"];
     let created = nodes.quorate(&words);

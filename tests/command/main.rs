@@ -14,6 +14,7 @@ mod conditions;
 mod deploy;
 mod directories;
 mod faults;
+mod flags;
 mod flips;
 mod http;
 #[path = "../common/http_client.rs"]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::addresses::free_address;
 use crate::cli::CommandOutput;
 use crate::nodes::{Nodes, eventually, leader};
 
@@ -239,6 +240,11 @@ fn members_are_added_promoted_and_removed() {
     nodes.ask(&["put", "k", "w"]).ok();
     nodes.has(&[4, 5], "k", "w");
     nodes.ask(&["members", "promote", "99"]).fails_with(5, "n99 is not a member");
+    // Nothing listens there, so the change waits until it is cancelled.
+    let absent = format!("6={}", free_address());
+    nodes.ask(&["members", "add", &absent, "--timeout", "300ms"]).fails_with(4, "members cancel");
+    let text = nodes.ask(&["members", "cancel"]).ok();
+    assert!(text.contains("learners {n6}"), "{text}");
 }
 
 #[test]
@@ -266,10 +272,13 @@ fn each_error_has_its_exit_code() {
 
 #[test]
 fn a_benchmark_reports_latencies() {
-    let nodes = Nodes::start(1);
+    let mut nodes = Nodes::none(1);
+    let members = nodes.listed(&[1]);
+    nodes.bootstrap_with(1, &["--members", &members, "--busy-poll-max", "100us"]);
     // A leader is elected before the time of the benchmark starts.
     nodes.ask(&["put", "k", "v"]).ok();
-    let output = nodes.ask(&["bench", "--json", "--clients", "2", "--time", "1s", "--reads", "50"]);
+    let load = ["--clients", "2", "--time", "1s", "--reads", "50", "--keys", "3", "--size", "7"];
+    let output = nodes.ask(&[&["bench", "--json"], &load[..]].concat());
     assert_eq!(output.code, 0, "{output:?}");
     let results = output.json();
     for kind in ["writes", "reads"] {
@@ -278,7 +287,15 @@ fn a_benchmark_reports_latencies() {
         assert!(one["p50_us"].as_u64() <= one["max_us"].as_u64(), "{results}");
     }
     assert_eq!(results["failed"], 0, "{results}");
-    assert!(!nodes.ask(&["scan", "bench/"]).ok().is_empty());
+    let at = nodes.address(1).to_string();
+    let pairs = nodes.quorate(&["scan", "bench/", "--at", &at, "--nodes", &at]).ok();
+    let values: Vec<usize> =
+        pairs.lines().filter_map(|pair| Some(pair.split_once('\t')?.1.len())).collect();
+    assert!((1..=3).contains(&values.len()) && values.iter().all(|bytes| *bytes == 7), "{pairs}");
+    let status = nodes.ask(&["status", "--changes"]).ok();
+    let (_, changes) = status.split_once("\nrole changes, the latest first\n").expect("the title");
+    assert!(changes.contains("  leader "), "{changes}");
+    assert!(!nodes.ask(&["status"]).ok().contains("role changes"));
 }
 
 #[test]
@@ -302,6 +319,8 @@ fn certificates_decide_the_permissions() {
         rejected.fails_with(2, "ASCII letters, digits, `-`, `_` and `.`");
         rejected.fails_with(2, flag);
     }
+    let expired = nodes.quorate(&["certs", "certs", "--nodes", "9", "--days", "0"]);
+    expired.fails_with(2, "'--days <N>'");
     let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1]));
     let certs = certs.to_string_lossy().into_owned();
     nodes.serve_with(1, &["--members", &members, "--certs", &certs]);

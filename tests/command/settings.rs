@@ -132,6 +132,8 @@ fn help_has_examples_and_exit_codes() {
         let help = quorate_in(&root, [command, "--help"]).ok();
         assert!(help.contains(&format!("quorate {command} ")), "{help}");
     }
-    let bash = quorate_in(&root, ["completions", "bash"]).ok();
-    assert!(bash.contains("--data-dir"));
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = quorate_in(&root, ["completions", shell]).ok();
+        assert!(script.contains("data-dir") && script.contains("quorate"), "{shell}");
+    }
 }

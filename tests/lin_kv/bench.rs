@@ -94,8 +94,8 @@ impl TestBench {
         let log = self.root.path().join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(log).expect("the disk has space");
         let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
-            .arg("lin-kv")
-            .env("QUORATE_DATA_DIR", self.root.path())
+            .args(["lin-kv", "--data-dir"])
+            .arg(self.root.path())
             .args(["--snapshot-entries", &SNAPSHOT_ENTRIES.to_string()])
             .args(["--trailing-entries", "10"])
             .stdin(Stdio::piped())
