@@ -63,6 +63,11 @@ fn each_verdict_has_its_line_and_its_exit_code() {
     assert!(page.contains(&format!("<p>not linearizable: {why}</p>")), "{page}");
     assert!(page.contains("class=\"document\">"), "{page}");
 
+    let (code, out, error) = ended(&check(folder.path(), "bad.jsonl --html /no/such/page", ""));
+    assert_eq!(code, Some(10), "the verdict matters more than the page");
+    assert!(out.starts_with("bad.jsonl: not linearizable: "), "{out}");
+    assert!(error.starts_with("error: --html: /no/such/page: "), "{error}");
+
     let (code, out, error) = ended(&check(folder.path(), "wrong.jsonl", ""));
     assert_eq!((code, out.as_str()), (Some(2), ""));
     let expected = "error: wrong.jsonl: line 3, column 1: expected `read`, `write` or `cas`, \
@@ -85,6 +90,19 @@ fn standard_input_is_read_and_the_model_can_be_given() {
     assert!(code == Some(10) && out.starts_with("standard input: not lin"), "{out}");
     let (code, out, _) = ended(&check(folder.path(), "- --init 5", log));
     assert!(code == Some(0) && out.starts_with("standard input: lin"), "{out}");
+    let keys = "{\"format\":\"history/1\",\"model\":\"kv\"}\n\
+                {\"type\":\"invoke\",\"id\":0,\"process\":0,\"f\":\"read\",\"key\":\"x\"}\n\
+                {\"type\":\"ok\",\"id\":0,\"process\":0,\"result\":1}\n";
+    for (flag, expected) in [("[[\"x\",1]]", 0), ("[[\"y\",1]]", 10), ("[[\"x\",1]", 2)] {
+        let (code, out, _) = ended(&check(folder.path(), &format!("- --init-by-key {flag}"), keys));
+        assert_eq!(code, Some(expected), "{flag}: {out}");
+    }
+    let failed =
+        "INFO  jepsen.util - 0 :invoke :cas [0 2]\nINFO  jepsen.util - 0 :fail :cas [0 2]\n";
+    for (flag, expected) in [("--init 0", 0), ("--init 0 --failed-cas-is-read", 10)] {
+        let (code, out, _) = ended(&check(folder.path(), &format!("- {flag}"), failed));
+        assert_eq!(code, Some(expected), "{flag}: {out}");
+    }
     let (code, _, error) = ended(&check(folder.path(), "- --model queue", GOOD));
     assert!(code == Some(2) && error.contains("expected a history of `queue`"), "{error}");
     let (code, _, error) = ended(&check(folder.path(), "", ""));

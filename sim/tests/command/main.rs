@@ -3,8 +3,10 @@
 //! Sweeps begin at seed 16, because it and the next three have runs of a few thousand events, and
 //! seed 0 has a run of 250,000.
 
+mod analysis;
 #[path = "../../page/tests/browser/mod.rs"]
 mod browser;
+mod flags;
 mod histories;
 mod parts;
 mod procs;

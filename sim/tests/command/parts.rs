@@ -99,6 +99,17 @@ fn the_failures_of_parts_are_named_with_their_replay_lines() {
 }
 
 #[test]
+fn a_sweep_ends_with_the_number_of_failing_seeds_that_is_allowed() {
+    for count in [1, 2] {
+        let output =
+            run(&format!("{FAILING} --seeds 16..24 --failures-max {count} --jobs 1 --json"));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("only JSON is printed");
+        let ended = (report["failures"].as_array().map(Vec::len), report["end"].as_str());
+        assert_eq!(ended, (Some(count), Some("failures")));
+    }
+}
+
+#[test]
 fn a_shrunk_seed_is_in_the_json_and_on_standard_error() {
     let root = tempfile::tempdir().expect("there is room");
     let folder = root.path().join("failures");

@@ -241,6 +241,31 @@ fn a_recording_is_described_and_checked() {
 }
 
 #[test]
+fn the_window_may_be_around_a_time_or_the_last_part() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Cluster::with_a_paused_leader().written(&root);
+    let events = |words: &str| {
+        let json = prints(&format!("replay {files} --json {words}"), 0, &[]);
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+        json["events"].as_array().map_or(0, Vec::len)
+    };
+    let (whole, last) = (events(""), events("--last 1us"));
+    assert!(0 < last && last < whole, "{last} of {whole}");
+    assert_eq!((events("--around 0s"), events("--around 100s")), (whole, 0), "within 5 seconds");
+}
+
+#[test]
+fn pauses_are_written_as_a_scenario_that_runs() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Cluster::with_a_paused_leader().written(&root);
+    let scenario = root.path().join("a.scenario").display().to_string();
+    prints(&format!("replay {files} --scenario {scenario}"), 0, &[]);
+    let text = fs::read_to_string(&scenario).expect("it was written");
+    assert!(text.contains("nodes 3\n") && text.contains(" pause n1 for 1"), "{text}");
+    prints(&format!("--scenario {scenario}"), 0, &["as expected: "]);
+}
+
+#[test]
 fn a_window_that_ends_before_it_begins_is_a_usage_error() {
     let root = tempfile::tempdir().expect("a directory");
     let file = written(&root, "n1.qrec", &Node::alone());
