@@ -383,8 +383,7 @@ pub struct Table {
 impl Document {
     /// Panics if something refers to a node, client or event that does not exist, or ends before it
     /// begins, if an event has a later cause, if the events are not in order of time, or if a row
-    /// of a table has the wrong number of cells. The leaders in states and the marked rows of
-    /// tables are not checked.
+    /// of a table has the wrong number of cells or is marked and does not exist.
     pub(crate) fn assert_consistent(&self) {
         let (nodes, clients) = (self.nodes.len(), self.clients.len());
         let is_node = |node: u16| assert!(usize::from(node) < nodes, "there is no node {node}");
@@ -398,6 +397,7 @@ impl Document {
                 Lane::Node(node) => is_node(node),
                 Lane::Client(client) => is_client(client),
             }
+            event.state.iter().filter_map(|state| state.leader).for_each(is_node);
             assert!(
                 event.causes.iter().all(|cause| *cause < place),
                 "event {place} has a later cause"
@@ -410,6 +410,7 @@ impl Document {
             is_event(message.sent);
             if let Delivery::Arrived(event) = message.delivery {
                 is_event(event);
+                assert!(event > message.sent, "{message:?}");
             }
         }
         for write in &self.writes {
@@ -434,6 +435,9 @@ impl Document {
         for table in &self.tables {
             let whole = table.rows.iter().all(|row| row.len() == table.columns.len());
             assert!(whole, "a row of table {} has the wrong number of cells", table.title);
+            let rows = table.rows.len();
+            let marked = table.marked.is_none_or(|row| (row as usize) < rows);
+            assert!(marked, "table {} has no row to mark", table.title);
         }
     }
 }

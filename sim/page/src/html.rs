@@ -140,10 +140,8 @@ mod tests {
     use super::*;
     use crate::document::{Delivery, Event, Kind, Lane, Message, Sentence, State, Topic};
 
-    #[test]
-    fn a_document_is_json_with_the_names_that_the_script_reads() {
-        let state = State { term: 3, ..State::default() };
-        let event = Event {
+    fn event(state: State) -> Event {
+        Event {
             at: 7,
             lane: Lane::Node(0),
             kind: Kind::Timer,
@@ -151,7 +149,11 @@ mod tests {
             causes: Vec::new(),
             state: Some(state),
             log: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_document_is_json_with_the_names_that_the_script_reads() {
         let message = Message {
             sent: 0,
             from: 0,
@@ -162,7 +164,7 @@ mod tests {
         };
         let document = Document {
             nodes: vec!["n1".to_owned()],
-            events: vec![event],
+            events: vec![event(State { term: 3, ..State::default() })],
             messages: vec![message],
             ..Document::default()
         };
@@ -189,5 +191,12 @@ mod tests {
     fn a_reference_to_a_missing_event_panics() {
         let explanation = vec![Sentence { text: "see there".to_owned(), event: Some(7) }];
         compressed(&Document { explanation, ..Document::default() });
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no node 3")]
+    fn a_leader_that_does_not_exist_panics() {
+        let events = vec![event(State { leader: Some(3), ..State::default() })];
+        compressed(&Document { nodes: vec!["n1".to_owned()], events, ..Document::default() });
     }
 }

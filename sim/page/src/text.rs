@@ -18,11 +18,11 @@ pub fn printable(bytes: &[u8]) -> String {
 }
 
 fn push_printable(text: &mut String, letter: char) {
-    let changes_direction = matches!(letter,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let changes_line_or_direction = matches!(letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     match letter {
         '\\' => text.push_str("\\\\"),
-        _ if letter.is_control() || changes_direction => {
+        _ if letter.is_control() || changes_line_or_direction => {
             let mut bytes = [0; 4];
             for byte in letter.encode_utf8(&mut bytes).bytes() {
                 text.push_str(&format!("\\x{byte:02x}"));
@@ -60,6 +60,7 @@ mod tests {
         assert_eq!(printable(b"a\xffb\0\n"), "a\\xffb\\x00\\x0a");
         assert_eq!(printable(b"\\xff"), "\\\\xff");
         assert_eq!(printable("\u{202e}".as_bytes()), "\\xe2\\x80\\xae");
+        assert_eq!(printable("\u{2028}\u{61c}".as_bytes()), "\\xe2\\x80\\xa8\\xd8\\x9c");
     }
 
     #[test]

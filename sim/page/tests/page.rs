@@ -3,7 +3,7 @@
 mod browser;
 mod made;
 
-use quorate_page::document::{Delivery, Document, Event, Lane, State};
+use quorate_page::document::{Delivery, Document, Event, Lane, State, Table};
 use quorate_page::html::page;
 use quorate_page::text::printable;
 
@@ -37,8 +37,11 @@ fn a_hundred_thousand_events_are_below_5_mb_and_are_drawn() {
             }
             times.sort((one, two) => one - two);
             const { arrows, arrowsSeen } = timeline.scene;
+            const { width, height } = timeline.canvas;
+            const pixels = timeline.canvas.getContext('2d').getImageData(0, 0, width, height).data;
+            const colours = new Set(new Uint32Array(pixels.buffer)).size;
             report(`${share} of the run: ${times[7].toFixed(1)} ms for ${arrows.length} of `
-                + `${arrowsSeen} arrows`);
+                + `${arrowsSeen} arrows${colours > 3 && arrows.length > 0 ? ', drawn' : ''}`);
         }
         const start = performance.now();
         page.choose(99000);
@@ -46,6 +49,7 @@ fn a_hundred_thousand_events_are_below_5_mb_and_are_drawn() {
     let Some(lines) = run_script("large", &page, "", script) else { return };
     lines.iter().for_each(|line| println!("{line}"));
     assert_eq!((lines[0].as_str(), lines.len()), ("100000", 6), "{lines:?}");
+    assert!(lines[1..5].iter().all(|line| line.ends_with(" arrows, drawn")), "{lines:?}");
 }
 
 /// The line that the page has for an event, and for the state of its node.
@@ -218,31 +222,40 @@ fn two_runs_are_shown_side_by_side_and_an_address_selects_an_event() {
     assert_eq!(lines[8..], ["1", "1", "shrunk", "2"]);
 }
 
-/// Puts markup, quotes and invalid UTF-8 into the titles and names, and the texts of events,
-/// messages, facts and the violation.
+/// Puts markup, quotes and invalid UTF-8 into every text.
 #[test]
 fn hostile_bytes_stay_text() {
     const HOSTILE: &[u8] = b"</script><script>window.hit = 1</script><img src=x \
         onerror=\"window.hit = 1\">'\"`${window.hit = 1}<!--\xff\xfe\0\n";
     let hostile = printable(HOSTILE);
     let mut document = made::made(2, 60, 3);
-    document.title.clone_from(&hostile);
-    document.name.clone_from(&hostile);
-    document.nodes[0].clone_from(&hostile);
-    document.clients[0].clone_from(&hostile);
+    let mut texts: Vec<&mut String> = Vec::new();
     for event in &mut document.events {
-        event.text.clone_from(&hostile);
+        texts.push(&mut event.text);
+        texts.extend(event.state.iter_mut().map(|state| &mut state.detail));
+        let entries = event.log.iter_mut().flat_map(|change| &mut change.entries);
+        texts.extend(entries.map(|entry| &mut entry.text));
     }
-    for message in &mut document.messages {
-        message.text.clone_from(&hostile);
+    texts.extend(document.messages.iter_mut().map(|message| &mut message.text));
+    texts.extend(document.writes.iter_mut().map(|write| &mut write.text));
+    texts.extend(document.operations.iter_mut().flat_map(|one| [&mut one.call, &mut one.result]));
+    texts.extend(document.faults.iter_mut().map(|fault| &mut fault.text));
+    for Table { title, note, columns, rows, .. } in &mut document.tables {
+        texts.extend([title, note]);
+        texts.extend(columns.iter_mut().chain(rows.iter_mut().flatten()));
     }
-    for fact in &mut document.facts {
-        fact.value.clone_from(&hostile);
-    }
+    texts.extend([&mut document.title, &mut document.name]);
+    texts.extend(document.nodes.iter_mut().chain(&mut document.clients));
+    texts.extend(document.facts.iter_mut().flat_map(|fact| [&mut fact.label, &mut fact.value]));
+    texts.extend(document.explanation.iter_mut().map(|sentence| &mut sentence.text));
     let violation = document.violation.as_mut().expect("the run has a violation");
-    violation.finding.clone_from(&hostile);
+    texts.extend([&mut violation.check, &mut violation.finding]);
+    texts.into_iter().for_each(|text| text.clone_from(&hostile));
     let page = page(&hostile, &[document]);
     let script = "
+        for (let event = 0; event < page.pane.run.events; event++) {
+            page.choose(event);
+        }
         report(window.hit === undefined && document.querySelectorAll('img').length === 0);
         report(page.pane.run.describe(0));
         report(document.querySelector('h1').textContent);";
