@@ -113,6 +113,10 @@ fn a_replica_forwards_requests_and_relays_replies() {
     assert_eq!(cluster.run_at(&[replica], &["lookup", "ann"]).ok(), "ann 10.0.0.1:1\n");
     assert_eq!(numbers(&cluster.run_at(&[replica], &["next", "3"])), [1, 2, 3]);
     cluster.run_at(&[replica], &["connect", "ann", "10.0.0.2:2"]).fails_with(1, "already");
+    let at_desk = ["--origin", "desk", "connect", "eve", "10.0.0.1:1"];
+    cluster.run_at(&[replica], &at_desk).ok();
+    let elsewhere = cluster.run_at(&[replica], &["connect", "eve", "10.0.0.2:2"]);
+    elsewhere.fails_with(1, "already connected at 10.0.0.1:1 by desk");
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn a_node_whose_log_cannot_be_written_serves() {
         let root = TempDir::new().expect("there is room");
         let address = free_address().to_string();
         let mut node = serve(CHAT, &root, &format!("1={address}"));
-        let node = node.args(["--log", "debug"]).stdout(Stdio::null()).stderr(log);
+        node.args(["--log", "debug", "--recording-size", "1MiB"]);
+        let node = node.stdout(Stdio::null()).stderr(log);
         let mut node = Node(node.spawn().expect("the binary starts"));
         eventually("the node serves", || {
             assert_eq!(node.0.try_wait().expect("it is ours"), None, "the node has ended");
@@ -81,5 +82,6 @@ fn a_node_whose_log_cannot_be_written_serves() {
             CommandOutput::run(client.args(["list", "--nodes", &address, "--timeout", "1s"])).code
                 == 0
         });
+        assert!(root.path().join("d/recording").is_dir(), "its inputs are recorded");
     }
 }

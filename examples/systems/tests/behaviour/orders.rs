@@ -221,8 +221,9 @@ fn bench(out: &Path, words: &[&str]) -> Command {
 #[test]
 fn the_benchmark_measures_every_size_with_and_without_batching() {
     let out = tempfile::TempDir::new().expect("there is room");
-    let words = ["--orders", "42", "--sizes", "1,3", "--repetitions", "1"];
+    let words = ["--orders", "42", "--sizes", "1,3", "--repetitions", "1", "--threads", "2"];
     let table = CommandOutput::run(&mut bench(out.path(), &words)).ok();
+    assert!(table.contains("\n42 orders by 2 clients, "), "{table}");
     let file = |name| fs::read_to_string(out.path().join(name)).expect("the file was written");
     assert_eq!(file("table.md"), table);
     let rows: Value = serde_json::from_str(&file("table.json")).expect("the text is JSON");
