@@ -1,7 +1,6 @@
 //! A small cluster of real cores for tests, with a disk, a clock and a network under the test's
 //! control. It checks the safety of Raft after every step, and log matching after every exchange of
 //! messages.
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 mod cluster;
 mod disk;

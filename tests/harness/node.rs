@@ -3,9 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use quorate::raft::{
-    Action, Config, Input, MessageRejectReason, Raft, RejectReason, RoleName, Status,
-};
+use quorate::raft::{Action, Config, Input, Raft, RejectReason, RoleName, Status};
 use quorate::recording::{Contents, Recorded, RecorderConfig};
 use quorate::types::{
     Acknowledge, Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId,
@@ -32,7 +30,6 @@ pub(crate) struct Node {
     applied: Vec<Entry>,
     sent: Vec<Message>,
     outcomes: Vec<Action>,
-    rejected_messages: Vec<(NodeId, MessageRejectReason)>,
     /// The number of reads of entries from the disk.
     fetches: u64,
     now: Instant,
@@ -62,7 +59,6 @@ impl Node {
             applied: Vec::new(),
             sent: Vec::new(),
             outcomes: Vec::new(),
-            rejected_messages: Vec::new(),
             fetches: 0,
             now: Instant::ZERO.after(Duration::from_secs(1)),
             seed,
@@ -158,10 +154,9 @@ impl Node {
             | Action::MembershipChangeCommitted { .. }
             | Action::LeadershipTransferred { .. }
             | Action::ReadReady { .. } => self.outcomes.push(action),
-            Action::MessageRejected { from, reason, .. } => {
-                self.rejected_messages.push((from, reason))
-            }
-            Action::RoleChanged { .. } | Action::ActiveMembershipChanged(_) => {}
+            Action::MessageRejected { .. }
+            | Action::RoleChanged { .. }
+            | Action::ActiveMembershipChanged(_) => {}
             other => panic!("the harness does not support {other:?}"),
         }
     }
@@ -226,11 +221,6 @@ impl Node {
 
     pub(crate) fn take_outcomes(&mut self) -> Vec<Action> {
         core::mem::take(&mut self.outcomes)
-    }
-
-    /// Returns the messages that the node rejected since its first start, oldest first.
-    pub(crate) fn rejected_messages(&self) -> &[(NodeId, MessageRejectReason)] {
-        &self.rejected_messages
     }
 
     pub(crate) fn fetches(&self) -> u64 {
