@@ -155,7 +155,6 @@ impl Server {
         let listener = Listener::bind(environment, listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
-        registry.named_addresses.listens_at(address);
         info!(%address, node = %handshake.node, cluster = %handshake.cluster, "listening");
         let queues = inbound.senders.clone();
         let serve = move |handle, service| {

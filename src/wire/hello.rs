@@ -41,8 +41,8 @@ pub struct Hello {
     /// A random number of the sender's process, which no two starts share; 0 if the sender is of an
     /// earlier build.
     pub start_id: u64,
-    /// The address at which the sender listens, or that in its membership; empty if it knows none,
-    /// or is of an earlier build.
+    /// The address of the sender in the membership that it uses; empty if that has none, or if the
+    /// sender is of an earlier build.
     pub address: Address,
 }
 
@@ -332,6 +332,7 @@ mod tests {
         assert_eq!(Hello::decode(&bytes), Ok(hello()));
         let (_, body) = open(&bytes).expect("the bytes are a frame");
         assert_eq!(Hello::decode_body(&[body, &[1, 2, 3]].concat()), Ok(hello()));
+        assert_eq!(&body[START_ID.end..], b"\x06\0b:7100");
         let earlier = Hello { address: Address::default(), ..hello() };
         assert_eq!(Hello::decode_body(&body[..START_ID.end]), Ok(earlier.clone()));
         let mut short = Vec::new();

@@ -530,7 +530,6 @@ impl Driver {
         }
         self.sent.drain(..self.sent.len().saturating_sub(63));
         self.sent.push_back(message);
-        self.sent.drain(..self.sent.len().saturating_sub(64));
     }
 
     fn apply(&mut self, entries: &[Entry]) {

@@ -9,7 +9,7 @@ use quorate::recovery::{
 };
 use quorate::replica::Replica;
 use quorate::storage::{ClusterId, Disk, FileDisk, Identity, OpenError, Origin};
-use quorate::types::{Change, Command, Incarnation, Instant, Membership, NodeId};
+use quorate::types::{Address, Change, Command, Incarnation, Instant, Membership, NodeId};
 use quorate::wire::{ExpectedPeer, Hello, Versions};
 use quorate_sim::disk::SimDisk;
 
@@ -173,6 +173,7 @@ fn a_hello_from_the_old_cluster_is_rejected_with_the_remedy() {
         to: IDS[0],
         incarnation: incarnation(OLD, IDS[1]).0,
         start_id: 1,
+        address: Address::default(),
     };
     let rejected = |origin: Option<u128>| {
         let (local, peer) = (IDS[0], None);

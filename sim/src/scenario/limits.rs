@@ -16,7 +16,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The shortest time between two requests of a client.
 const PAUSE_MIN: Duration = Duration::from_micros(10);
 /// The shortest time between two requests of any clients, in microseconds.
-const PAUSE_OF_ALL_MIN: u64 = 1;
+const PAUSE_OF_ALL_MIN: u64 = 10;
 /// The longest election timeout. With longer ones the stabilization phase takes hours.
 const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// The longest delay of a node's own work, in longest election timeouts: the core must make
@@ -96,7 +96,8 @@ fn load_problem(settings: &Settings) -> Option<String> {
     let waits = settings.session_bounds() == SessionBounds::DEFAULT;
     let least = if waits { latency.min } else { Duration::ZERO };
     let pause = settings.think_time.min.saturating_add(least);
-    let senders = u64::from(settings.clients) + u64::from(settings.hostile_clients);
+    let senders =
+        u64::from(settings.clients) + u64::from(settings.hostile_clients) + u64::from(!waits);
     let pause_min = PAUSE_MIN.max(Duration::from_micros(senders * PAUSE_OF_ALL_MIN));
     let delay = batch_time.max.max(settings.report_delay.max);
     let delay_max = longest * DELAY_TIMEOUTS_MAX;

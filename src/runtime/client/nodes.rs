@@ -43,7 +43,10 @@ impl Nodes {
     /// Records a failure of the node at `address`: the next node is tried from now on. After a
     /// failure of the leader, that is also not the node that may have named it and would again.
     pub(super) fn mark_failed(&mut self, address: &str) {
-        if self.leader.take_if(|leader| leader == address).is_some() || self.any() == address {
+        if self.leader.take_if(|leader| leader == address).is_some() {
+            self.current = (self.current + 1) % self.count();
+        }
+        if self.any() == address {
             self.current = (self.current + 1) % self.count();
         }
     }

@@ -129,7 +129,7 @@ impl Session {
                 Some(ReplyBody::Malformed { .. }) => {
                     return Err(ClientError::Rejected(RejectCause::MalformedCommand));
                 }
-                Some(_) => return Err(ClientError::Unknown(AttemptError::UnexpectedReply)),
+                Some(_) => return Err(ClientError::NotExecuted(AttemptError::UnexpectedReply)),
                 None => continue,
             };
             lock(&self.state).on_outcome(register, &outcome);

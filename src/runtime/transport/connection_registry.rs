@@ -32,7 +32,7 @@ pub(in crate::runtime) struct ConnectionRegistry {
     pub(in crate::runtime) counts: Arc<Counts>,
     /// The limit of the log lines that other ends cause.
     pub(in crate::runtime) log_limit: LogLimit,
-    pub(in crate::runtime) named_addresses: NamedAddresses,
+    pub(super) named_addresses: NamedAddresses,
     connections_max: usize,
     connections_reserved: usize,
     connections_per_origin_max: usize,

@@ -110,7 +110,9 @@ impl Transport for Peers {
             self.peers.remove(&to);
         }
         if !self.peers.contains_key(&to) {
-            let Some(address) = self.addresses.get(&to) else {
+            // A node that was added while this one was down has named its address.
+            let named = || self.registry.named_addresses.other_than(&Address::default(), to);
+            let Some(address) = self.addresses.get(&to).cloned().or_else(named) else {
                 self.registry.counts.network.peer(to).dropped.add(&DropReason::NoAddress, 1);
                 let is_new =
                     |named: &mut BTreeSet<_>| named.len() < UNKNOWN_MAX && named.insert(to);
@@ -124,7 +126,7 @@ impl Transport for Peers {
                 }
                 return;
             };
-            let peer = self.open(to, address.clone());
+            let peer = self.open(to, address);
             self.peers.insert(to, peer);
         }
         if let Some(peer) = self.peers.get(&to) {

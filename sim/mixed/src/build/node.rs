@@ -322,7 +322,6 @@ impl Quorate {
                 let bytes = self.view.drain(..count).collect();
                 self.step(Input::ViewRead(bytes));
             }
-            Output::DropView => self.view.clear(),
             Output::Replied { outcome: Outcome::Registered(session), .. } => {
                 self.requests.registered(session.0.0);
             }
