@@ -104,7 +104,7 @@ fn a_failure_is_explained_with_the_time_from_which_it_was_inevitable() {
 }
 
 #[test]
-fn the_page_of_a_run_has_its_outcome_and_is_not_written_into_the_void() {
+fn the_page_of_a_run_has_its_outcome() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("page.html");
     let view = |text: &str, code| {
