@@ -384,7 +384,10 @@ impl Log {
             };
             match self.repairs.advance(index, directory, operations) {
                 Some(outcome) => {
-                    if let RepairOutcome::Headers(segment, _) = outcome {
+                    // A read that waits for a later rebuild of the segment is resumed after that.
+                    if let RepairOutcome::Headers(segment, _) = outcome
+                        && !self.repairs.awaits_headers(segment)
+                    {
                         ended_reads.extend(self.reads.resume(segment, &self.index, operations));
                     }
                     ended.push(outcome);

@@ -149,9 +149,7 @@ impl Repairs {
 
     /// Requests a rebuild of the header blocks of a segment.
     pub(crate) fn push_headers(&mut self, segment: u64) {
-        let is_waiting =
-            |request: &Request| matches!(request, Request::Headers(other) if *other == segment);
-        if !self.waiting.iter().any(is_waiting) {
+        if !self.awaits_headers(segment) {
             self.waiting.push_front(Request::Headers(segment));
         }
     }
@@ -196,6 +194,13 @@ impl Repairs {
             (_, Some((_, range))) => repair.cache.add(range, bytes),
             (_, None) => unreachable!("a repair that does not write reads"),
         }
+    }
+
+    /// Returns true if a rebuild of header blocks of the segment is requested and has not begun.
+    pub(crate) fn awaits_headers(&self, segment: u64) -> bool {
+        let is_it =
+            |request: &Request| matches!(request, Request::Headers(other) if *other == segment);
+        self.waiting.iter().any(is_it)
     }
 
     /// Takes every step that is possible. Returns the outcome of a repair or a scrub once it ends.

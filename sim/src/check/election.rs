@@ -315,15 +315,18 @@ impl Election {
     }
 }
 
-/// Checks that a node that grants a vote has a membership or an entry, or that the receiver's
-/// membership names its disk. Any other disk is an empty one, which may replace a disk that voted
+/// Checks that a node that grants a vote has a membership or an entry, or that the membership of
+/// some node names its disk. Any other disk is an empty one, which may replace a disk that voted
 /// for another candidate.
 fn check_knows_membership(model: &Model, from: Slot, message: &Message) -> CheckResult {
     let node = model.node(from);
     let log = &node.memory.log;
-    let receiver = &model.node(model.slot(message.to)).memory.log.electorate().membership;
-    let is_named = message.incarnation != Incarnation::default()
-        && receiver.member(node.id).is_some_and(|it| it.incarnation == message.incarnation);
+    // The receiver may lose its disk while the vote becomes durable, so any membership counts.
+    let names = |other: &Node| {
+        let member = other.memory.log.electorate().membership.member(node.id);
+        member.is_some_and(|member| member.incarnation == message.incarnation)
+    };
+    let is_named = message.incarnation != Incarnation::default() && model.nodes.iter().any(names);
     if is_named || log.last().0 > 0 || !log.electorate().membership.is_empty() {
         return Ok(());
     }
