@@ -4,7 +4,8 @@
 //! A node does not vote until a member has named its disk as a voter's, or its log has an entry or
 //! a membership. It is not enough for the bootstrap peers to hear of one another: a peer whose disk
 //! was wiped could then bootstrap the cluster a second time, with peers that had not heard of the
-//! first bootstrap, and entries committed with its old disk would be lost. So each peer sends the list of the peers that it has seen, with the
+//! first bootstrap, and entries committed with its old disk would be lost. So each peer sends the
+//! list of the peers that it has seen, with the
 //! incarnation and the start id of each. It forms the membership only when the latest list from
 //! every other peer equals its own. A node that has a membership replies with it and never agrees
 //! to another list; a peer that has restarted since it sent the probe ignores the reply. A peer
