@@ -70,6 +70,7 @@ fn a_member_that_was_down_finds_one_that_has_moved() {
         eventually(what, || nodes.quorate(&words).code == 0);
     };
     succeeds(&nodes, "the cluster is bootstrapped", &["put", "key", "1"]);
+    nodes.has(&[1, 2, 3], "key", "1");
     nodes.kill(1);
     succeeds(&nodes, "the new address is known", &["members", "add", &format!("3={listen}")]);
     nodes.kill(3);

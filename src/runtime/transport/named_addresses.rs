@@ -3,6 +3,7 @@
 //! reach the leader.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use crate::runtime::lock::lock;
@@ -38,12 +39,14 @@ impl NamedAddresses {
         lock(&self.0).own.clone()
     }
 
-    /// Stores the address that a peer has named in a valid hello. The peer may have become a member
+    /// Stores the address that a peer has named in a valid hello, if it is an IP address and a port,
+    /// because a stranger may not make this node look up names. The peer may have become a member
     /// without this node's knowledge.
     pub(super) fn record(&self, peer: NodeId, address: Address) {
+        let is_valid = address.as_str().parse::<SocketAddr>().is_ok();
         let mut named = lock(&self.0);
         let is_known = named.membership.is_member(peer) || named.peers.contains_key(&peer);
-        if !address.as_str().is_empty() && (is_known || named.peers.len() < PEERS_MAX) {
+        if is_valid && (is_known || named.peers.len() < PEERS_MAX) {
             named.peers.insert(peer, address);
         }
     }
@@ -68,20 +71,25 @@ mod tests {
         let named = NamedAddresses::default();
         let known = Address::default();
         for peer in 11..=310 {
-            named.record(NodeId(peer), address("stranger:1"));
+            named.record(NodeId(peer), address("10.0.0.9:1"));
         }
-        assert_eq!(named.other_than(&known, NodeId(266)), Some(address("stranger:1")));
+        assert_eq!(named.other_than(&known, NodeId(266)), Some(address("10.0.0.9:1")));
         assert_eq!(named.other_than(&known, NodeId(267)), None, "a bound");
-        let own = Member { address: address("own:1"), ..Member::new(NodeId(1)) };
+        let own = Member { address: address("10.0.0.1:1"), ..Member::new(NodeId(1)) };
         let membership = Membership::new([NodeId(1), NodeId(2)]).with_member(own);
         named.update_membership(NodeId(1), &membership);
-        assert_eq!(named.own(), address("own:1"));
-        named.record(NodeId(3), address("other:1"));
+        assert_eq!(named.own(), address("10.0.0.1:1"));
+        named.record(NodeId(3), address("10.0.0.3:1"));
         assert_eq!(named.other_than(&known, NodeId(3)), None, "it is no member");
-        named.record(NodeId(2), address("new:1"));
-        assert_eq!(named.other_than(&address("old:1"), NodeId(2)), Some(address("new:1")));
-        assert_eq!(named.other_than(&address("new:1"), NodeId(2)), None, "it is known");
-        named.record(NodeId(2), Address::default());
-        assert_eq!(named.other_than(&known, NodeId(2)), Some(address("new:1")));
+        named.record(NodeId(2), address("10.0.0.22:1"));
+        assert_eq!(
+            named.other_than(&address("10.0.0.2:1"), NodeId(2)),
+            Some(address("10.0.0.22:1"))
+        );
+        assert_eq!(named.other_than(&address("10.0.0.22:1"), NodeId(2)), None, "it is known");
+        for invalid in ["", "10.0.0.22", "name:1"] {
+            named.record(NodeId(2), address(invalid));
+        }
+        assert_eq!(named.other_than(&known, NodeId(2)), Some(address("10.0.0.22:1")));
     }
 }
