@@ -62,7 +62,9 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> CommandResult {
             let restored = restore(&mut file, new.id, &new.membership, id, disk, &config);
             match restored {
                 Ok(restored) if restored == root => Ok(()),
-                Ok(_) => Err(CommandError::invalid_input("the backup has changed since it was verified: try again with a copy of it")),
+                Ok(_) => Err(CommandError::invalid_input(format!(
+                    "{place}: the file has changed since it was verified: restore from a copy"
+                ))),
                 // Without the advice to empty the new directory, which is removed again.
                 Err(RestoreError::Target(error)) => Err(CommandError::invalid_input(error)),
                 Err(error) => Err(CommandError::invalid_input(error)),
