@@ -39,9 +39,9 @@ impl NamedAddresses {
         lock(&self.0).own.clone()
     }
 
-    /// Stores the address that a peer has named in a valid hello, if it is an IP address and a port,
-    /// because a stranger may not make this node look up names. The peer may have become a member
-    /// without this node's knowledge.
+    /// Stores the address that a peer has named in a valid hello, if it is an IP address and a
+    /// port, because a stranger may not make this node look up names. The peer may have become a
+    /// member without this node's knowledge.
     pub(super) fn record(&self, peer: NodeId, address: Address) {
         let is_valid = address.as_str().parse::<SocketAddr>().is_ok();
         let mut named = lock(&self.0);
