@@ -1,4 +1,4 @@
-//! Nodes that were down while the others compacted entries that they lack, or while a member moved.
+//! A node that was down until the others had compacted the entries that it lacks.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,26 +57,4 @@ fn a_node_that_missed_compacted_entries_installs_a_snapshot() {
     let installed = "quorate_snapshots_total{step=\"installed\"}";
     eventually("the node installs a snapshot", || counted(&nodes, down, 2, installed) > 0);
     nodes.has(&[down], "k", "w");
-}
-
-#[test]
-fn a_member_that_was_down_finds_one_that_has_moved() {
-    let mut nodes = Nodes::start(3);
-    nodes.make_room(4);
-    let listen = nodes.address(4).to_string();
-    let addresses = format!("{},{listen}", nodes.nodes());
-    let succeeds = |nodes: &Nodes, what: &str, words: &[&str]| {
-        let words = [words, &["--nodes", &addresses, "--timeout", "5s"]].concat();
-        eventually(what, || nodes.quorate(&words).code == 0);
-    };
-    succeeds(&nodes, "the cluster is bootstrapped", &["put", "key", "1"]);
-    nodes.has(&[1, 2, 3], "key", "1");
-    nodes.kill(1);
-    succeeds(&nodes, "the new address is known", &["members", "add", &format!("3={listen}")]);
-    nodes.kill(3);
-    nodes.serve_with(3, &["--listen", &listen]);
-    succeeds(&nodes, "nodes 2 and 3 elect a leader", &["put", "key", "2"]);
-    nodes.kill(2);
-    nodes.serve(1);
-    succeeds(&nodes, "nodes 1 and 3 elect a leader", &["put", "key", "3"]);
 }

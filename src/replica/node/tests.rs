@@ -194,32 +194,6 @@ fn only_comparisons_of_members_with_this_node_are_answered() {
 }
 
 #[test]
-fn a_node_that_joined_by_its_log_is_rebuilt_from_a_snapshot_from_before() {
-    let first = Membership::new([2, 3].map(NodeId));
-    let config = ReplicaConfig::new(Config::new(NodeId(1)));
-    let id = |index| EntryId::new(Term(1), Index(index));
-    let receives = |last, membership: &Membership| {
-        let mut node = opened(&Membership::default(), &config);
-        let snapshot = SnapshotMeta::empty(EntryId::ZERO, Membership::default());
-        let joined = Payload::Membership(first.clone().with_learners([NodeId(1)]));
-        let payloads = [Payload::Noop, Payload::Noop, joined, Payload::Noop];
-        let ids = (1..).map(id);
-        let entries = ids.zip(payloads).map(|(id, payload)| Entry { id, payload }).collect();
-        let state = HardState::new(Term(1), None);
-        let restored = Restored::with_log(state, Index(4), snapshot, entries);
-        let raft = Raft::new(config.raft.clone(), restored, 0, Instant::ZERO);
-        node.raft = raft.expect("it is consistent").into();
-        node.validation.quarantine(Instant::ZERO);
-        let meta = SnapshotMeta { bytes: 5, ..SnapshotMeta::empty(id(last), membership.clone()) };
-        let body = ComparisonBody::OfferSnapshot { meta };
-        node.on_comparison(Comparison { from: NodeId(2), to: NodeId(1), body });
-        node.storage.snapshots.in_progress() == Some((id(last), true))
-    };
-    assert!(receives(2, &first), "the log begins without the first membership");
-    assert!(!receives(4, &first), "the log has another membership there");
-}
-
-#[test]
 fn the_node_reports_the_memory_after_the_last_piece_of_work() {
     let membership = Membership::new([1, 2, 3].map(NodeId));
     let mut node = opened(&membership, &ReplicaConfig::new(Config::new(NodeId(1))));
