@@ -89,9 +89,10 @@ async fn an_unknown_frame_ends_its_connection_and_changes_nothing_else() {
 async fn a_hello_of_a_newer_program_finds_the_common_version() {
     let node = Node::start(|_| ()).await;
     let newest = Versions { newest: 7, ..Versions::SUPPORTED };
-    // A field of a later version follows the known ones.
+    // An empty address follows, and a field of a later version.
     let mut bytes = hello(2, 1);
     bytes[FRAME_HEADER_BYTES + 2..][..2].copy_from_slice(&7_u16.to_le_bytes());
+    bytes.extend([0; 2]);
     bytes.extend([9; 40]);
     let length = (bytes.len() - FRAME_HEADER_BYTES) as u32;
     bytes[8..12].copy_from_slice(&length.to_le_bytes());
