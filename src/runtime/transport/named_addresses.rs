@@ -10,7 +10,7 @@ use crate::runtime::lock::lock;
 use crate::types::{Address, Membership, NodeId};
 
 /// The maximum number of peers whose addresses are stored besides those of members, because without
-/// certificates a stranger may claim any id.
+/// certificates a peer may claim any id.
 const PEERS_MAX: usize = 256;
 
 /// The address that this node names, and those that its peers have named.
@@ -40,8 +40,8 @@ impl NamedAddresses {
     }
 
     /// Stores the address that a peer has named in a valid hello, if it is an IP address and a
-    /// port, because a stranger may not make this node look up names. The peer may have become a
-    /// member without this node's knowledge.
+    /// port, because an unauthenticated peer may not make this node look up names. The peer may
+    /// have become a member without this node's knowledge.
     pub(super) fn record(&self, peer: NodeId, address: Address) {
         let is_valid = address.as_str().parse::<SocketAddr>().is_ok();
         let mut named = lock(&self.0);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bounded_number_of_strangers_and_every_member_name_addresses() {
+    fn every_member_and_a_bounded_number_of_other_peers_name_addresses() {
         let named = NamedAddresses::default();
         let known = Address::default();
         for peer in 11..=310 {
