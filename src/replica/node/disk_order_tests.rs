@@ -14,7 +14,9 @@ use crate::replica::config::ReplicaConfig;
 use crate::replica::input::Input;
 use crate::replica::open::Replica;
 use crate::replica::output::Output;
-use crate::storage::{ClusterId, Completion, Disk, FileDisk, FileName, Identity, Operation};
+use crate::storage::{
+    ClusterId, Completion, Disk, DiskError, FileDisk, FileName, Identity, Operation,
+};
 use crate::types::{
     Body, Entry, EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Packet,
     Payload, Root, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, Term,
@@ -139,6 +141,7 @@ impl Host {
     fn run_disk(&mut self) {
         while let Some(Operation { id, action, .. }) = self.waiting.pop_front() {
             let result = self.disk.execute(&action);
+            assert_ne!(result, Err(DiskError::Full), "the temporary directory has no space left");
             self.step(Input::Disk(Completion { id, result }));
         }
     }
