@@ -281,15 +281,27 @@ impl Attackers {
     }
 }
 
-/// Starts a thread that takes only the processor time that the nodes and the honest client leave,
-/// because attackers have other machines.
+/// Starts a thread that leaves the nodes and the honest client as much processor time as possible,
+/// because attackers have other machines: it has the lowest priority, and may use one processor.
 fn spawn_background(run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        // On Linux the call affects only this thread.
         #[cfg(target_os = "linux")]
-        rustix::process::nice(19).expect("a thread may lower its own priority");
+        confine_this_thread();
         run();
     })
+}
+
+/// Lowers the priority of this thread, and confines it to the last processor of those that it may
+/// use. On Linux both calls affect only this thread and those that it starts.
+#[cfg(target_os = "linux")]
+fn confine_this_thread() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    rustix::process::nice(19).expect("a thread may lower its own priority");
+    let allowed = sched_getaffinity(None).expect("a thread may read its own processors");
+    let last = (0..CpuSet::MAX_CPU).rfind(|&processor| allowed.is_set(processor));
+    let mut processors = CpuSet::new();
+    processors.set(last.expect("it runs on one"));
+    sched_setaffinity(None, &processors).expect("a thread may give up processors");
 }
 
 impl Drop for Attackers {
