@@ -189,7 +189,7 @@ impl Common {
         Readiness { wants_read_lease, is_uncertain, version_max, may_lead: self.may_lead() }
     }
 
-    /// Whether the disk has taken longer for one write than the longest election timeout.
+    /// Whether the disk has been at work on one write for the longest election timeout.
     pub(crate) fn disk_is_stuck(&self) -> bool {
         let since = self.journal.outbox().oldest_write_since();
         let stuck_after = self.config.election_timeout_max;

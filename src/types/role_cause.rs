@@ -22,7 +22,7 @@ pub enum RoleCause {
     PreVotesGranted,
     /// A quorum has voted for the node.
     VotesGranted,
-    /// So many voters rejected the vote request that the node cannot win.
+    /// So many voters rejected the request for a vote or pre-vote that the node cannot win.
     VotesRejected,
     /// A voter knows committed entries that the node lacks, so another node must be elected.
     LacksCommitted,

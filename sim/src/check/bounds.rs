@@ -88,7 +88,7 @@ impl Bounds {
         }
     }
 
-    /// The longest time in which the core elects a leader and then sends, writes and applies
+    /// The longest time that the core takes to elect a leader, and then to send, write and apply
     /// `volume`. It bounds the answer to a request (L2), the catch-up of a core node (L5), the time
     /// without a leader after a leadership transfer (L10), and each step of a membership change
     /// (L11). Each check says from which time it counts.

@@ -104,7 +104,8 @@ impl Rule for Comparisons {
     }
 
     /// Checks a reply: the digest in it is that of the state at the index. The node must know the
-    /// digest if the index is a recent multiple of the interval, or less than an interval ago.
+    /// digest if the index is a recent multiple of the interval, or less than one interval behind
+    /// its applied index.
     fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
         let (index, state_digest) = match comparison.body {
             ComparisonBody::WantSnapshot { after } => {

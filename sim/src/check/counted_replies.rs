@@ -1,6 +1,7 @@
 //! The replies that nodes count: a leader's matched index of a peer, and a candidate's votes and
-//! pre-votes, grow only because of replies of its term that it has received (S60). As soon as a
-//! quorum grants it, a candidate wins and a pre-candidate starts its election (S68).
+//! pre-votes, grow only because of replies of its term that it has received (S60). A candidate
+//! wins, and a pre-candidate starts its election, as soon as a quorum has granted its request
+//! (S68).
 
 use std::sync::Arc;
 

@@ -36,7 +36,8 @@ pub(super) struct Election {
 #[derive(Clone, Copy, Debug)]
 struct Leadership {
     slot: Slot,
-    /// The number of the start during which the node won the term; a restarted node must win again.
+    /// The number of times that the node had started when it won the term; a restarted node must
+    /// win again.
     start: u64,
     at: SimTime,
 }

@@ -219,9 +219,9 @@ checks! {
         "No node holds a leader lease or a read lease once another node leads a later term."
     S58 "message-term"
         "Pre-votes, bootstrap and repair aside, a node adopts the later term of a message that it \
-         accepts, and one of an earlier term changes nothing."
+         accepts, and a message of an earlier term changes nothing."
     S59 "received-entries"
-        "A follower acknowledges and commits only entries from messages of its term or snapshots."
+        "A follower acknowledges and commits only entries from snapshots or messages of its term."
     S60 "counted-replies"
         "A leader and a candidate count only replies of their own term that they have received."
     S61 "answered-read"
@@ -240,7 +240,8 @@ checks! {
     S67 "prompt-commit"
         "A leader commits an entry of its term as soon as a quorum has acknowledged it."
     S68 "prompt-election"
-        "As soon as a quorum grants it, a candidate wins and a pre-candidate starts its election."
+        "A candidate wins, and a pre-candidate starts its election, as soon as a quorum has \
+         granted its request."
     S69 "quorum-contact"
         "A healthy leader steps down if, and only if, it has not heard from a quorum in time."
     S70 "reported-state"

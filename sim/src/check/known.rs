@@ -36,8 +36,8 @@ pub(super) struct TakenMessage {
     /// The index that the sender acknowledges to its leader; 0 if it acknowledges nothing.
     pub(super) acknowledged: Index,
     /// Whether the receiver may reject the message without looking at its term: it has no
-    /// membership yet, it does not count the sender's disk, or it has a snapshot and the message is
-    /// the start of the log.
+    /// membership yet, it does not count the sender's disk, or it has a snapshot and the message
+    /// carries the start of the log.
     pub(super) may_be_rejected: bool,
     /// Whether the receiver may ignore the message and its term: it may reject it, or may withhold
     /// its vote.

@@ -1,6 +1,6 @@
 //! The term that each node leads, with the data that a rule keeps about the node as the leader of
-//! that term. A node leads a term in one start only, so the data are valid until the term or the
-//! start ends.
+//! that term. A node that steps down or restarts never leads the same term again, so the data are
+//! valid exactly as long as the node leads it.
 
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Instant, Term};
@@ -18,7 +18,7 @@ pub(super) struct LeaderTerms<T> {
 struct LeaderTerm<T> {
     /// The term that the node leads; zero if it does not lead.
     term: Term,
-    /// The number of the node's start.
+    /// The number of times that the node had started by then.
     start: u64,
     /// The time of the node's last step, by its own clock.
     stepped: Instant,
@@ -38,8 +38,8 @@ impl<T> LeaderTerms<T> {
     }
 
     /// Records a step. If the node led its term before the step and still leads it, returns the
-    /// time of the previous step, by the node's clock. Otherwise the data belong to an earlier term
-    /// or start.
+    /// time of the previous step, by the node's clock. Otherwise the data are those of an earlier
+    /// term, or from before a restart.
     pub(super) fn step(&mut self, known: &Known, status: &Status) -> Option<Instant> {
         let slot = known.model.slot(status.id);
         let leads = status.role == RoleName::Leader;

@@ -86,7 +86,7 @@ macro_rules! events {
             request_answered(tag: Tag)
             entries_repaired(node: NodeId, missing: &[EntryId])
             acknowledged(node: NodeId, term: Term, matched: Index)
-            // The bytes of the command are without the mark of the operation.
+            // The command comes without its mark, the id of the operation.
             proposed(op: OpId, command: &[u8], in_session: bool)
             read_invoked(op: OpId, query: &[u8])
             replied(op: OpId, id: EntryId, outcome: &Outcome)

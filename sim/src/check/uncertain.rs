@@ -18,7 +18,7 @@ pub(super) struct Uncertain {
     ends: Vec<Vec<LogEnd>>,
 }
 
-/// The first request that a node sent in one start to one leader in one term.
+/// The first request with this start id that a node sent to this leader in this term.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     start_id: u64,
@@ -188,8 +188,8 @@ impl Uncertain {
         let asked = self.asked[to.0]
             .iter()
             .find(|asked| (asked.start_id, asked.term, asked.leader) == (start_id, term, from));
-        // A late reply to an earlier start has no effect, nor has one to a node that has become
-        // certain after the reply of an earlier leader: the quorum may count such a node.
+        // A late reply to a request of an earlier start has no effect, nor has a reply to a node
+        // that became certain after the reply of an earlier leader: the quorum may count that node.
         let asked = asked.copied().filter(|_| model.node(to).is_uncertain());
         let Some(Request { next, .. }) = asked else { return Ok(()) };
         let leader = model.node(from);

@@ -63,7 +63,8 @@ pub enum Input {
         change: Change,
     },
     /// A user cancels a membership change whose new voters are still catching up. The outcomes are
-    /// those of [`Input::ChangeMembership`]; the cancelled request ends in `Action::Rejected`.
+    /// those of [`Input::ChangeMembership`]. The cancelled request ends in `Action::Rejected` once
+    /// the cancellation is committed, or in `Action::Unknown` if this node stops leading before.
     CancelMembershipChange {
         /// The tag that the outcome carries.
         tag: Tag,

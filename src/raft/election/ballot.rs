@@ -134,9 +134,9 @@ impl Ballot {
     }
 
     /// Allows the node to vote before it knows a membership. The cluster was bootstrapped, so its
-    /// memberships name the disks of their voters, and may name this disk: the disk has an entry,
-    /// or a member replied that it does. If this node did not vote, the other voters might be
-    /// unable to elect the leader from which it would get a membership.
+    /// memberships name the disks of their voters. They may name this disk, because it has an
+    /// entry, or because a member has replied that it is a voter's. If this node did not vote, the
+    /// other voters might be unable to elect the leader from which it would get a membership.
     pub(crate) fn vote_without_membership(&mut self) {
         self.votes_without_membership = true;
     }
@@ -287,9 +287,9 @@ impl Ballot {
     /// Returns the reason that forbids a node, in any term, to vote for a candidate whose log ends
     /// with `last`; `None` if there is none. A candidate's log must be at least as up to date as
     /// the node's (Raft §5.4.1), and must not end before an entry that is known to be committed. A
-    /// node without a membership does not vote, because its disk may have been emptied, and an
-    /// earlier vote or vote lease lost with it, unless [`Ballot::vote_without_membership`] holds.
-    /// Nor does an uncertain node, for the same reason.
+    /// node without a membership does not vote unless [`Ballot::vote_without_membership`] has
+    /// allowed it, because its disk may have been emptied, and an earlier vote or vote lease lost
+    /// with it. Nor does an uncertain node, for the same reason.
     fn log_reject_reason(&self, log: &Log, last: EntryId) -> Option<MessageRejectReason> {
         if self.is_uncertain() {
             return Some(MessageRejectReason::LogUncertain);

@@ -32,8 +32,8 @@ impl ForwardedReads {
         self.waiting.push_back(ForwardedRead { ticket, tag, since });
     }
 
-    /// Returns the ticket to request now, or `None` if no read waits or the last request is younger
-    /// than `retry_after`.
+    /// Returns the ticket to request now, or `None` if no read waits, or if the last request is
+    /// unanswered and younger than `retry_after`.
     pub(crate) fn next_request(&mut self, now: Instant, retry_after: Duration) -> Option<u64> {
         if self.requested_at.is_some_and(|at| now < at.after(retry_after)) {
             return None;

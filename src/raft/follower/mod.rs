@@ -281,7 +281,7 @@ impl Follower {
 
     /// Allows this node to take over as the last survivor: from now on the leader commits no entry
     /// that this node's disk lacks. The message may have been sent long ago to a disk that the node
-    /// has lost, so the membership must name the present disk.
+    /// has lost, so the membership must accept the present disk.
     pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
         let may_count = common.is_incoming_voter() && !common.ballot.is_uncertain();
         if self.leader == Some(from) && may_count && common.survival.is_on() {

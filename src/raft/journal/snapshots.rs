@@ -39,8 +39,8 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     common.journal.take_snapshot(meta, base);
 }
 
-/// Offers the last snapshot to a peer that needs compacted entries, at most once per round of the
-/// leader's timer.
+/// Offers the last snapshot to a peer that needs compacted entries, at most once per heartbeat
+/// interval.
 pub(crate) fn offer(common: &mut Common, peer: NodeId, progress: &mut Progress) {
     if progress.may_offer() {
         let meta = common.journal.snapshot().clone();

@@ -38,7 +38,7 @@ pub(crate) struct ChangeInProgress {
 }
 
 impl ChangeInProgress {
-    /// Returns the changed membership, staged or complete, or rejects the request. `blocked` is the
+    /// Returns the changed membership, staged or settled, or rejects the request. `blocked` is the
     /// reason why the leader may append nothing now, if there is one.
     pub(crate) fn on_request(
         &mut self,
@@ -371,8 +371,8 @@ fn last_change_entry(common: &Common) -> EntryId {
 }
 
 /// The node that is to hold the casting vote in the next membership: with `Config::casting_vote`
-/// this leader, so that its half of the voters keeps a quorum. With `None`, the holder that the
-/// change names stays; with `Config::survivor` no casting vote is needed.
+/// this leader, so that its half of the voters keeps a quorum. `None` keeps the holder that the
+/// change names; with `Config::survivor` no casting vote is needed.
 fn casting_vote_holder(common: &Common) -> Option<NodeId> {
     (common.config().casting_vote && !common.survival.is_on()).then_some(common.id())
 }

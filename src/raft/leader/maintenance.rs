@@ -1,6 +1,6 @@
-//! The leader's automatic membership changes and transfers, considered when a heartbeat is due: it
-//! takes the casting vote, suspends silent or dead voters, readmits them, and transfers to a voter
-//! of higher priority or with a faster disk.
+//! The leader's automatic membership changes and transfers. When a heartbeat is due, the leader may
+//! take the casting vote, suspend a silent voter or all dead ones, readmit one, or transfer its
+//! leadership to a voter of higher priority or with a faster disk.
 
 use crate::raft::api::config::Suspension;
 use crate::raft::common::Common;

@@ -581,7 +581,7 @@ impl Leader {
                 common.reject(tag, RejectReason::NoLeader);
             }
         }
-        assert!(self.reads.len() == 0, "every read is rejected");
+        assert!(self.reads.len() == 0, "no read is left");
         assert!(!self.transfers.is_active(), "no transfer is left");
     }
 }

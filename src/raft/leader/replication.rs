@@ -70,8 +70,8 @@ fn replicate_to(common: &mut Common, peer: NodeId, progress: &mut Progress, comm
 
 /// Whether a peer whose next entry is at `next` needs a snapshot, because that entry is compacted,
 /// or is damaged, not in memory, and covered by this node's snapshot. A peer that needs the first
-/// entry also needs a membership, and the first one is not an entry. If memberships were compacted,
-/// the entries may contain none, so the peer needs a snapshot, too.
+/// entry also needs a membership. The entries may contain none, because the cluster's first
+/// membership is not an entry; so once memberships were compacted, the peer needs a snapshot.
 #[inline]
 fn needs_snapshot(log: &Log, next: Index) -> bool {
     next <= log.base().index

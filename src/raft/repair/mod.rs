@@ -90,7 +90,7 @@ fn damaged_in_memory(log: &Log) -> Vec<Entry> {
 
 /// Requests a range of damaged entries from the next member. Once it has sent as many requests for
 /// a range as there are other members, it turns to the next range, because perhaps no member has
-/// the contents of the first one. After the last range it begins again, and asks half as often if
+/// the contents of this one. After the last range it begins again, and asks half as often if
 /// members have replied without the contents.
 fn request(common: &mut Common, leader: Option<NodeId>) {
     let (now, interval) = (common.now(), common.config().heartbeat_interval);

@@ -40,8 +40,8 @@ pub(crate) struct Repair {
     pub(super) adopting: Option<EntryId>,
     /// The content that is being written, if it is a membership that this node does not know.
     pub(super) membership: Option<(Index, Membership)>,
-    /// The time since which an entry after the commit index is damaged, so this node could
-    /// neither commit nor send it as a leader.
+    /// The time since which an entry after the commit index has been damaged: as the leader, this
+    /// node could neither commit nor send it.
     pub(super) blocked_since: Option<Instant>,
 }
 

@@ -57,8 +57,8 @@ impl LogEndRequest {
         is_due
     }
 
-    /// Whether the node's disk has everything up to the end that the leader named. `verified` is
-    /// the index up to which the log equals the log of the leader of `term`.
+    /// Whether the node's disk has everything up to the end that the last reply named. `verified`
+    /// is the index up to which the log equals the log of the leader of `term`.
     pub(super) fn is_reached(&self, term: Term, verified: Index, log: &Log) -> bool {
         let reached = verified.min(log.durable());
         self.end.is_some_and(|end| term >= end.term && reached >= end.last)

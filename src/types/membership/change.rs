@@ -127,7 +127,7 @@ impl Change {
 
 impl Membership {
     /// Returns the membership after the first step of a change: staged if the change edits the
-    /// voters or the casting vote, else complete.
+    /// voters or the casting vote, else settled.
     ///
     /// # Errors
     /// A [`ChangeError`] if the change is invalid for this membership.
