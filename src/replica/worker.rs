@@ -36,6 +36,12 @@ impl<M: StateMachine> Worker<M> {
         &self.machine
     }
 
+    /// Returns the index interval at whose multiples the state is hashed; `None` if it never is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn digest_interval(&self) -> Option<u64> {
+        self.digest_interval
+    }
+
     /// Executes the next piece of work. A restore reads its snapshot from `disk`, and blocks on it.
     pub fn execute(&mut self, work: Work, disk: &mut dyn Disk) -> WorkResult {
         match work {

@@ -54,7 +54,8 @@ pub struct ServerConfig {
     /// Whether the driver's thread calls the state machine itself where that saves two thread
     /// switches, which take some 60 µs per command or query. Only for an in-memory state machine
     /// whose calls take microseconds, because the node does nothing else during a call: a long call
-    /// delays heartbeats.
+    /// delays heartbeats. Snapshots, restores and the digests of `ReplicaConfig::validate_states`
+    /// may take long: they are never taken on the driver's thread.
     pub inline_machine: bool,
     /// The time for which the node's threads busy-poll before they sleep; zero, the default,
     /// disables it. Waking a thread takes tens of microseconds, several times in each request of a

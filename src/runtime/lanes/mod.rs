@@ -28,7 +28,7 @@ pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::runtime::request_limits::ClientLimits;
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
-use crate::types::Tag;
+use crate::types::{Entry, Tag};
 
 /// A job of the bulk lane: a disk operation, the check that the directory is still at its path, or
 /// holding, reading or dropping a frozen view.
@@ -59,6 +59,8 @@ pub(super) struct Lanes {
     /// The token that each view has a clone of. While there is a view, no command is quick, because
     /// it may have to copy the state.
     views: ViewToken,
+    /// The index interval at whose multiples the state is hashed, which may take long.
+    digest_interval: Option<u64>,
 }
 
 /// The functions that execute the jobs of the lanes. They hide the types of the disk and the state
@@ -67,6 +69,7 @@ pub(super) struct LaneWork {
     log: Execute<Operation>,
     bulk: Execute<BulkJob>,
     machine: Execute<MachineJob>,
+    digest_interval: Option<u64>,
 }
 
 impl LaneWork {
@@ -101,6 +104,7 @@ impl LaneWork {
             })
         };
         let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
+        let digest_interval = worker.digest_interval();
         let machine = move |job, queued_at| match job {
             MachineJob::Query(tag, query, limits) => {
                 if limits.is_some_and(|limits| limits.answers_are_full(query.len())) {
@@ -119,7 +123,8 @@ impl LaneWork {
             }
             MachineJob::Freeze(token) => Event::View(worker.freeze(), token),
         };
-        LaneWork { log: Box::new(log), bulk: Box::new(bulk), machine: Box::new(machine) }
+        let (log, bulk, machine) = (Box::new(log), Box::new(bulk), Box::new(machine));
+        LaneWork { log, bulk, machine, digest_interval }
     }
 }
 
@@ -131,7 +136,8 @@ impl Lanes {
         let log = start.lane("quorate-log", 0, work.log)?;
         let bulk = start.lane("quorate-bulk", 1, work.bulk)?;
         let machine = start.lane("quorate-machine", 2, work.machine)?;
-        Ok(Lanes { log, bulk, machine, inline, views: Arc::default() })
+        let (views, digest_interval) = (Arc::default(), work.digest_interval);
+        Ok(Lanes { log, bulk, machine, inline, views, digest_interval })
     }
 
     /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
@@ -180,10 +186,19 @@ impl Lanes {
     fn is_quick(&self, work: &Work) -> bool {
         self.inline
             && match work {
-                Work::Apply(_) => Arc::strong_count(&self.views) == 1,
+                Work::Apply(entries) => {
+                    Arc::strong_count(&self.views) == 1 && !self.hashes_state(entries)
+                }
                 Work::Query { .. } => true,
                 Work::Restore(_) | Work::Rebuild(_) => false,
             }
+    }
+
+    /// Returns true if the state is hashed after one of these entries.
+    fn hashes_state(&self, entries: &[Entry]) -> bool {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return false };
+        let (before, last) = (first.id.index.0 - 1, last.id.index.0);
+        self.digest_interval.is_some_and(|each| before / each < last / each)
     }
 
     /// Passes a frozen view, or `None` if freezing failed, to the bulk lane. That lane also reads
@@ -270,7 +285,7 @@ mod tests {
     use crate::runtime::busy_poll::BusyPoll;
     use crate::runtime::environment::Environment;
     use crate::storage::{ClusterId, FileDisk};
-    use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
+    use crate::types::{EntryId, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
 
     /// A state machine whose state is always the same text.
     struct Text;
@@ -293,11 +308,12 @@ mod tests {
         }
     }
 
-    /// Returns inline lanes, and the receiver of their events.
-    fn lanes() -> (Lanes, UnboundedReceiver<Vec<Event>>, TempDir) {
+    /// Returns inline lanes whose state machine hashes its state at this interval, and the receiver
+    /// of their events.
+    fn lanes(digest_interval: Option<u64>) -> (Lanes, UnboundedReceiver<Vec<Event>>, TempDir) {
         let directory = tempfile::tempdir().expect("a directory");
         let disk = FileDisk::open(directory.path()).expect("it opens");
-        let worker = Worker::new(ClusterId(7), Machine::new(Text), None);
+        let worker = Worker::new(ClusterId(7), Machine::new(Text), digest_interval);
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
         let (events, events_received) = tokio::sync::mpsc::unbounded_channel();
         let environment = Environment::System;
@@ -310,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_restore_passes_no_query_that_was_queued_before_it() {
-        let (mut lanes, mut events_received, _directory) = lanes();
+        let (mut lanes, mut events_received, _directory) = lanes(None);
         let last = EntryId::new(Term(1), Index(9));
         let missing = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
         let query = Work::Query { tag: Tag(1), query: Vec::new() };
@@ -324,8 +340,30 @@ mod tests {
     }
 
     #[test]
+    fn commands_after_which_the_state_is_hashed_are_not_quick() {
+        let apply = |indices: std::ops::RangeInclusive<u64>| {
+            let id = |index| EntryId::new(Term(1), Index(index));
+            let entry = |index| Entry { id: id(index), payload: Payload::Noop };
+            Work::Apply(indices.map(entry).collect())
+        };
+        for (digest_interval, quick, slow) in [
+            (Some(4), vec![1..=1, 1..=3, 5..=7, 9..=11], vec![4..=4, 1..=4, 3..=5, 4..=7, 1..=9]),
+            (Some(1), vec![], vec![1..=1, 2..=3]),
+            (None, vec![1..=1, 1..=9], vec![]),
+        ] {
+            let (lanes, _events_received, _directory) = lanes(digest_interval);
+            for (is_quick, batches) in [(true, quick), (false, slow)] {
+                for batch in batches {
+                    let found = lanes.is_quick(&apply(batch.clone()));
+                    assert_eq!(found, is_quick, "{digest_interval:?}: {batch:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_command_is_quick_while_there_is_a_view_of_the_state() {
-        let (mut lanes, mut events_received, _directory) = lanes();
+        let (mut lanes, mut events_received, _directory) = lanes(None);
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
         let apply = |index| {
             let id = EntryId::new(Term(1), Index(index));

@@ -68,8 +68,7 @@ pub fn run(client: &UserClient, command: ClientCommand) -> CommandResult {
         ClientCommand::Dump { node: Some(node) } => {
             let deadline = client.connection.deadline;
             commands::print_view(client, View::Dump, |query| {
-                let reply = client.read_of(&node, deadline, ReadLevel::Local, query);
-                reply.map(|(reply, _)| reply)
+                client.read_of(&node, deadline, ReadLevel::Local, query)?.0
             })
         }
         ClientCommand::Status => commands::status(client),

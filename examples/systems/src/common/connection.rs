@@ -249,7 +249,7 @@ mod tests {
         let text = || fs::read_to_string(&file).expect("it was written");
         replace_file(&file, "old").expect("there is room");
         assert_eq!(text(), "old");
-        let next = file.with_file_name(format!("any.nodes.new-{}", std::process::id()));
+        let next = file.with_file_name(format!("any.nodes~{}", std::process::id()));
         fs::create_dir(&next).expect("there is room");
         replace_file(&file, "new").expect_err("its place is taken");
         assert_eq!(text(), "old");

@@ -66,7 +66,8 @@ impl System {
 pub fn replace_file(file: &Path, text: &str) -> io::Result<()> {
     file.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut new = file.as_os_str().to_owned();
-    new.push(format!(".new-{}", std::process::id()));
+    // No name of a user has a tilde, so this is no state file of another user.
+    new.push(format!("~{}", std::process::id()));
     private_file().open(&new)?.write_all(text.as_bytes())?;
     fs::rename(new, file)
 }

@@ -155,20 +155,27 @@ fn print_view(client: &UserClient, view: View, at: &AtFlags) -> CommandResult {
             Freshness::Within(age) => Some(age.as_nanos().div_ceil(1_000_000)),
             Freshness::Unknown => None,
         };
+        let age = age(node, freshness);
+        let reply = reply.map_err(|error| with_age(error, &age))?;
         let object = json!({ "at": node, "age_max_ms": age_max_ms });
-        client.connection.output.print(age(node, freshness), object)?;
+        client.connection.output.print(age, object)?;
         Ok(reply)
     })
 }
 
-/// Reads from the node at this address. The answer has a known age, unless the node does not know
-/// the age and the user set no limit.
+/// Returns the error of a rejection with its age, because the reason may no longer hold.
+fn with_age(rejection: CommandError, age: &str) -> CommandError {
+    CommandError { text: format!("{} ({age})", rejection.text), ..rejection }
+}
+
+/// Reads from the node at this address. The answer, which may be a rejection, has a known age,
+/// unless the node does not know the age and the user set no limit.
 fn read_of(
     client: &UserClient,
     address: &str,
     within: Option<Duration>,
     query: &Query,
-) -> CommandResult<(Reply, Freshness)> {
+) -> CommandResult<(CommandResult<Reply>, Freshness)> {
     match within {
         Some(within) => {
             client.read_of(address, client.connection.deadline, ReadLevel::Bounded(within), query)
@@ -238,5 +245,13 @@ mod tests {
         let within = Freshness::Within(Duration::from_millis(1234));
         assert_eq!(age("2", within), "at 2: at most 1.234 s old");
         assert!(age("n2", Freshness::Unknown).contains("any age"));
+    }
+
+    #[test]
+    fn a_rejection_has_an_age() {
+        let rejection = CommandError::new(Exit::Rejected, "log in again");
+        let error = with_age(rejection, &age("n2", Freshness::Within(Duration::from_millis(70))));
+        assert_eq!(error.text, "log in again (at n2: at most 0.070 s old)");
+        assert_eq!(error.exit, Exit::Rejected);
     }
 }

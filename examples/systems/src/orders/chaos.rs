@@ -9,7 +9,7 @@ use quorate_sim::workload::{Object, Workload};
 use crate::common::codec;
 use crate::orders::counts;
 use crate::orders::machine::Orders;
-use crate::orders::message::{Order, Query, Record, Reply};
+use crate::orders::message::{Order, Query, Record, RejectReason, Reply};
 
 /// The number of customers; small, so that operations conflict.
 const CUSTOMERS: u64 = 3;
@@ -27,6 +27,37 @@ pub struct Clients {
 
 fn customer(draw: &mut Draw<'_>) -> String {
     format!("cust{}", draw.below(CUSTOMERS))
+}
+
+impl Clients {
+    /// Returns the expected answer to a query.
+    fn expected(&self, query: Query) -> Reply {
+        let orders = |customer: &str| self.placed.get(customer).map_or(&[][..], Vec::as_slice);
+        let unknown = |customer| Reply::Rejected(RejectReason::UnknownCustomer(customer));
+        match query {
+            Query::Last(customer) => match orders(&customer).last() {
+                Some(record) => Reply::Found(record.clone()),
+                None => unknown(customer),
+            },
+            Query::Find(customer, number) => {
+                let orders = orders(&customer);
+                let last = orders.len() as u64;
+                match orders.iter().find(|record| record.number == number) {
+                    Some(record) => Reply::Found(record.clone()),
+                    None if last == 0 => unknown(customer),
+                    None => Reply::Rejected(RejectReason::UnknownOrder { customer, number, last }),
+                }
+            }
+            Query::Customers(after) => {
+                let is_after = |customer: &String| after.as_ref().is_none_or(|it| customer > it);
+                let rows = self.placed.iter().filter(|(customer, _)| is_after(customer));
+                let row = |(customer, orders): (&String, &Vec<Record>)| {
+                    (customer.clone(), orders.len() as u64)
+                };
+                Reply::Customers(rows.map(row).collect())
+            }
+        }
+    }
 }
 
 impl Workload for Clients {
@@ -88,6 +119,17 @@ impl Workload for Clients {
             Some(placed) if *placed == record && order.number.is_some() => Ok(()),
             Some(placed) => Err(format!("`{record}` was placed over `{placed}`")),
             None => Err(format!("`{record}` was placed after order {last}")),
+        }
+    }
+
+    /// Checks that an answer has exactly the orders that were placed.
+    fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
+        let query = codec::decode(query).ok_or("the query cannot be decoded")?;
+        let answer: Reply = codec::decode(answer).ok_or("the answer cannot be decoded")?;
+        let expected = self.expected(query);
+        match answer == expected {
+            true => Ok(()),
+            false => Err(format!("the answer is {answer:?}, expected {expected:?}")),
         }
     }
 
@@ -163,6 +205,38 @@ mod tests {
         let command = codec::encode(&order(None, "e1"));
         machine.apply(Index(1), &command);
         assert!(clients.check_state(&machine).is_err(), "the model does not have it");
+    }
+
+    #[test]
+    fn an_answer_that_differs_from_the_orders_is_detected() {
+        let (mut clients, mut machine) = (Clients::default(), Orders::default());
+        let ann = || "ann".to_owned();
+        let queries = [
+            Query::Last(ann()),
+            Query::Find(ann(), 1),
+            Query::Find(ann(), 3),
+            Query::Customers(None),
+        ];
+        let queries = queries.map(|query| codec::encode(&query));
+        let check = |clients: &Clients, machine: &Orders| {
+            queries.each_ref().map(|query| clients.check_answer(query, &machine.query(query)))
+        };
+        assert_eq!(check(&clients, &machine), [const { Ok(()) }; 4]);
+        for number in [1, 2] {
+            let order = order(None, &format!("e{number}"));
+            let before = machine.clone();
+            machine.apply(Index(number), &codec::encode(&order));
+            assert_eq!(check_placed(&mut clients, &order, number), Ok(()));
+            assert_eq!(check(&clients, &machine), [const { Ok(()) }; 4]);
+            let is_found = check(&clients, &before).map(|answer| answer.is_err());
+            assert_eq!(is_found, [true, number == 1, true, true], "the answers are stale");
+        }
+        let mut other = Orders::default();
+        for engineer in ["e9", "e2"] {
+            other.apply(Index(1), &codec::encode(&order(None, engineer)));
+        }
+        let is_found = check(&clients, &other).map(|answer| answer.is_err());
+        assert_eq!(is_found, [false, true, false, false], "the first order is another one");
     }
 
     #[test]

@@ -303,6 +303,8 @@ fn a_follower_answers_reads_and_reports_their_age() {
     let output = cluster.run_at(&[follower], &["list", "--at", &name, "--timeout", "16s"]);
     output.prints(0, &format!("at {name}: of any age"));
     assert!(output.out.contains("\nann\n"), "{output:?}");
+    let invalid = ["list", "[a]", "--at", &name, "--timeout", "16s"];
+    cluster.run_at(&[follower], &invalid).fails_with(1, &format!("(at {name}: of any age"));
 }
 
 #[test]

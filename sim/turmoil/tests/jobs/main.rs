@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use quorate::machine::StateMachine;
+use quorate::types::Index;
 use quorate_turmoil::{ChaosRun, Outcome, World, sweep};
 use tokio::time::sleep;
 
@@ -95,6 +97,24 @@ fn chaos_run(seed: u64, unknown_is_busy: bool) -> ChaosRun {
         run = run.client(name, move |world| submit(world, Rc::clone(&submitted)));
     }
     run.check(move |world| check(world, Rc::clone(&submitted)))
+}
+
+#[test]
+fn no_command_panics_or_makes_a_snapshot_that_cannot_be_restored() {
+    let mut jobs = Jobs::default();
+    let far = format!("lease {}", u64::MAX);
+    for (command, reply) in [
+        ("submit a\nb", "malformed"),
+        ("submit a\r", "malformed"),
+        ("submit a b", "1"),
+        (far.as_str(), "1 1"),
+        ("finish 1 1", "finished"),
+    ] {
+        assert_eq!(jobs.apply(Index(1), command.as_bytes()), reply.as_bytes(), "{command:?}");
+    }
+    let mut restored = Jobs::default();
+    restored.restore(&mut jobs.snapshot()).expect("it is a snapshot");
+    assert_eq!(restored.query(b""), jobs.query(b""));
 }
 
 #[test]

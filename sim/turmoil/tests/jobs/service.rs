@@ -32,7 +32,8 @@ struct Job {
 impl Jobs {
     /// Executes `submit TEXT`, `lease NOW` or `finish JOB LEASE`, and returns the reply.
     fn execute(&mut self, command: &str) -> Option<String> {
-        let (verb, rest) = command.split_once(' ')?;
+        // Each job is one line of a snapshot, so a command with two lines is malformed.
+        let (verb, rest) = command.split_once(' ').filter(|_| !command.contains(['\n', '\r']))?;
         if verb == "submit" {
             let number = self.0.len() as u64 + 1;
             self.0.insert(number, Job { text: rest.to_owned(), lease: (0, 0), done: false });
@@ -42,7 +43,7 @@ impl Jobs {
             let now: u64 = rest.parse().ok()?;
             let free = self.0.iter_mut().find(|(_, job)| !job.done && job.lease.1 <= now);
             let Some((number, job)) = free else { return Some("none".to_owned()) };
-            job.lease = (job.lease.0 + 1, now + LEASE.as_millis() as u64);
+            job.lease = (job.lease.0 + 1, now.saturating_add(LEASE.as_millis() as u64));
             return Some(format!("{number} {}", job.lease.0));
         }
         let (number, lease) = rest.split_once(' ')?;

@@ -101,21 +101,21 @@ impl UserClient {
     }
 
     /// Runs a query at the node at `address`, at this read level and within this time. Returns the
-    /// reply and its freshness.
+    /// reply, or the error of a rejection, and the freshness of both.
     ///
     /// # Errors
-    /// The query was rejected or not answered.
+    /// The query was not answered.
     pub fn read_of(
         &self,
         address: &str,
         deadline: Duration,
         level: ReadLevel,
         query: &Query,
-    ) -> CommandResult<(Reply, Freshness)> {
+    ) -> CommandResult<(CommandResult<Reply>, Freshness)> {
         let client = self.connection.client.with_deadline(deadline);
         let query = codec::encode(query);
         let reply = client.read_at(address, level, checked(&query)?)?;
-        Ok((accepted(self.connection.decode(&reply.answer)?)?, reply.freshness))
+        Ok((accepted(self.connection.decode(&reply.answer)?), reply.freshness))
     }
 
     /// Returns the mode of the first node that answers, with or without a leader.

@@ -20,7 +20,7 @@ pub const ACCOUNTS_MAX: usize = 1000;
 /// The maximum number of messages in the history of a user; older ones are dropped.
 pub const HISTORY_MAX: usize = 100;
 /// The maximum number of names or messages in one reply, so that it fits the encoding limit.
-const PAGE_MAX: usize = 40;
+pub(super) const PAGE_MAX: usize = 40;
 /// The maximum number of accounts in one reply, each with the numbers of its waiting messages.
 const ACCOUNTS_PAGE_MAX: usize = 10;
 
