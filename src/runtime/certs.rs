@@ -382,7 +382,11 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
         let mut file = temporary.tempfile_in(directory)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error).map(drop)
+        file.persist(path).map_err(|error| error.error)?;
+        // A power failure must not remove the key of an authority whose certificates are in use.
+        #[cfg(unix)]
+        File::open(directory)?.sync_all()?;
+        Ok(())
     };
     written().map_err(|error: io::Error| CertsError::File(path.to_owned(), error))
 }

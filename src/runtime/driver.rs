@@ -281,7 +281,7 @@ impl Driver {
         for event in events {
             match event {
                 Event::Input(input) => self.step(input),
-                Event::NoRoom(tag) => self.end_query(tag),
+                Event::NotExecuted(tag) => self.end_query(tag),
                 Event::View(view, token) => self.lanes.hold_view(view, token),
                 Event::ViewDropped => {}
                 Event::Paused => self.lanes.resume_machine(),
@@ -344,7 +344,8 @@ impl Driver {
             self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
         }
         let pending = &self.pending;
-        let Some(output) = self.lanes.take(output, |tag| pending.limits_of(tag)) else { return };
+        let receiver_of = |tag| pending.answer_receiver(tag);
+        let Some(output) = self.lanes.take(output, receiver_of) else { return };
         let Some(output) = self.pending.complete(output, &self.node, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.transport.send(packet),

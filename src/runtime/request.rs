@@ -289,6 +289,28 @@ impl Drop for ReplySender {
     }
 }
 
+/// The receiver of the answer to a query, which shows whether the query is worth its execution.
+#[derive(Clone, Debug)]
+pub(super) struct AnswerReceiver {
+    limits: ClientLimits,
+    /// The queue of the client's connection; `None` for a caller in the program.
+    replies: Option<UnboundedSender<QueuedReply>>,
+}
+
+impl AnswerReceiver {
+    /// Returns the number of the origin of the query.
+    pub(super) fn origin(&self) -> OriginNumber {
+        self.limits.origin()
+    }
+
+    /// Returns true if the answer to a query of this size may reach its client: the connection has
+    /// not ended, and the answers to the origin are not full.
+    pub(super) fn accepts(&self, query_bytes: usize) -> bool {
+        let is_open = self.replies.as_ref().is_none_or(|replies| !replies.is_closed());
+        is_open && !self.limits.answers_are_full(query_bytes)
+    }
+}
+
 /// The requests that wait for their outcome, by tag.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequests {
@@ -342,13 +364,17 @@ impl PendingRequests {
         Ok(input)
     }
 
-    /// Returns the limits that count a pending request, if any do.
-    pub(super) fn limits_of(&self, tag: Tag) -> Option<ClientLimits> {
-        let permits = self.by_tag.get(&tag)?.reply.permits.as_ref()?;
-        Some(permits.limits().clone())
+    /// Returns the receiver of the answer to a pending read, if limits count it.
+    pub(super) fn answer_receiver(&self, tag: Tag) -> Option<AnswerReceiver> {
+        let ReplySender { receiver, permits } = &self.by_tag.get(&tag)?.reply;
+        let replies = match receiver {
+            Some(ReplyReceiver::Queue { replies, .. }) => Some(replies.clone()),
+            Some(ReplyReceiver::Caller(_)) | None => None,
+        };
+        Some(AnswerReceiver { limits: permits.as_ref()?.limits().clone(), replies })
     }
 
-    /// Rejects a read whose query is not executed, because its origin has no room for the answer.
+    /// Rejects a read whose query is not executed, because its answer would not reach the client.
     pub(super) fn reject_query(&mut self, tag: Tag, counts: &Counts) {
         if let Some(PendingRequest { metric, since, reply }) = self.by_tag.remove(&tag) {
             let rejected = ReplyBody::ServiceRejected(ServiceRejectReason::Overloaded);

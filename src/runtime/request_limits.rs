@@ -369,6 +369,11 @@ impl LimitPermits {
         &self.kib.limits
     }
 
+    /// Returns the share that the request counts against.
+    pub(in crate::runtime) fn share(&self) -> Share {
+        self.kib.share
+    }
+
     /// Returns the permits for the KiB. They count until the caller drops them, even after the
     /// request and its reply have ended.
     pub(in crate::runtime) fn split_off_kib(&mut self) -> KibPermits {

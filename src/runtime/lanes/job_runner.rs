@@ -31,8 +31,8 @@ pub(in crate::runtime) type ViewToken = Arc<()>;
 pub(in crate::runtime) enum Event {
     /// An input for the node.
     Input(Input),
-    /// A query that was not executed, because its origin has no room for the answer.
-    NoRoom(Tag),
+    /// A query that was not executed, because its answer would not reach the client.
+    NotExecuted(Tag),
     /// A frozen view of the state machine, to be passed to the bulk lane that reads it.
     View(Option<FrozenView>, ViewToken),
     /// The frozen view was dropped.

@@ -26,7 +26,7 @@ use crate::runtime::lanes::job_runner::{Execute, ViewToken};
 use crate::runtime::lanes::lane::Lane;
 pub(super) use crate::runtime::lanes::lane::LaneStart;
 use crate::runtime::metrics::{Counts, Stopwatch};
-use crate::runtime::request_limits::ClientLimits;
+use crate::runtime::request::AnswerReceiver;
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
 use crate::types::{Entry, Tag};
 
@@ -43,9 +43,9 @@ enum BulkJob {
 /// A job of the machine lane.
 enum MachineJob {
     Work(Work),
-    /// A query, with the limits of its origin. It is not executed if its answer would be rejected,
-    /// because executing it may cost far more than sending it.
-    Query(Tag, Vec<u8>, Option<ClientLimits>),
+    /// A query, with the receiver of its answer. It is not executed if that would not get the
+    /// answer, because executing it may cost far more than sending it.
+    Query(Tag, Vec<u8>, Option<AnswerReceiver>),
     Freeze(ViewToken),
 }
 
@@ -106,9 +106,9 @@ impl LaneWork {
         let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
         let digest_interval = worker.digest_interval();
         let machine = move |job, queued_at| match job {
-            MachineJob::Query(tag, query, limits) => {
-                if limits.is_some_and(|limits| limits.answers_are_full(query.len())) {
-                    return Event::NoRoom(tag);
+            MachineJob::Query(tag, query, receiver) => {
+                if receiver.is_some_and(|receiver| !receiver.accepts(query.len())) {
+                    return Event::NotExecuted(tag);
                 }
                 let work = Work::Query { tag, query };
                 Event::Input(Input::WorkDone(worker.execute(work, &mut machine_disk)))
@@ -141,11 +141,11 @@ impl Lanes {
     }
 
     /// Queues the work of the output until [`Lanes::submit`]; returns an output that is not work
-    /// for a lane. `limits_of` returns the limits of the origin of a query by its tag.
+    /// for a lane. `receiver_of` returns the receiver of the answer to a query by its tag.
     pub(super) fn take(
         &mut self,
         output: Output,
-        limits_of: impl Fn(Tag) -> Option<ClientLimits>,
+        receiver_of: impl Fn(Tag) -> Option<AnswerReceiver>,
     ) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {
@@ -158,9 +158,10 @@ impl Lanes {
                 // which may bring an earlier state.
                 let (job, order) = match work {
                     Work::Query { tag, query } => {
-                        let limits = limits_of(tag);
-                        let origin = limits.as_ref().map(ClientLimits::origin).unwrap_or_default();
-                        (MachineJob::Query(tag, query, limits), JobOrder::InTurn(origin))
+                        let receiver = receiver_of(tag);
+                        let origin = receiver.as_ref().map(AnswerReceiver::origin);
+                        let order = JobOrder::InTurn(origin.unwrap_or_default());
+                        (MachineJob::Query(tag, query, receiver), order)
                     }
                     Work::Apply(_) => (MachineJob::Work(work), JobOrder::InOrder),
                     Work::Restore(_) | Work::Rebuild(_) => {
@@ -277,15 +278,20 @@ mod tests {
     use std::time::Duration;
 
     use tempfile::TempDir;
-    use tokio::sync::mpsc::UnboundedReceiver;
+    use tokio::sync::mpsc::{self, UnboundedReceiver};
 
     use super::*;
     use crate::machine::Machine;
     use crate::replica::WorkResult;
     use crate::runtime::busy_poll::BusyPoll;
     use crate::runtime::environment::Environment;
+    use crate::runtime::request::{NodeRequest, PendingRequests};
+    use crate::runtime::request_limits::{ClientLimits, Share};
     use crate::storage::{ClusterId, FileDisk};
-    use crate::types::{EntryId, Index, Membership, NodeId, Payload, SnapshotMeta, Term};
+    use crate::types::{
+        EntryId, Index, Membership, NodeId, Payload, ReadLevel, SnapshotMeta, Term,
+    };
+    use crate::wire::RequestBody;
 
     /// A state machine whose state is always the same text.
     struct Text;
@@ -362,6 +368,28 @@ mod tests {
     }
 
     #[test]
+    fn a_query_of_a_connection_that_has_ended_is_not_executed() {
+        let (mut lanes, mut events_received, _directory) = lanes(None);
+        let (replies, queue) = mpsc::unbounded_channel();
+        let permits = ClientLimits::of_program(1, 1).acquire(Share::Reads, 0);
+        let body = RequestBody::Read { level: ReadLevel::Local, query: Vec::new() };
+        let request = NodeRequest::queued(body, 0, permits.expect("there is room"), replies);
+        let mut pending = PendingRequests::default();
+        let Ok(Input::Read { tag, query, .. }) = pending.submit(request) else {
+            panic!("it is a read")
+        };
+        let mut next = || {
+            let query = Output::Work(Work::Query { tag, query: query.clone() });
+            assert!(lanes.take(query, |tag| pending.answer_receiver(tag)).is_none());
+            lanes.submit();
+            events_received.blocking_recv().expect("the events are sent").remove(0)
+        };
+        assert!(matches!(next(), Event::Input(Input::WorkDone(WorkResult::Answered { .. }))));
+        drop(queue);
+        assert!(matches!(next(), Event::NotExecuted(of) if of == tag));
+    }
+
+    #[test]
     fn no_command_is_quick_while_there_is_a_view_of_the_state() {
         let (mut lanes, mut events_received, _directory) = lanes(None);
         let mut next = || events_received.blocking_recv().expect("the events are sent").remove(0);
@@ -369,9 +397,9 @@ mod tests {
             let id = EntryId::new(Term(1), Index(index));
             Work::Apply([Entry { id, payload: Payload::Noop }].into())
         };
-        let limits_of = |_| None;
+        let receiver_of = |_| None;
         assert!(lanes.is_quick(&apply(1)));
-        assert!(lanes.take(Output::FreezeView, limits_of).is_none());
+        assert!(lanes.take(Output::FreezeView, receiver_of).is_none());
         lanes.submit();
         for index in 1..=2 {
             assert!(!lanes.is_quick(&apply(index)), "command {index} may copy the state");
@@ -381,7 +409,7 @@ mod tests {
         assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
         assert!(!lanes.is_quick(&apply(3)));
         loop {
-            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }, limits_of).is_none());
+            assert!(lanes.take(Output::ReadView { bytes: 1 << 20 }, receiver_of).is_none());
             lanes.bulk.submit();
             match next() {
                 Event::Input(Input::ViewRead(bytes)) if !bytes.is_empty() => {}
@@ -390,12 +418,12 @@ mod tests {
             }
         }
         assert!(lanes.is_quick(&apply(3)), "the view is gone");
-        assert!(lanes.take(Output::FreezeView, limits_of).is_none());
+        assert!(lanes.take(Output::FreezeView, receiver_of).is_none());
         lanes.submit();
         let Event::View(view, token) = next() else { panic!("the view comes first") };
         lanes.hold_view(view, token);
         assert!(matches!(next(), Event::Input(Input::ViewFrozen(_))));
-        assert!(lanes.take(Output::DropView, limits_of).is_none());
+        assert!(lanes.take(Output::DropView, receiver_of).is_none());
         lanes.submit();
         assert!(matches!(next(), Event::ViewDropped));
         assert!(lanes.is_quick(&apply(3)), "the view was dropped");

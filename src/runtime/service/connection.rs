@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use crate::runtime::audit::{AdminRequest, is_admin_request, rejected_request, unread_request};
@@ -18,7 +18,7 @@ use crate::runtime::metrics::{Counts, RequestMetric, Stopwatch};
 use crate::runtime::moving_deadline::MovingDeadline;
 use crate::runtime::rejected_connections::{ConnectionRejectReason, reject};
 use crate::runtime::request::{Access, DriverRequest, Effect, NodeRequest, Operation, QueuedReply};
-use crate::runtime::request_limits::{ClientLimits, LimitPermits, Share};
+use crate::runtime::request_limits::{ClientLimits, KibPermits, LimitPermits, Share};
 use crate::runtime::service::pending::{PendingRequest, PendingRequests};
 use crate::runtime::service::requests::{
     Caller, Executor, leader_to_forward_to, recording_reply, too_large_reply,
@@ -46,6 +46,11 @@ const RESERVED_PLACES: u32 = 16;
 /// it are used. A client that sends more than a window at once waits, and is not rejected.
 const WINDOW_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The time for which answers that were not written count after their connection has ended. Without
+/// it, a client that connects, requests answers and disconnects, again and again, would have as many
+/// answers computed as the node can compute.
+pub(super) const UNWRITTEN_HOLD: Duration = Duration::from_secs(1);
+
 /// The connection of one client.
 pub(super) struct Connection {
     caller: Caller,
@@ -69,6 +74,40 @@ pub(super) struct Connection {
 struct Outgoing {
     reply: ClientReply,
     permits: Option<LimitPermits>,
+}
+
+/// The replies that are not written yet.
+struct Unwritten {
+    sender: UnboundedSender<Outgoing>,
+    queue: UnboundedReceiver<Outgoing>,
+    /// The permits of the replies that are being written.
+    held: Vec<Option<LimitPermits>>,
+}
+
+impl Default for Unwritten {
+    fn default() -> Unwritten {
+        let (sender, queue) = mpsc::unbounded_channel();
+        Unwritten { sender, queue, held: Vec::new() }
+    }
+}
+
+impl Unwritten {
+    /// Releases the permits after the end of the connection: those for the KiB of answers after
+    /// [`UNWRITTEN_HOLD`], and all others at once.
+    fn release(mut self) {
+        let mut permits: Vec<LimitPermits> = self.held.into_iter().flatten().collect();
+        while let Ok(outgoing) = self.queue.try_recv() {
+            permits.extend(outgoing.permits);
+        }
+        let answers = permits.iter_mut().filter(|permits| permits.share() == Share::Reads);
+        let kib: Vec<KibPermits> = answers.map(LimitPermits::split_off_kib).collect();
+        if !kib.is_empty() {
+            tokio::spawn(async move {
+                sleep(UNWRITTEN_HOLD).await;
+                drop(kib);
+            });
+        }
+    }
 }
 
 impl Connection {
@@ -112,7 +151,22 @@ impl Connection {
         stream: Stream,
         frames: ConnectionReader,
         replies: UnboundedReceiver<QueuedReply>,
+        closing: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let mut unwritten = Unwritten::default();
+        let ended = self.serve(stream, frames, replies, closing, &mut unwritten).await;
+        unwritten.release();
+        ended
+    }
+
+    /// Serves the client until the connection ends, and leaves what was not written in `unwritten`.
+    async fn serve(
+        &self,
+        stream: Stream,
+        frames: ConnectionReader,
+        replies: UnboundedReceiver<QueuedReply>,
         mut closing: watch::Receiver<bool>,
+        unwritten: &mut Unwritten,
     ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
         let reading = async {
@@ -128,7 +182,7 @@ impl Connection {
         };
         let deadline = tokio::select! {
             biased;
-            ended = self.reply(&mut write, replies) => return ended,
+            ended = self.reply(&mut write, replies, unwritten) => return ended,
             ended = reading => ended?,
         };
         // Replies that the client has not read by the deadline are lost.
@@ -339,8 +393,9 @@ impl Connection {
         &self,
         write: impl AsyncWrite + Unpin,
         queue: UnboundedReceiver<QueuedReply>,
+        unwritten: &mut Unwritten,
     ) -> io::Result<()> {
-        let (replies, unwritten) = mpsc::unbounded_channel();
+        let replies = unwritten.sender.clone();
         tokio::select! {
             biased;
             () = self.end_requests(queue, &replies) => Ok(()),
@@ -369,38 +424,42 @@ impl Connection {
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
-        mut queue: UnboundedReceiver<Outgoing>,
+        Unwritten { queue, held, .. }: &mut Unwritten,
     ) -> io::Result<()> {
-        let (mut batch, mut bytes, mut held_permits) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
         let mut deadline = MovingDeadline::default();
         let mut keepalive_at = Instant::now() + self.network.keepalive_interval;
         loop {
-            tokio::select! {
+            let mut next = tokio::select! {
                 biased;
-                _ = queue.recv_many(&mut batch, BATCH) => {}
-                () = deadline.wait_until(keepalive_at) => encode_keepalive(&mut bytes),
-            }
-            for Outgoing { mut reply, permits } in batch.drain(..) {
+                next = queue.recv() => next,
+                () = deadline.wait_until(keepalive_at) => {
+                    encode_keepalive(&mut bytes);
+                    None
+                }
+            };
+            while let Some(Outgoing { mut reply, permits }) = next {
                 if reply.encode(&mut bytes).is_err() {
                     reply.body = too_large_reply();
                     let metric = RequestMetric::None;
                     self.counts().request_ended(metric, Stopwatch::start(), &reply.body);
                     reply.encode(&mut bytes).expect("a rejection is short");
                 }
-                held_permits.push(permits);
+                held.push(permits);
                 if bytes.len() >= BATCH_BYTES {
                     self.send(&mut write, &mut bytes).await?;
                     // A client may accept all of its replies at once, however long they are.
                     yield_now().await;
                 }
+                next = if held.len() < BATCH { queue.try_recv().ok() } else { None };
             }
             if !bytes.is_empty() {
                 self.send(&mut write, &mut bytes).await?;
                 keepalive_at = Instant::now() + self.network.keepalive_interval;
             }
             // The permits are released once the replies are written, which bounds unwritten ones.
-            self.places.add_permits(held_permits.len());
-            held_permits.clear();
+            self.places.add_permits(held.len());
+            held.clear();
             let free = self.places.available_permits();
             assert!(free <= self.places_max as usize, "a place is given back once");
         }

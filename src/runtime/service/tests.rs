@@ -3,6 +3,7 @@
 mod audit;
 mod lost_leader;
 mod turns;
+mod unwritten;
 mod window;
 
 use std::sync::Arc;
