@@ -9,7 +9,7 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::faults::{ClockDrift, Faults};
-use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation};
+use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation, fit_largest_command};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
 
@@ -26,6 +26,7 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         ..StorageConfig::default()
     };
     storage.snapshots.chunk_bytes = 4096;
+    fit_largest_command(&mut storage);
     Settings {
         voters: 3,
         learners: 0,
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        for command_bytes in [0, 64, 4_096] {
+        for command_bytes in [0, 64, 4_096, 1 << 20] {
             let settings = defaults(command_bytes);
             assert_eq!(settings.config.check(), Ok(()));
             assert_eq!(settings.storage.check(), Ok(()));

@@ -10,6 +10,7 @@ use crate::record::{EventKind, RecordUntil};
 use crate::settings::profile::Profile;
 use crate::values::choice::Kind;
 use crate::values::time::SimTime;
+use crate::workload::kv::Kv;
 
 use super::*;
 
@@ -28,6 +29,21 @@ fn every_drawn_run_prints_and_reads_back() {
             let text = scenario.to_string();
             let again = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, scenario, "{} {seed}:\n{text}", profile.name);
+        }
+    }
+}
+
+#[test]
+fn runs_with_short_and_with_long_commands_print_and_read_back() {
+    for value_bytes_max in [8, 4096] {
+        let workload = AnyWorkload::new(Kv::new(8, value_bytes_max));
+        let options = RunOptions { workload, ..RunOptions::default() };
+        for seed in 1..=40 {
+            let case = Case::draw(seed, &options);
+            assert_eq!(case.settings.storage.check(), Ok(()), "{value_bytes_max} {seed}");
+            let scenario = Scenario::of(case, Vec::new(), &options.workload);
+            let again = Scenario::read(&scenario.to_string(), &options.workload);
+            assert_eq!(again, Ok(scenario), "{value_bytes_max} {seed}");
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::faults::{Fault, Faults};
 use crate::values::duration_range::DurationRange;
 use crate::workload::Principal;
 
+pub(crate) use disks::fit_largest_command;
+
 /// The number of bytes that a request, with its proposer, adds to the user's command.
 pub(crate) const REQUEST_BYTES: usize = Request::OVERHEAD_BYTES_MAX + Principal::BYTES_MAX;
 
