@@ -141,10 +141,16 @@ fn load_problem(settings: &Settings) -> Option<String> {
     problems.into_iter().flatten().next()
 }
 
-/// Returns why a correct cluster might not detect the machine fault of an operation, and the
-/// setting to change; `None` if it can, or if the operation is not a machine fault.
-pub(super) fn undetectable_reason(settings: &Settings, op: &Op) -> Option<String> {
+/// Returns why a correct cluster might not detect the machine fault of an operation, or not
+/// recover from it, and the setting to change; `None` if it can do both, or if the operation is not
+/// a machine fault.
+pub(super) fn machine_fault_problem(settings: &Settings, op: &Op) -> Option<String> {
     let Verb::FaultyMachine(machine) = &op.verb else { return None };
+    if settings.machine_checkpoint_every.is_some() {
+        let text = "a state machine with a checkpoint of its own cannot be rebuilt after a machine \
+                    fault: remove the line `machine checkpoint`";
+        return Some(text.to_owned());
+    }
     let entries = settings.validation.entries;
     if entries > ENTRIES_AFTER_FAULT_MAX {
         return Some(format!(

@@ -358,8 +358,8 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
             "3:28: nodes compare their state machines after 100 entries",
         ),
         (
-            "machine checkpoint every 3\nat 1s machine fault n1 wrong reply",
-            "remove the line `machine checkpoint`",
+            "machine checkpoint every 3\nat 1s crash n2\nat 2s machine fault n1 wrong reply",
+            "3:30: a state machine with a checkpoint of its own cannot be rebuilt",
         ),
     ];
     assert_errors(&cases);
