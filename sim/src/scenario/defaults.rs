@@ -9,7 +9,9 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::faults::{ClockDrift, Faults};
-use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation, fit_largest_command};
+use crate::settings::{
+    Clocks, MESSAGE_BYTES_MAX, REQUEST_BYTES, Repeats, Settings, Validation, fit_largest_command,
+};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
 
@@ -85,7 +87,7 @@ fn config(command_bytes: usize) -> Config {
     config.command_bytes_max = MARK_BYTES + REQUEST_BYTES + command_bytes + 128;
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = 64;
-    config.message_bytes_max = largest * 4;
+    config.message_bytes_max = (largest * 4).min(MESSAGE_BYTES_MAX.max(largest));
     config.inflight_messages_max = 16;
     config.inflight_entries_max = 512;
     config.inflight_bytes_max = config.message_bytes_max * 8;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use quorate::replica::ReplicaConfig;
-use quorate::types::{NodeId, SessionBounds};
+use quorate::types::{Body, NodeId, SessionBounds};
 
 use crate::faults::{MachineFault, Verb};
 use crate::plan::Op;
 use crate::scenario::rows::storage_of;
-use crate::settings::Settings;
+use crate::settings::{MESSAGE_BYTES_MAX, Settings};
 use crate::values::words::Exact;
 
 /// The shortest heartbeat interval and validation period. With shorter ones time hardly advances.
@@ -34,7 +34,20 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
     if let Err(error) = (ReplicaConfig { storage: storage_of(settings), ..replica }).check() {
         return Some(error.to_string());
     }
-    timeout_problem(settings).or_else(|| load_problem(settings))
+    message_problem(settings)
+        .or_else(|| timeout_problem(settings))
+        .or_else(|| load_problem(settings))
+}
+
+/// Returns why a message may be too long for the wire format.
+fn message_problem(settings: &Settings) -> Option<String> {
+    let config = &settings.config;
+    let bounds = [
+        ("message entries", config.message_entries_max, Body::ENTRIES_MAX),
+        ("message bytes", config.message_bytes_max, MESSAGE_BYTES_MAX),
+    ];
+    let (name, _, most) = bounds.into_iter().find(|(_, bound, most)| bound > most)?;
+    Some(format!("`{name}` is over {most}, the most that a message has room for: lower it"))
 }
 
 /// The longest time until a candidate has a vote.

@@ -333,6 +333,11 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
     let cases = [
         ("request timeout 1ms", "1:17: an answer takes up to 3.1ms, and `request timeout` is 1ms"),
         ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
+        ("message entries 4097", "1:17: `message entries` is over 4096, the most"),
+        (
+            "inflight bytes 9000000\nmessage bytes 8387585",
+            "2:15: `message bytes` is over 8387584, the most",
+        ),
         ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("sessions 3\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("latency 0s\nclients 1000\nthink time 10us", "3:12: clients pause for as little as 10us"),

@@ -12,7 +12,9 @@ use crate::faults::{ClockDrift, Fault, Faults};
 use crate::settings::ingredients::Ingredients;
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
-use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation, disks};
+use crate::settings::{
+    Clocks, MESSAGE_BYTES_MAX, REQUEST_BYTES, Repeats, Settings, Validation, disks,
+};
 use crate::values::choice::{Choices, Draw, Key, Kind};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
@@ -252,7 +254,8 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config.command_bytes_max = command + *draw.pick(&[128, 0, 32, 256]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
-    config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);
+    config.message_bytes_max =
+        (largest * *draw.pick(&[4, 1, 2, 20])).min(MESSAGE_BYTES_MAX.max(largest));
     config.inflight_messages_max = *draw.pick(&[16, 1, 2, 64]);
     config.inflight_entries_max = *draw.pick(&[512, 1, 3, 20]);
     config.inflight_bytes_max = config.message_bytes_max * *draw.pick(&[8, 1, 2]);
