@@ -40,6 +40,9 @@ pub struct PlaybackError {
     pub version: Option<String>,
 }
 
+/// Why a file has nothing to replay: it has no block, or only a header.
+const EMPTY: &str = "the file is empty";
+
 /// Why a file cannot follow the ones before it.
 const MISPLACED: &str = "its steps come before those of a start that an earlier file has";
 
@@ -165,11 +168,22 @@ impl Iterator for Playback<'_> {
 }
 
 impl PlaybackError {
-    /// The error of files without a single block.
+    /// The error of files without a segment.
     pub(super) fn empty(sources: &[Source]) -> PlaybackError {
         let file = sources.first().map_or(String::new(), Source::to_string);
-        let reason = RecordingErrorReason::Invalid("the file is empty".to_owned());
+        let reason = RecordingErrorReason::Invalid(EMPTY.to_owned());
         PlaybackError { file, error: RecordingError { offset: 0, reason }, version: None }
+    }
+
+    /// Whether the file ends where its node may have stopped writing: within a block, or before the
+    /// first checkpoint.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_cut(&self) -> bool {
+        match &self.error.reason {
+            RecordingErrorReason::Cut { .. } => true,
+            RecordingErrorReason::Invalid(reason) => reason == EMPTY,
+            _ => false,
+        }
     }
 
     /// Whether the file is intact there, and this program's core decides differently from the

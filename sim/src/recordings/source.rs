@@ -18,17 +18,19 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns the files at `path`: the file itself, or those of a directory of recordings, or of
-    /// the recording in a node's data directory.
+    /// Returns the files at `path`: the file itself, the content of a pipe, or the files of a
+    /// directory of recordings, or of the recording in a node's data directory.
     ///
     /// # Errors
     /// If the path cannot be read, or is a directory without a recording.
     pub fn find(path: &Path) -> io::Result<Vec<Source>> {
         let metadata = fs::metadata(path)?;
+        if metadata.is_file() {
+            return Ok(vec![Source::File(path.to_owned(), metadata.len())]);
+        }
         if !metadata.is_dir() {
-            // A pipe has no size.
-            let bytes = if metadata.is_file() { metadata.len() } else { u64::MAX };
-            return Ok(vec![Source::File(path.to_owned(), bytes)]);
+            // A recording is read several times, and a pipe only once.
+            return Ok(vec![Source::Memory(path.display().to_string(), fs::read(path)?.into())]);
         }
         let inside = path.join(FOLDER);
         let directory = if inside.is_dir() { &inside } else { path };
@@ -86,6 +88,33 @@ impl fmt::Display for Source {
         match self {
             Source::File(path, _) => write!(f, "{}", path.display()),
             Source::Memory(name, _) => f.write_str(name),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_content_of_a_pipe_can_be_read_several_times() {
+        let root = tempfile::tempdir().expect("a directory");
+        let pipe = root.path().join("n1.qrec");
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "the pipe was not made");
+        let to = pipe.clone();
+        let writer = thread::spawn(move || fs::write(to, "a recording"));
+        let found = Source::find(&pipe).expect("the pipe can be read");
+        assert!(matches!(found[..], [Source::Memory(..)]), "it was not read: {found:?}");
+        writer.join().expect("it does not panic").expect("the pipe is read");
+        for _ in 0..2 {
+            let mut text = String::new();
+            let mut input = found[0].open().expect("it is in memory");
+            input.read_to_string(&mut text).expect("it is text");
+            assert_eq!(text, "a recording");
         }
     }
 }

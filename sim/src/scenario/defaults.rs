@@ -9,7 +9,9 @@ use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::faults::{ClockDrift, Faults};
-use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation};
+use crate::settings::{
+    Clocks, MESSAGE_BYTES_MAX, REQUEST_BYTES, Repeats, Settings, Validation, fit_largest_command,
+};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
 
@@ -26,6 +28,7 @@ pub(super) fn defaults(command_bytes: usize) -> Settings {
         ..StorageConfig::default()
     };
     storage.snapshots.chunk_bytes = 4096;
+    fit_largest_command(&mut storage);
     Settings {
         voters: 3,
         learners: 0,
@@ -84,7 +87,7 @@ fn config(command_bytes: usize) -> Config {
     config.command_bytes_max = MARK_BYTES + REQUEST_BYTES + command_bytes + 128;
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = 64;
-    config.message_bytes_max = largest * 4;
+    config.message_bytes_max = (largest * 4).min(MESSAGE_BYTES_MAX.max(largest));
     config.inflight_messages_max = 16;
     config.inflight_entries_max = 512;
     config.inflight_bytes_max = config.message_bytes_max * 8;
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        for command_bytes in [0, 64, 4_096] {
+        for command_bytes in [0, 64, 4_096, 1 << 20] {
             let settings = defaults(command_bytes);
             assert_eq!(settings.config.check(), Ok(()));
             assert_eq!(settings.storage.check(), Ok(()));

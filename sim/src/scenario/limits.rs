@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use quorate::replica::ReplicaConfig;
-use quorate::types::{NodeId, SessionBounds};
+use quorate::types::{Body, NodeId, SessionBounds};
 
 use crate::faults::{MachineFault, Verb};
 use crate::plan::Op;
 use crate::scenario::rows::storage_of;
-use crate::settings::Settings;
+use crate::settings::{MESSAGE_BYTES_MAX, Settings};
 use crate::values::words::Exact;
 
 /// The shortest heartbeat interval and validation period. With shorter ones time hardly advances.
@@ -34,7 +34,20 @@ pub(super) fn problem(settings: &Settings) -> Option<String> {
     if let Err(error) = (ReplicaConfig { storage: storage_of(settings), ..replica }).check() {
         return Some(error.to_string());
     }
-    timeout_problem(settings).or_else(|| load_problem(settings))
+    message_problem(settings)
+        .or_else(|| timeout_problem(settings))
+        .or_else(|| load_problem(settings))
+}
+
+/// Returns why a message may be too long for the wire format.
+fn message_problem(settings: &Settings) -> Option<String> {
+    let config = &settings.config;
+    let bounds = [
+        ("message entries", config.message_entries_max, Body::ENTRIES_MAX),
+        ("message bytes", config.message_bytes_max, MESSAGE_BYTES_MAX),
+    ];
+    let (name, _, most) = bounds.into_iter().find(|(_, bound, most)| bound > most)?;
+    Some(format!("`{name}` is over {most}, the most that a message has room for: lower it"))
 }
 
 /// The longest time until a candidate has a vote.
@@ -141,10 +154,16 @@ fn load_problem(settings: &Settings) -> Option<String> {
     problems.into_iter().flatten().next()
 }
 
-/// Returns why a correct cluster might not detect the machine fault of an operation, and the
-/// setting to change; `None` if it can, or if the operation is not a machine fault.
-pub(super) fn undetectable_reason(settings: &Settings, op: &Op) -> Option<String> {
+/// Returns why a correct cluster might not detect the machine fault of an operation, or not
+/// recover from it, and the setting to change; `None` if it can do both, or if the operation is not
+/// a machine fault.
+pub(super) fn machine_fault_problem(settings: &Settings, op: &Op) -> Option<String> {
     let Verb::FaultyMachine(machine) = &op.verb else { return None };
+    if settings.machine_checkpoint_every.is_some() {
+        let text = "a state machine with a checkpoint of its own cannot be rebuilt after a machine \
+                    fault: remove the line `machine checkpoint`";
+        return Some(text.to_owned());
+    }
     let entries = settings.validation.entries;
     if entries > ENTRIES_AFTER_FAULT_MAX {
         return Some(format!(

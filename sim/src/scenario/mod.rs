@@ -337,7 +337,7 @@ impl Parser {
         self.scenario.derive_settings();
         let Scenario { case, line_numbers, .. } = &self.scenario;
         for (op, number) in case.plan.ops.iter().zip(&line_numbers.ops) {
-            if let Some(problem) = limits::undetectable_reason(&case.settings, op) {
+            if let Some(problem) = limits::machine_fault_problem(&case.settings, op) {
                 let line = text.lines().nth(number - 1).unwrap_or_default();
                 return Err(Words::of(line, *number).last_word().error(problem));
             }
@@ -424,11 +424,6 @@ impl Parser {
                 return Err(words.error(text));
             }
             last = word;
-        }
-        if settings.machine_checkpoint_every.is_some() && settings.faults.has(Fault::MachineFault) {
-            let text = "a state machine with a checkpoint of its own cannot be rebuilt after a \
-                        machine fault: remove the line `machine checkpoint`";
-            return Err(words.error(text));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::record::{EventKind, RecordUntil};
 use crate::settings::profile::Profile;
 use crate::values::choice::Kind;
 use crate::values::time::SimTime;
+use crate::workload::kv::Kv;
 
 use super::*;
 
@@ -28,6 +29,21 @@ fn every_drawn_run_prints_and_reads_back() {
             let text = scenario.to_string();
             let again = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, scenario, "{} {seed}:\n{text}", profile.name);
+        }
+    }
+}
+
+#[test]
+fn runs_with_short_and_with_long_commands_print_and_read_back() {
+    for value_bytes_max in [8, 4096] {
+        let workload = AnyWorkload::new(Kv::new(8, value_bytes_max));
+        let options = RunOptions { workload, ..RunOptions::default() };
+        for seed in 1..=40 {
+            let case = Case::draw(seed, &options);
+            assert_eq!(case.settings.storage.check(), Ok(()), "{value_bytes_max} {seed}");
+            let scenario = Scenario::of(case, Vec::new(), &options.workload);
+            let again = Scenario::read(&scenario.to_string(), &options.workload);
+            assert_eq!(again, Ok(scenario), "{value_bytes_max} {seed}");
         }
     }
 }
@@ -317,6 +333,11 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
     let cases = [
         ("request timeout 1ms", "1:17: an answer takes up to 3.1ms, and `request timeout` is 1ms"),
         ("request timeout 0s", "an answer takes up to 3.1ms, and `request timeout` is 0s"),
+        ("message entries 4097", "1:17: `message entries` is over 4096, the most"),
+        (
+            "inflight bytes 9000000\nmessage bytes 8387585",
+            "2:15: `message bytes` is over 8387584, the most",
+        ),
         ("latency 0s\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("sessions 3\nthink time 0s", "2:12: clients pause for as little as 0s"),
         ("latency 0s\nclients 1000\nthink time 10us", "3:12: clients pause for as little as 10us"),
@@ -342,8 +363,8 @@ fn settings_with_which_a_correct_cluster_fails_are_errors() {
             "3:28: nodes compare their state machines after 100 entries",
         ),
         (
-            "machine checkpoint every 3\nat 1s machine fault n1 wrong reply",
-            "remove the line `machine checkpoint`",
+            "machine checkpoint every 3\nat 1s crash n2\nat 2s machine fault n1 wrong reply",
+            "3:30: a state machine with a checkpoint of its own cannot be rebuilt",
         ),
     ];
     assert_errors(&cases);

@@ -1,4 +1,5 @@
-//! Draws whether disks lose entries, and the size of small log segments.
+//! Draws whether disks lose entries, and the size of small log segments; and makes the bounds of
+//! the storage large enough for the workload's commands.
 
 use quorate::raft::Config;
 use quorate::storage::StorageConfig;
@@ -31,5 +32,19 @@ pub(super) fn draw_small_segments(choices: &Choices, is_small: bool, storage: &m
     let mut draw = choices.draw(Key { counter: 200, ..Kind::Disks.key() });
     storage.flush_bytes_max = 4 << 10;
     storage.segment_bytes = *draw.pick(&[16 << 10, 32 << 10, 24 << 10]);
+    fit_largest_command(storage);
     debug_assert_eq!(storage.check(), Ok(()));
+}
+
+/// Raises the bounds of flushes, segments and reads that are too small for the largest command.
+pub(crate) fn fit_largest_command(storage: &mut StorageConfig) {
+    if storage.check().is_ok() {
+        return;
+    }
+    let record = storage.command_bytes_max + StorageConfig::ENTRY_BYTES;
+    storage.flush_bytes_max = storage.flush_bytes_max.max(record);
+    let segment = storage.segment_bytes_min();
+    storage.segment_bytes = storage.segment_bytes.max(segment);
+    // A segment with a flush of one command has more pages than a read of the command.
+    storage.read_bytes_max = storage.read_bytes_max.max(segment as usize);
 }

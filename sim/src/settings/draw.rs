@@ -12,10 +12,16 @@ use crate::faults::{ClockDrift, Fault, Faults};
 use crate::settings::ingredients::Ingredients;
 use crate::settings::profile::Profile;
 use crate::settings::strategy::Strategy;
-use crate::settings::{Clocks, REQUEST_BYTES, Repeats, Settings, Validation, disks};
+use crate::settings::{
+    Clocks, MESSAGE_BYTES_MAX, REQUEST_BYTES, Repeats, Settings, Validation, disks,
+};
 use crate::values::choice::{Choices, Draw, Key, Kind};
 use crate::values::duration_range::DurationRange;
 use crate::workload::request::MARK_BYTES;
+
+/// The largest usual size of a command, in bytes. Commands of this size fit into the log even if
+/// all of the workload's commands are shorter, because commands are padded to the usual size.
+const COMMAND_BYTES_MAX: u64 = 64;
 
 impl Settings {
     /// Draws the settings of a run from `profile` for a search strategy. The fault phase is
@@ -98,7 +104,7 @@ impl Settings {
             think_time: draw_think_time(&mut draw, distance),
             request_timeout: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
-            command_bytes: draw.between(16, 64),
+            command_bytes: draw.between(16, COMMAND_BYTES_MAX),
             clocks,
             // A state machine with its own checkpoint could not be rebuilt after a machine fault.
             machine_checkpoint_every: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
@@ -244,11 +250,12 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
         (true, true, false),
         (false, true, true),
     ]);
-    let command = MARK_BYTES + REQUEST_BYTES + command_bytes;
+    let command = MARK_BYTES + REQUEST_BYTES + command_bytes.max(COMMAND_BYTES_MAX as usize);
     config.command_bytes_max = command + *draw.pick(&[128, 0, 32, 256]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
-    config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);
+    config.message_bytes_max =
+        (largest * *draw.pick(&[4, 1, 2, 20])).min(MESSAGE_BYTES_MAX.max(largest));
     config.inflight_messages_max = *draw.pick(&[16, 1, 2, 64]);
     config.inflight_entries_max = *draw.pick(&[512, 1, 3, 20]);
     config.inflight_bytes_max = config.message_bytes_max * *draw.pick(&[8, 1, 2]);
@@ -317,6 +324,7 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
         ..StorageConfig::default()
     };
     storage.snapshots.chunk_bytes = *draw.pick(&[4096, 512, 1024]);
+    disks::fit_largest_command(&mut storage);
     debug_assert_eq!(storage.check(), Ok(()));
     storage
 }

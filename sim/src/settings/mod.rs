@@ -22,8 +22,14 @@ use crate::faults::{Fault, Faults};
 use crate::values::duration_range::DurationRange;
 use crate::workload::Principal;
 
+pub(crate) use disks::fit_largest_command;
+
 /// The number of bytes that a request, with its proposer, adds to the user's command.
 pub(crate) const REQUEST_BYTES: usize = Request::OVERHEAD_BYTES_MAX + Principal::BYTES_MAX;
+
+/// The maximum number of bytes of entries in one message. The configuration of a server has the
+/// same bound, because the wire format has no room for more.
+pub(crate) const MESSAGE_BYTES_MAX: usize = (8 << 20) - (1 << 10);
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]

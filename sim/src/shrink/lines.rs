@@ -271,7 +271,7 @@ fn rounded(time: Duration, digits: u32, up: bool) -> Duration {
     let nanos = time.as_nanos() as u64;
     let unit = 10u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(digits - 1));
     let whole = if up { nanos.div_ceil(unit) } else { nanos / unit };
-    Duration::from_nanos(whole * unit)
+    Duration::from_nanos(whole.saturating_mul(unit))
 }
 
 fn words(line: &str) -> Vec<String> {
@@ -466,5 +466,7 @@ mod tests {
         assert_eq!(rounded(time, 1, false), Duration::from_secs(1));
         assert_eq!(rounded(time, 2, true), Duration::from_millis(1_900));
         assert_eq!(rounded(Duration::ZERO, 1, true), Duration::ZERO);
+        let longest = Duration::from_nanos(u64::MAX);
+        assert_eq!(rounded(longest, 1, true), longest);
     }
 }

@@ -31,7 +31,8 @@ pub trait Workload: Clone + Send + Sync + 'static {
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
     /// Returns the size of the largest command that [`Workload::command`] makes, in bytes; 64 by
-    /// default.
+    /// default, and at most 8 MB, for which a message between nodes has room. A longer command ends
+    /// the run with a panic that names both sizes.
     fn command_bytes_max(&self) -> usize {
         64
     }

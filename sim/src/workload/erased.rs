@@ -53,8 +53,17 @@ impl Workload for AnyWorkload {
         self.0.machine()
     }
 
+    /// # Panics
+    /// If the command is longer than the workload says: the log of a run may have no room for it.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
-        self.0.command(op, draw)
+        let command = self.0.command(op, draw);
+        let (bytes, bytes_max) = (command.len(), self.0.command_bytes_max());
+        assert!(
+            bytes <= bytes_max,
+            "`Workload::command` returns {bytes} bytes, but `Workload::command_bytes_max` is \
+             {bytes_max}"
+        );
+        command
     }
 
     fn command_bytes_max(&self) -> usize {

@@ -224,6 +224,31 @@ fn reports_are_written_in_every_form() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_report_that_cannot_be_written_loses_neither_the_summary_nor_the_other_reports() {
+    let folder = tempfile::tempdir().expect("a folder for the report");
+    let page = folder.path().join("page.html");
+    let mut sweep = command("--seeds 16..17 --junit /dev/full --report");
+    let output = sweep.arg(&page).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("error: --junit: /dev/full: "), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("result            passed\n"), "{}", stdout(&output));
+    assert!(fs::read_to_string(&page).is_ok_and(|text| text.contains("passed")));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_verdict_on_recordings_is_printed_although_their_page_cannot_be_written() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = recordings::two_leaders(&root).join(" ");
+    let output = run(&format!("replay {files} --html /dev/full"));
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let finding = "n3 votes for both n1 and n2 in term t1";
+    assert!(stdout(&output).contains(finding), "{}", stdout(&output));
+    assert!(stderr(&output).contains("error: --html: /dev/full: "), "{}", stderr(&output));
+}
+
+#[test]
 fn a_time_limit_ends_a_sweep_without_a_seed_range() {
     let summary = json("--time 300ms --json");
     assert_eq!(summary["end_text"], "time limit reached");

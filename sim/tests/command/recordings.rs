@@ -186,7 +186,7 @@ fn written(root: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 
 /// Writes the recordings of n1 and n2, which both lead term 1; returns their paths as words of a
 /// command line.
-fn two_leaders(root: &TempDir) -> [String; 2] {
+pub(crate) fn two_leaders(root: &TempDir) -> [String; 2] {
     let path = |id| written(root, &format!("n{id}.qrec"), &Node::elected_by_n3(id));
     [1, 2].map(|id| path(id).display().to_string())
 }
@@ -319,7 +319,7 @@ fn the_page_has_the_nodes_their_messages_and_what_is_not_recorded() {
     let output = run(&format!("replay {files} --html {}", page.display()));
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
-    assert!(text.starts_with(&format!("{}: ", page.display())), "{text}");
+    assert!(text.contains(&format!("\n{}: ", page.display())), "{text}");
     let whole = fs::read_to_string(&page).expect("it was written");
     assert!(whole.contains("<p>recordings of n1, n2, n3</p>"));
     let output = run(&format!("replay {files} --from 9s --html {} --json", page.display()));

@@ -359,3 +359,12 @@ fn a_stale_reply_ends_the_run_at_once() {
         assert!(outcome.tally.simulated * 2 < whole, "seed {seed}: {at} of {whole:?}");
     }
 }
+
+#[test]
+fn a_command_that_is_longer_than_its_workload_says_is_named() {
+    // The values have up to 200 bytes, and the workload keeps the default of 64.
+    let workload = AnyWorkload::new(ExpectsStore(Kv::new(8, 200)));
+    let outcome = run(0, &RunOptions { workload, ..RunOptions::default() });
+    let Some(Failure::Panic(text)) = outcome.failure else { panic!("{:?}", outcome.failure) };
+    assert!(text.contains("`Workload::command_bytes_max` is 64"), "{text}");
+}

@@ -29,7 +29,7 @@ use crate::run::RunOptions;
 /// Runs the scenario if all its lines are supported on real processes, or `--skip` is given.
 pub(crate) fn execute(arguments: &ProcsArguments) -> CommandResult {
     let file = &arguments.file;
-    let scenario = scenario::read(file, &RunOptions::default())?;
+    let mut scenario = scenario::read(file, &RunOptions::default())?;
     let unsupported = unsupported::unsupported_lines(&scenario);
     for UnsupportedLine { line, text, reason } in &unsupported {
         console::print_line(&format!("unsupported  {}:{line}: {text}: {reason}", file.display()));
@@ -42,13 +42,14 @@ pub(crate) fn execute(arguments: &ProcsArguments) -> CommandResult {
             file.display()
         )));
     }
+    let skipped: Vec<usize> = unsupported.iter().map(|unsupported| unsupported.line).collect();
+    unsupported::leave_out(&mut scenario, &skipped);
     let binary = binary(arguments.binary.as_deref())?;
     interrupt::listen_and_clean_up();
     let nodes = scenario.case.settings.nodes().into();
     let net = NamespaceNetwork::create(nodes, RandomFaults::of(&scenario)).map_err(CommandError)?;
     let folder = folder()?;
     console::print_line(&format!("{}, processes in {}", file.display(), folder.display()));
-    let skipped: Vec<usize> = unsupported.iter().map(|unsupported| unsupported.line).collect();
     let run = ScenarioRun::new(&scenario, &skipped, net, &binary, &folder);
     let result = run.run();
     let exit = verdict::report(&scenario, &skipped, &result);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::procs::random_faults;
 use crate::faults::Faults;
 use crate::plan::{Op, When};
-use crate::scenario::{Count, Expect, ROWS, Scenario};
+use crate::scenario::{Count, Expect, ROWS, Row, Scenario};
 
 /// A scenario line that is not supported on real processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,29 @@ pub(super) fn unsupported_lines(scenario: &Scenario) -> Vec<UnsupportedLine> {
     }
     unsupported.sort_by_key(|unsupported| unsupported.line);
     unsupported
+}
+
+/// Leaves out the settings of these lines: real processes run with their defaults.
+pub(super) fn leave_out(scenario: &mut Scenario, lines: &[usize]) {
+    let defaults = scenario.defaults().clone();
+    let is_out = |(_, line): &(&Row, &usize)| **line > 0 && lines.contains(line);
+    let rows = ROWS.iter().zip(&scenario.line_numbers.rows).filter(is_out);
+    let settings = &mut scenario.case.settings;
+    for (row, _) in rows {
+        match row.name {
+            "election timeout" => {
+                settings.config.election_timeout_min = defaults.config.election_timeout_min;
+                settings.config.election_timeout_max = defaults.config.election_timeout_max;
+            }
+            "clients" => {
+                settings.clients = defaults.clients;
+                settings.operations_max = defaults.operations_max;
+            }
+            "fault phase" => settings.fault_phase = defaults.fault_phase,
+            // `quorate serve` has none of the others.
+            _ => {}
+        }
+    }
 }
 
 fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
@@ -154,6 +177,20 @@ mod tests {
         let lines: Vec<String> = of(text).into_iter().map(|line| line.text).collect();
         let expected: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_setting_that_is_left_out_has_its_default() {
+        let text = "nodes 3\nclients 20 operations 9\nfault phase 20m\nthink time 20ms\n\
+                    election timeout 150ms..400ms\n";
+        let workload = RunOptions::default().workload;
+        let mut scenario = Scenario::read(text, &workload).unwrap_or_else(|m| panic!("{m}"));
+        let lines: Vec<usize> =
+            unsupported_lines(&scenario).iter().map(|unsupported| unsupported.line).collect();
+        assert_eq!(lines, [2, 3, 5]);
+        leave_out(&mut scenario, &lines);
+        let kept = Scenario::read("nodes 3\nthink time 20ms\n", &workload);
+        assert_eq!(kept.map(|kept| kept.case.settings), Ok(scenario.case.settings));
     }
 
     #[test]

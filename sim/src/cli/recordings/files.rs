@@ -42,8 +42,8 @@ fn sources(path: &Path) -> CommandResult<Vec<Source>> {
 }
 
 /// The exit code: that of a divergence if there is one, else that of a file that cannot be read. A
-/// file may end in half a block because its node was killed or still runs; that is not an error
-/// unless the command line names the file.
+/// file may end in half a block, or before its first checkpoint, because its node was killed, still
+/// runs or had no space; that is not an error unless the command line names the file.
 pub(crate) fn exit_of(
     files: &[PathBuf],
     recordings: &[NodeRecording],
@@ -52,7 +52,7 @@ pub(crate) fn exit_of(
     let is_named = |file: &str| files.iter().any(|path| path.display().to_string() == file);
     let errors = || recordings.iter().flat_map(|recording| &recording.errors).chain(unread);
     let exits = errors().map(|error| match error.error.reason {
-        RecordingErrorReason::Cut { .. } if !is_named(&error.file) => Exit::Success,
+        _ if error.is_cut() && !is_named(&error.file) => Exit::Success,
         RecordingErrorReason::Panicked { .. } => Exit::Panic,
         _ if !error.is_divergence() => Exit::Usage,
         _ if error.is_of_other_version() => Exit::ExpectationNotMet,
@@ -62,4 +62,26 @@ pub(crate) fn exit_of(
         [Exit::Panic, Exit::Nondeterminism, Exit::ExpectationNotMet, Exit::Usage, Exit::Success];
     let place = |exit: &Exit| order.iter().position(|other| other == exit);
     exits.min_by_key(place).unwrap_or(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_ring_without_a_segment_changes_no_exit_code() {
+        let root = tempfile::tempdir().expect("a directory");
+        let file = root.path().join("0000000001.qrec");
+        fs::write(&file, b"").expect("there is room");
+        let exit_at = |path: &Path| {
+            let files = [path.to_owned()];
+            let (found, unread) = read(&files).expect("the path exists");
+            assert_eq!((found.len(), unread.len()), (0, 1));
+            exit_of(&files, &found, &unread)
+        };
+        assert_eq!(exit_at(root.path()), Exit::Success);
+        assert_eq!(exit_at(&file), Exit::Usage, "the command line names it");
+    }
 }

@@ -42,19 +42,38 @@ pub(crate) fn execute(arguments: &ReplayArguments) -> CommandResult {
     let mut skeleton = Skeleton::default();
     let found = Found::new(recordings, unread, |event| skeleton.observe(event));
     let window = Window::new(&arguments.window, &found.merged, &found.lines)?;
+    // The result is printed first, because a file that cannot be written must not lose it.
+    match arguments.json {
+        true => console::print_line(&json::of(&found, &window).to_string()),
+        false => console::print_line(text::of(&found, &window).trim_end()),
+    }
+    let exit = exit_of_found(&arguments.files, &found);
+    match write_files(arguments, &found, &window, &skeleton) {
+        Ok(()) => Ok(exit),
+        Err(error) if exit == Exit::Success => Err(error),
+        Err(error) => {
+            eprintln!("error: {error}");
+            Ok(exit)
+        }
+    }
+}
+
+/// Writes the scenario and the page.
+fn write_files(
+    arguments: &ReplayArguments,
+    found: &Found,
+    window: &Window,
+    skeleton: &Skeleton,
+) -> CommandResult<()> {
     if let Some(file) = &arguments.scenario {
         let written = fs::write(file, skeleton.text(&found.lines, Settings::NODES_MAX));
         written.map_err(|error| CommandError::file("--scenario", file, &error))?;
     }
     if let Some(file) = &arguments.html {
-        let events = page::write(file, &found, &window)?;
+        let events = page::write(file, found, window)?;
         if !arguments.json {
             console::print_line(&format!("{}: {}", file.display(), quantity(events, "event")));
         }
     }
-    match arguments.json {
-        true => console::print_line(&json::of(&found, &window).to_string()),
-        false => console::print_line(text::of(&found, &window).trim_end()),
-    }
-    Ok(exit_of_found(&arguments.files, &found))
+    Ok(())
 }

@@ -53,21 +53,9 @@ impl Outputs {
         })
     }
 
-    /// Writes the report in every requested format.
+    /// Writes the report in every requested format. The text comes first, and one file that cannot
+    /// be written does not prevent the others, because the result of a long sweep must not be lost.
     pub(crate) fn write(self, report: &Report) -> CommandResult<()> {
-        if let Some(output) = self.junit {
-            output.write(&junit::document(report)?)?;
-        }
-        if let Some(output) = self.page {
-            output.write(&page::document(report))?;
-        }
-        if let Some(output) = self.github {
-            output.write(&github::step_summary(report))?;
-            for line in github::annotations(report) {
-                // GitHub reads both streams; standard output must contain only the JSON.
-                if self.json { eprintln!("{line}") } else { console::print_line(&line) }
-            }
-        }
         let text = if self.json { json::document(report) } else { table::summary(report) };
         for (name, seeds) in by_fingerprint(&report.summary.failed) {
             let replay = report.seed_line(seeds[0].seed);
@@ -78,8 +66,17 @@ impl Outputs {
                 console::print_line(&table::failure(seeds[0], &replay));
             }
         }
+        for line in self.github.iter().flat_map(|_| github::annotations(report)) {
+            // GitHub reads both streams; standard output must contain only the JSON.
+            if self.json { eprintln!("{line}") } else { console::print_line(&line) }
+        }
         console::print_line(&text);
-        Ok(())
+        let written = [
+            self.junit.map(|output| output.write(&junit::document(report)?)),
+            self.page.map(|output| output.write(&page::document(report))),
+            self.github.map(|output| output.write(&github::step_summary(report))),
+        ];
+        written.into_iter().flatten().collect()
     }
 }
 
