@@ -405,6 +405,9 @@ impl Common {
             let write = self.journal.submit(self.now);
             self.output.push(Action::Persist(write));
         }
+        let outbox = self.journal.outbox();
+        let is_mute = !outbox.has_persisted(outbox.hard_state_write());
+        self.survival.record_mute(is_mute, self.now);
         self.report_membership();
         let Common { apply, journal, health, config, output, .. } = self;
         apply.advance(journal, health.quarantined, config, output);

@@ -38,7 +38,7 @@ pub enum RoleCause {
     },
     /// The leader heard from no quorum within the longest election timeout (thesis §6.2).
     QuorumLost,
-    /// The leader took no step for so long that another node may lead.
+    /// The leader or candidate took no step for so long that another node may lead.
     Paused,
     /// The leader's disk has completed no write for the longest election timeout.
     DiskStuck,
