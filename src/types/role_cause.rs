@@ -50,6 +50,11 @@ pub enum RoleCause {
     Quarantined,
     /// The node has installed a snapshot with committed entries that it lacked.
     SnapshotInstalled,
+    /// The node had asked for pre-votes, and has voted for another node since.
+    Voted {
+        /// The node that got the vote.
+        candidate: NodeId,
+    },
 }
 
 texts! {
@@ -70,4 +75,5 @@ texts! {
     Self::VoteRemoved => "vote was removed";
     Self::Quarantined => "state machine in quarantine";
     Self::SnapshotInstalled => "installed a snapshot";
+    Self::Voted { candidate } => "voted for {candidate}";
 }
