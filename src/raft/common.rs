@@ -196,6 +196,11 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
+    /// The fault of this node's disk that keeps the node from campaigning.
+    pub(crate) fn disk_fault(&self) -> RoleCause {
+        if self.disk_is_stuck() { RoleCause::DiskStuck } else { RoleCause::LogDamaged }
+    }
+
     /// Returns the fault of this node's disk that keeps the node from leading, or `None`: a write
     /// is stuck, or an entry after the commit index has been damaged for the longest election
     /// timeout.

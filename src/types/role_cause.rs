@@ -40,9 +40,11 @@ pub enum RoleCause {
     QuorumLost,
     /// The leader or candidate took no step for so long that another node may lead.
     Paused,
-    /// The leader's disk has completed no write for the longest election timeout.
+    /// The disk of a leader or a pre-candidate has completed no write for the longest election
+    /// timeout.
     DiskStuck,
-    /// An entry of the leader's log stayed damaged for the longest election timeout.
+    /// An entry of the leader's log stayed damaged for the longest election timeout, or one of a
+    /// pre-candidate's log is damaged.
     LogDamaged,
     /// The membership that gives this node no vote is committed.
     VoteRemoved,
