@@ -393,6 +393,12 @@ impl Common {
             return;
         }
         if membership != self.members.reported() {
+            // Whichever node leads next, the pause after this change applies to it, too.
+            if let Some(rules) = self.config.suspension
+                && !membership.suspended().eq(self.members.reported().suspended())
+            {
+                self.timing.delay_suspension(self.now.after(rules.pause));
+            }
             self.output.push(Action::ActiveMembershipChanged(membership.clone()));
         }
         if !self.members.is_incoming_voter(self.config.id, membership) {
