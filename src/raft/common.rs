@@ -196,6 +196,11 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(stuck_after))
     }
 
+    /// The fault of this node's disk that keeps the node from campaigning.
+    pub(crate) fn disk_fault(&self) -> RoleCause {
+        if self.disk_is_stuck() { RoleCause::DiskStuck } else { RoleCause::LogDamaged }
+    }
+
     /// Returns the fault of this node's disk that keeps the node from leading, or `None`: a write
     /// is stuck, or an entry after the commit index has been damaged for the longest election
     /// timeout.
@@ -388,6 +393,12 @@ impl Common {
             return;
         }
         if membership != self.members.reported() {
+            // Whichever node leads next, the pause after this change applies to it, too.
+            if let Some(rules) = self.config.suspension
+                && !membership.suspended().eq(self.members.reported().suspended())
+            {
+                self.timing.delay_suspension(self.now.after(rules.pause));
+            }
             self.output.push(Action::ActiveMembershipChanged(membership.clone()));
         }
         if !self.members.is_incoming_voter(self.config.id, membership) {
@@ -405,6 +416,9 @@ impl Common {
             let write = self.journal.submit(self.now);
             self.output.push(Action::Persist(write));
         }
+        let outbox = self.journal.outbox();
+        let is_mute = !outbox.has_persisted(outbox.hard_state_write());
+        self.survival.record_mute(is_mute, self.now);
         self.report_membership();
         let Common { apply, journal, health, config, output, .. } = self;
         apply.advance(journal, health.quarantined, config, output);

@@ -117,7 +117,7 @@ impl Raft {
         let is_timeout = matches!(input, Input::Timeout) && now < Instant::NEVER;
         self.common.apply.begin_step();
         self.common.output.swap(actions);
-        if paused && matches!(self.role, Role::Leader(_)) {
+        if paused && matches!(self.role, Role::Candidate(_) | Role::Leader(_)) {
             self.enter(Transition::step_down(self.common.term(), RoleCause::Paused));
         }
         let transition = self.receive(input);

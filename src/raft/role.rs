@@ -9,7 +9,7 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::leader::replies::{self, HeartbeatReply};
 use crate::raft::transition::Transition;
-use crate::types::{Body, EntryId, Index, NodeId, RoleName};
+use crate::types::{Body, EntryId, Index, NodeId, RoleCause, RoleName};
 
 /// The node's current role, with the data that only this role has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl Role {
             Body::UnknownIncarnation => bootstrap::messages::on_unknown_incarnation(common, from),
             Body::RequestVote { last, transfer } => {
                 let granted = election::on_request_vote(common, from, last, transfer);
-                self.defer_own_election(common, granted, last);
+                return Some(self.defer_own_election(common, from, granted, last));
             }
             Body::PreVoteReply { next_term, granted, committed } => {
                 let candidate = self.pre_candidate()?;
@@ -136,13 +136,25 @@ impl Role {
         if let Role::Leader(leader) = self { Some(leader) } else { None }
     }
 
-    /// Restarts the election timeout if this node is a follower that granted the vote, or a
-    /// candidate whose log is behind the requester's, because the requester is more likely to win.
-    fn defer_own_election(&mut self, common: &mut Common, granted: bool, last: EntryId) {
+    /// Restarts the election timeout if this node granted the vote, or is a candidate whose log is
+    /// behind the requester's, because the requester is more likely to win. A pre-candidate that
+    /// granted the vote follows from then on: the pre-votes that it has asked for would otherwise
+    /// let it replace the leader for which it has just voted.
+    fn defer_own_election(
+        &mut self,
+        common: &mut Common,
+        candidate: NodeId,
+        granted: bool,
+        last: EntryId,
+    ) -> Transition {
         match self {
             Role::Follower(follower) if granted => follower.defer_own_election(common),
-            Role::Candidate(candidate) => candidate.defer_own_election(common, last),
+            Role::PreCandidate(_) if granted => {
+                return Transition::step_down(common.term(), RoleCause::Voted { candidate });
+            }
+            Role::Candidate(own) => own.defer_own_election(common, last),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Leader(_) => {}
         }
+        Transition::Stay
     }
 }

@@ -38,11 +38,13 @@ pub enum RoleCause {
     },
     /// The leader heard from no quorum within the longest election timeout (thesis §6.2).
     QuorumLost,
-    /// The leader took no step for so long that another node may lead.
+    /// The leader or candidate took no step for so long that another node may lead.
     Paused,
-    /// The leader's disk has completed no write for the longest election timeout.
+    /// The disk of a leader or a pre-candidate has completed no write for the longest election
+    /// timeout.
     DiskStuck,
-    /// An entry of the leader's log stayed damaged for the longest election timeout.
+    /// An entry of the leader's log stayed damaged for the longest election timeout, or one of a
+    /// pre-candidate's log is damaged.
     LogDamaged,
     /// The membership that gives this node no vote is committed.
     VoteRemoved,
@@ -50,6 +52,11 @@ pub enum RoleCause {
     Quarantined,
     /// The node has installed a snapshot with committed entries that it lacked.
     SnapshotInstalled,
+    /// The node had asked for pre-votes, and has voted for another node since.
+    Voted {
+        /// The node that got the vote.
+        candidate: NodeId,
+    },
 }
 
 texts! {
@@ -70,4 +77,5 @@ texts! {
     Self::VoteRemoved => "vote was removed";
     Self::Quarantined => "state machine in quarantine";
     Self::SnapshotInstalled => "installed a snapshot";
+    Self::Voted { candidate } => "voted for {candidate}";
 }

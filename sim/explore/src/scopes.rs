@@ -255,7 +255,7 @@ fn survivor() -> Scope {
         },
         short: Bounds {
             term: 2,
-            heartbeats: Some(1),
+            heartbeats: Some(2),
             time_steps: 3,
             crashes: 2,
             proposals: 1,

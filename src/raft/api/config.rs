@@ -120,7 +120,8 @@ pub struct Suspension {
     /// the leader commits alone if it holds the casting vote; with one, it always commits alone. A
     /// committed entry may then be on one disk only.
     pub voters_min: usize,
-    /// The shortest time between two automatic suspensions or readmissions; at least `after`.
+    /// The shortest time between two automatic suspensions or readmissions; at least `after`. A new
+    /// leader counts it from the last one that it has seen since its start.
     pub pause: Duration,
 }
 

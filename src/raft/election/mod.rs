@@ -70,7 +70,11 @@ impl PreCandidate {
         // pre-vote, each other voter that granted is assumed to have one.
         let has_complete_log_vote = self.tally.granted().iter().any(|id| *id != common.id());
         match vote_result(common, &self.tally, has_complete_log_vote) {
-            VoteResult::Won => Transition::StartElection(RoleCause::PreVotesGranted),
+            VoteResult::Won if common.may_campaign() => {
+                Transition::StartElection(RoleCause::PreVotesGranted)
+            }
+            // Since it asked for pre-votes, its disk became stuck, or an entry was found damaged.
+            VoteResult::Won => Transition::step_down(common.term(), common.disk_fault()),
             VoteResult::Lost => Transition::step_down(common.term(), RoleCause::VotesRejected),
             VoteResult::Pending => Transition::Stay,
         }

@@ -14,7 +14,7 @@ use crate::types::{Instant, Membership};
 pub(crate) struct Timing {
     jitter: Jitter,
     /// Until this instant the node, if it leads, neither suspends nor readmits a voter by
-    /// `Config::suspension`.
+    /// `Config::suspension`. The last such change was made by this node or by an earlier leader.
     suspension_not_before: Instant,
 }
 

@@ -129,7 +129,7 @@ impl Follower {
         self.deadline = common.election_deadline();
         common.ballot.renew_vote_lease(common.now());
         common.ballot.record_named_committed(committed);
-        common.survival.on_leader_contact(common.now());
+        common.survival.restart_silence(common.now());
         assert!(self.leader == Some(from), "a term has one leader");
         true
     }
@@ -234,6 +234,7 @@ impl Follower {
         }
         self.learn_committed(common, heartbeat.committed);
         let is_new = common.reads.answer_round(common.term(), heartbeat.round);
+        common.survival.on_heartbeat(common.term(), heartbeat, is_new);
         // The leader grants the lease because this node has acknowledged every committed entry. The
         // acknowledgement may have come from a disk that the node has lost since, so the node
         // accepts the lease only if its log has these entries.
@@ -281,10 +282,11 @@ impl Follower {
 
     /// Allows this node to take over as the last survivor: from now on the leader commits no entry
     /// that this node's disk lacks. The message may have been sent long ago to a disk that the node
-    /// has lost, so the membership must accept the present disk.
+    /// has lost, so the membership must accept the present disk. It may also have arrived during a
+    /// pause of the node, so the leader must have echoed a reply that the node sent afterwards.
     pub(crate) fn on_takeover_allowed(&self, common: &mut Common, from: NodeId) {
         let may_count = common.is_incoming_voter() && !common.ballot.is_uncertain();
-        if self.leader == Some(from) && may_count && common.survival.is_on() {
+        if self.leader == Some(from) && may_count && common.survival.may_accept_permission() {
             common.survival.allow_takeover();
         } else {
             common.reject_message(from, "TakeoverAllowed", MessageRejectReason::WrongRole);
@@ -435,6 +437,7 @@ impl Follower {
         if common.may_campaign() {
             return Transition::StartPreVote(RoleCause::ElectionTimeout);
         }
+        common.survival.restart_silence(common.now());
         self.deadline = common.election_deadline();
         self.on_leader_lost(common);
         if self.leader.take().is_some() {

@@ -272,6 +272,7 @@ label_tables! {
         "vote_removed": RoleCause::VoteRemoved,
         "quarantined": RoleCause::Quarantined,
         "snapshot_installed": RoleCause::SnapshotInstalled,
+        "voted": RoleCause::Voted { .. },
     }
     DiskError {
         "full": DiskError::Full,

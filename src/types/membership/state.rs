@@ -214,6 +214,11 @@ impl Membership {
         self.ids().filter(|id| !self.is_voter(*id))
     }
 
+    /// The members that are suspended voters, in ascending order.
+    pub(crate) fn suspended(&self) -> impl Iterator<Item = NodeId> {
+        self.members().iter().filter(|member| member.is_suspended()).map(|member| member.id)
+    }
+
     /// Returns every incoming or outgoing voter once, in ascending order.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> {
         self.ids().filter(|id| self.is_voter(*id))
