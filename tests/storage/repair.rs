@@ -12,13 +12,14 @@ use quorate_sim::disk::ChangeOrder;
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, SECTOR, act, fetch_all, hits, large, open, read, repair,
-    repair_or_lack, restarted, started, truncated,
+    repair_or_lack, restarted, started, torn, truncated,
 };
 use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, snapshot, write};
 
 #[test]
 fn each_sector_alone_damages_only_its_entries_and_is_repaired() {
-    let samples = [(truncated(), 3), (large(), 3), (restarted(true), 3), (restarted(false), 2)];
+    let samples =
+        [(truncated(), 3), (large(), 3), (torn(), 3), (restarted(true), 3), (restarted(false), 2)];
     for (sample, harms) in samples {
         let (mut hits, mut sectors) = (0, 0);
         for (file, sector) in sample.sectors() {
