@@ -189,10 +189,12 @@ impl Node {
                 Event::Repaired(entries) => inputs.push(Input::Repaired(entries)),
                 Event::Full(is_full) => inputs.push(Input::DiskFull(is_full)),
                 Event::Failed(error)
+                | Event::Exhausted(Some(error))
                 | Event::DamagedHeaders(error)
                 | Event::DamagedSuperblock(error) => panic!("{error}"),
                 Event::Scrubbed { .. }
                 | Event::SnapshotRecorded(_)
+                | Event::Exhausted(None)
                 | Event::Snapshot(_)
                 | Event::Closed => unreachable!("it was not requested"),
             }

@@ -136,7 +136,8 @@ impl Plan {
                 .map_err(RecoveryError::Target)?;
         if snapshot.last > EntryId::ZERO {
             let content = SnapshotReader::open(source, self.source.cluster, snapshot);
-            let mut content = content.map_err(|failure| RecoveryError::Source(failure.into()))?;
+            let mut content =
+                content.map_err(|failure| RecoveryError::Source(failure.of_inspection().into()))?;
             copy_snapshot(&mut import, target, config, &mut content).map_err(
                 |error| match error {
                     CopyError::Content(error) => {
@@ -189,7 +190,7 @@ pub(crate) fn check_membership(membership: &Membership) -> Result<(), RecoveryRe
 fn damage_of(last: Index, error: &io::Error) -> StorageError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<StorageError>());
     let unknown = || StorageError::damage(FileName::Snapshot(last), 0, error.to_string());
-    inner.cloned().unwrap_or_else(unknown)
+    inner.cloned().map_or_else(unknown, StorageError::of_inspection)
 }
 
 texts! {

@@ -35,8 +35,9 @@ pub struct ReplicaConfig {
     /// The shortest time without a reply after which a receiver requests a snapshot part again. The
     /// receiver waits longer while parts take long to arrive, and after each repeated request.
     pub part_timeout: Duration,
-    /// The period after which a node tries again to write to a full disk, or to receive a snapshot
-    /// that it could not store. It is also the delay before a node repeats a snapshot of its own
+    /// The period after which a node tries again to write to a full disk, to read or create a file
+    /// for which the process or the machine lacked a resource, or to receive a snapshot that it
+    /// could not store. It is also the delay before a node repeats a snapshot of its own
     /// that it could not read or write, and before it receives a snapshot again after one that
     /// exceeded its limits; these delays double with each failure, up to 16 times the first one.
     pub space_retry: Duration,

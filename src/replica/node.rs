@@ -68,8 +68,8 @@ pub struct Node {
     fetches: BTreeMap<FetchId, Consumer>,
     last_fetch: FetchId,
     now: Instant,
-    /// The time of the next attempt to write, while the disk is full.
-    space_retry_at: Option<Instant>,
+    /// The time of the next attempt, while the disk is full or a resource is missing.
+    retry_at: Option<Instant>,
     stage: Stage,
     notes: Notes,
     /// The queues of the current step. They are empty between two steps, and keep their memory.
@@ -145,7 +145,7 @@ impl Node {
             fetches: BTreeMap::new(),
             last_fetch: FetchId::default(),
             now,
-            space_retry_at: None,
+            retry_at: None,
             stage: Stage::Running,
             notes: Notes::default(),
             actions: Vec::new(),
@@ -200,6 +200,7 @@ impl Node {
         match (self.stage, input) {
             (Stage::Running, input) => self.receive(input),
             (Stage::Closing, Input::Disk(done)) => self.storage.completed(done, &mut self.events),
+            (Stage::Closing, Input::Timeout) if self.storage.is_exhausted() => self.retry(),
             (_, input) => self.reject_stopped(input),
         }
         self.run_until_idle();
@@ -209,15 +210,19 @@ impl Node {
     /// Returns the time by which the driver must pass [`Input::Timeout`].
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if self.stage != Stage::Running {
-            return Instant::NEVER;
+        let retry_at = self.retry_at.unwrap_or(Instant::NEVER);
+        match self.stage {
+            Stage::Running => {}
+            // The end of the shutdown may wait for a read that has to be repeated.
+            Stage::Closing if self.storage.is_exhausted() => return retry_at,
+            Stage::Closing | Stage::Stopped => return Instant::NEVER,
         }
         self.raft
             .deadline()
             .min(self.snapshots.deadline())
             .min(self.scrubber.deadline())
             .min(self.validation.deadline())
-            .min(self.space_retry_at.unwrap_or(Instant::NEVER))
+            .min(retry_at)
     }
 
     /// Sets the filter for the [`Note`]s that the node records for traces and checks. Without a
@@ -359,10 +364,22 @@ impl Node {
         if self.raft.deadline() <= self.now {
             self.inputs.push_back(raft::Input::Timeout);
         }
-        if self.space_retry_at.is_some_and(|at| at <= self.now) {
-            self.space_retry_at = Some(self.now.after(self.config.space_retry));
-            self.storage.retry_space(&mut self.events);
+        self.retry();
+    }
+
+    /// Lets the store try again what it could not do, if that is due.
+    fn retry(&mut self) {
+        if self.retry_at.is_some_and(|at| at <= self.now) {
+            self.retry_at = Some(self.now.after(self.config.space_retry));
+            self.storage.retry(&mut self.events);
         }
+    }
+
+    /// Sets the time of the next attempt, if the store waits for space or for a resource.
+    fn schedule_retry(&mut self) {
+        let waits = self.storage.is_full() || self.storage.is_exhausted();
+        let next = self.retry_at.unwrap_or(self.now.after(self.config.space_retry));
+        self.retry_at = waits.then_some(next);
     }
 
     /// Handles a message. An append stops the node if its hash chain does not match the log, or if
@@ -548,8 +565,12 @@ impl Node {
                 self.scrubber.on_scrubbed(self.now, bytes, pass_ended, &self.storage);
             }
             Event::Full(full) => {
-                self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
+                self.schedule_retry();
                 self.inputs.push_back(raft::Input::DiskFull(full));
+            }
+            Event::Exhausted(error) => {
+                self.schedule_retry();
+                self.outputs.push(Output::Exhausted(error));
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
             // A node that is closing takes no step. The first snapshot that the node records after

@@ -128,6 +128,10 @@ pub enum Output {
     /// copies suffice, and the node writes the damaged one again; a copy that stays damaged is
     /// reported with every update.
     DamagedSuperblock(StorageError),
+    /// The node lacks a resource of the process or the machine, such as open files or memory, for a
+    /// read or a new file: it tries again every `ReplicaConfig::space_retry`, and nothing is
+    /// damaged. `None` once nothing waits any more.
+    Exhausted(Option<StorageError>),
     /// The log of this node lacks entries that the node acknowledged to the leader: its disk was
     /// rolled back. The node is uncertain, and counts in no quorum until a leader has checked its
     /// log.

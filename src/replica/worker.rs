@@ -129,9 +129,12 @@ impl<M: StateMachine> Worker<M> {
         disk: &mut dyn Disk,
     ) -> Result<(), WorkerError> {
         let mut reader = SnapshotReader::open(disk, self.cluster, meta)?;
-        self.machine.restore(meta.last, &mut reader).map_err(|error| match error {
-            RestoreError::BuildTooOld { required, .. } => WorkerError::TooOld(required),
-            error => StorageError::state_machine(meta.last.index, &error).into(),
+        let Err(error) = self.machine.restore(meta.last, &mut reader) else { return Ok(()) };
+        // The error of a read explains that of the state machine, whatever the latter says.
+        Err(match (error, reader.take_obstacle()) {
+            (_, Some(obstacle)) => obstacle.into(),
+            (RestoreError::BuildTooOld { required, .. }, None) => WorkerError::TooOld(required),
+            (error, None) => StorageError::state_machine(meta.last.index, &error).into(),
         })
     }
 }

@@ -63,6 +63,13 @@ pub(super) fn log_output(output: &Output) {
         Output::LogCertain => {
             info!("the log of this node is certain again: the node counts in quorums");
         }
+        Output::Exhausted(Some(error)) => {
+            warn!(
+                error = error.without_advice(),
+                "a read or a new file waits for a resource, and is tried again: nothing is damaged"
+            );
+        }
+        Output::Exhausted(None) => info!("over: a read or a new file waited for a resource"),
         Output::BuildTooOld { required, max } => {
             error!(
                 %required, build = %max,

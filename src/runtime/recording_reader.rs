@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::runtime::lock::lock;
 use crate::runtime::origin::Origin;
@@ -29,6 +29,9 @@ const BYTES_PER_SECOND: u64 = 16 << 20;
 /// of its own in the audit log.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// The interval after which a cause for which reads fail is logged again.
+const FAILURES_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The reader of a recording. The thread that writes the files does not know of it.
 #[derive(Debug)]
 pub(super) struct RecordingReader {
@@ -37,6 +40,14 @@ pub(super) struct RecordingReader {
     next_at: Mutex<Instant>,
     /// The last part that each remote requested: the file and the time.
     last: SyncMutex<BTreeMap<Origin, (u64, Instant)>>,
+    failures: SyncMutex<ReadFailures>,
+}
+
+/// The failed reads since the last one that succeeded. Each cause has one line in the log at once,
+/// and one in each [`FAILURES_INTERVAL`] with the number of further failures.
+#[derive(Debug, Default)]
+struct ReadFailures {
+    causes: BTreeMap<String, (Instant, u64)>,
 }
 
 impl RecordingReader {
@@ -46,6 +57,7 @@ impl RecordingReader {
             directory: directory.to_owned(),
             next_at: Mutex::new(Instant::now()),
             last: SyncMutex::default(),
+            failures: SyncMutex::default(),
         }
     }
 
@@ -66,14 +78,67 @@ impl RecordingReader {
         sleep_until(*next_at).await;
         let directory = self.directory.clone();
         let read = spawn_blocking(move || read_part(&directory, file, offset)).await;
-        let part = read.map_err(io::Error::other).and_then(|part| part).unwrap_or_else(|error| {
-            let directory = self.directory.display();
-            warn!(%directory, %error, "an administrator cannot read the recording");
-            None
-        });
+        let part = read.map_err(io::Error::other).and_then(|part| part);
+        let part = self.log_failure(part);
         let bytes = part.as_ref().map_or(PART_BYTES, |part| part.bytes.len() as u64);
         *next_at = Instant::now() + Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
         part
+    }
+}
+
+impl RecordingReader {
+    /// Returns the part, or `None` if it could not be read. Logs the failure if its cause is new,
+    /// and once if the reads succeed again.
+    fn log_failure(&self, part: io::Result<Option<RecordingPart>>) -> Option<RecordingPart> {
+        let (directory, mut failures) = (self.directory.display(), lock(&self.failures));
+        match part {
+            Ok(part) => {
+                let further = failures.end();
+                if let Some(further) = further {
+                    info!(
+                        %directory, further,
+                        "over: an administrator could not read the recording"
+                    );
+                }
+                part
+            }
+            Err(error) => {
+                if let Some(further) = failures.count(&error) {
+                    warn!(
+                        %directory, %error, further,
+                        "an administrator cannot read the recording"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+impl ReadFailures {
+    /// Counts a failure. Returns the number of failures of this cause since its last line, if it
+    /// has another one now.
+    fn count(&mut self, error: &io::Error) -> Option<u64> {
+        let now = Instant::now();
+        // The text may name one file of many.
+        let cause = format!("{:?}", error.kind());
+        let Some((logged_at, further)) = self.causes.get_mut(&cause) else {
+            self.causes.insert(cause, (now, 0));
+            return Some(0);
+        };
+        if now < *logged_at + FAILURES_INTERVAL {
+            *further += 1;
+            return None;
+        }
+        *logged_at = now;
+        Some(std::mem::take(further))
+    }
+
+    /// Forgets the causes, because a read has succeeded. Returns the number of failures without a
+    /// line of their own, if any read has failed.
+    fn end(&mut self) -> Option<u64> {
+        let causes = std::mem::take(&mut self.causes);
+        (!causes.is_empty()).then(|| causes.values().map(|(_, further)| further).sum())
     }
 }
 
@@ -186,5 +251,22 @@ mod tests {
         tokio::time::advance(PAUSE_MAX * 2).await;
         assert!(!reader.continues(&origin(2), 4, 8), "after a long pause");
         assert!(reader.continues(&origin(2), 4, 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_cause_of_failed_reads_has_one_line_and_a_count() {
+        let (denied, gone) = (io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound);
+        let mut failures = ReadFailures::default();
+        let mut lines = |kind: io::ErrorKind, times| {
+            let counted = (0..times).filter_map(|_| failures.count(&kind.into()));
+            counted.collect::<Vec<u64>>()
+        };
+        assert_eq!(lines(denied, 1000), [0]);
+        assert_eq!(lines(gone, 10), [0]);
+        tokio::time::advance(FAILURES_INTERVAL).await;
+        assert_eq!(lines(denied, 10), [999], "the cause lasts");
+        assert_eq!(failures.end(), Some(9 + 9));
+        assert_eq!(failures.end(), None);
+        assert_eq!(failures.count(&denied.into()), Some(0), "it fails again");
     }
 }

@@ -7,7 +7,7 @@ use crate::replica::OpenError;
 use crate::runtime::config_error::ServerConfigError;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
-use crate::storage::{self, DiskError};
+use crate::storage::{self, DiskError, ErrorCause};
 use crate::types::{Address, NodeId};
 
 /// The reasons for which a server does not start.
@@ -62,13 +62,18 @@ pub enum ServerError {
 
 impl ServerError {
     /// Returns true if a later start with the same configuration may succeed: the address or the
-    /// directory is in use, the machine does not have the address yet, the disk is full, or there
-    /// are too many threads.
+    /// directory is in use, the machine does not have the address yet, the disk is full, or the
+    /// process or the machine lacks a resource, such as threads or open files.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            ServerError::Disk(error) => *error == DiskError::Full || error.is_in_use(),
-            ServerError::Open(OpenError::Storage(error)) => *error == storage::OpenError::Full,
+            ServerError::Disk(DiskError::Full | DiskError::Exhausted(_)) => true,
+            ServerError::Disk(error) => error.is_in_use(),
+            ServerError::Open(OpenError::Storage(storage::OpenError::Full)) => true,
+            ServerError::Open(
+                OpenError::Storage(storage::OpenError::Failed(failure))
+                | OpenError::Snapshot(failure),
+            ) => failure.cause == ErrorCause::Exhausted,
             // The other process may end, and networks come up late.
             ServerError::Listen(_, error) => {
                 matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
@@ -82,18 +87,25 @@ impl ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::StorageError;
 
     #[test]
     fn a_start_may_succeed_later_unless_an_operator_has_to_change_something() {
         let address = ([127, 0, 0, 1], 1).into();
         let listen = |kind: io::ErrorKind| ServerError::Listen(address, kind.into());
         let open = |error| ServerError::Open(OpenError::Storage(error));
+        let failed = |cause| {
+            let message = "cannot read the log".to_owned();
+            storage::OpenError::Failed(StorageError { file: None, offset: 0, message, cause })
+        };
         for error in [
             listen(io::ErrorKind::AddrInUse),
             listen(io::ErrorKind::AddrNotAvailable),
             ServerError::Threads(io::ErrorKind::WouldBlock.into()),
             ServerError::Disk(DiskError::Full),
+            ServerError::Disk(DiskError::Exhausted("too many open files".to_owned())),
             open(storage::OpenError::Full),
+            open(failed(ErrorCause::Exhausted)),
         ] {
             assert!(error.is_transient(), "{error}");
         }
@@ -103,6 +115,7 @@ mod tests {
             ServerError::RunsAlready { node: NodeId(1), address: Address::default() },
             ServerError::Disk(DiskError::Failed("d1: cannot open".to_owned())),
             ServerError::OpenFiles { needed: 2, limit: 1 },
+            open(failed(ErrorCause::Environment)),
             open(storage::OpenError::NotFormatted),
         ] {
             assert!(!error.is_transient(), "{error}");

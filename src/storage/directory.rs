@@ -112,8 +112,6 @@ pub(crate) fn storage_error(action: &FileAction, error: DiskError) -> OpenError 
     let (file, offset) = action.place();
     match error {
         DiskError::Full => OpenError::Full,
-        DiskError::Failed(_) | DiskError::Replaced(_) => {
-            StorageError::disk(file, offset, &error).into()
-        }
+        error => StorageError::disk(file, offset, &error).into(),
     }
 }

@@ -121,7 +121,17 @@ pub struct Completion {
 pub enum DiskError {
     /// The file system is full. The content of the operation's file is unknown.
     Full,
-    /// Any other error; the text is for an operator, and names the file and the cause.
+    /// The process or the machine lacks a resource at present, such as open files or memory. A read
+    /// may succeed later; nothing is known about the disk. The text is for an operator, and names
+    /// the file, the resource and what to do.
+    Exhausted(String),
+    /// The operating system does not permit the operation, for a reason that is not the disk's: for
+    /// example a permission, a file system that is mounted read-only, or a symbolic link in place
+    /// of a file. An operator has to change that. The text names the file, the reason and what to
+    /// do.
+    Environment(String),
+    /// Any other error, such as an error of the device or a missing file: the bytes of the file
+    /// are lost as long as it lasts. The text is for an operator, and names the file and the cause.
     Failed(String),
     /// The path no longer names the directory that was opened, or a file of the directory
     /// was replaced, cut, moved or removed by another process. A later start would not find
@@ -132,6 +142,10 @@ pub enum DiskError {
 /// The error about a file in a data directory that is neither a regular file nor a symbolic link.
 pub(super) const NOT_REGULAR: &str = "it is not a regular file, as those of a node are: put the \
                                       node's own file back, or remove this one";
+
+/// The error about a symbolic link in place of a file of a data directory.
+pub(super) const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its \
+                                        files itself: replace the link by the file that it names";
 
 /// The end of the text of an error about a directory that another process has open.
 pub(crate) const IN_USE: &str =
@@ -144,9 +158,18 @@ impl DiskError {
     pub fn is_in_use(&self) -> bool {
         matches!(self, DiskError::Failed(text) if text.ends_with(IN_USE))
     }
+
+    /// Returns true if the error says nothing about the bytes on the disk: a failed read does not
+    /// count as damage.
+    pub(crate) fn is_obstacle(&self) -> bool {
+        match self {
+            DiskError::Exhausted(_) | DiskError::Environment(_) | DiskError::Replaced(_) => true,
+            DiskError::Full | DiskError::Failed(_) => false,
+        }
+    }
 }
 
-/// The number of times that [`read`] tries to read the same bytes.
+/// The number of times that [`read`] and [`repeat_exhausted`] try the same read.
 const READ_ATTEMPTS_MAX: usize = 3;
 
 /// Reads `bytes` bytes of the file at `offset`. A read that fails is repeated, because the failure
@@ -166,6 +189,21 @@ pub(crate) fn read(
         read = disk.execute(&action);
     }
     read
+}
+
+/// Calls a disk for a read, a few times if the process or the machine lacks a resource: that may
+/// pass at once.
+pub(crate) fn repeat_exhausted<T>(
+    mut call: impl FnMut() -> Result<T, DiskError>,
+) -> Result<T, DiskError> {
+    let mut result = call();
+    for _ in 1..READ_ATTEMPTS_MAX {
+        if !matches!(result, Err(DiskError::Exhausted(_))) {
+            break;
+        }
+        result = call();
+    }
+    result
 }
 
 /// A disk that executes one action at a time and blocks until it is done. Recovery needs one, and a
@@ -248,7 +286,8 @@ impl fmt::Debug for FileAction {
 texts! {
     DiskError:
     Self::Full => "the file system is full, or the quota of this user on it is used up";
-    Self::Failed(text) | Self::Replaced(text) => "{text}";
+    Self::Exhausted(text) | Self::Environment(text) | Self::Failed(text) | Self::Replaced(text) =>
+        "{text}";
 }
 
 impl std::error::Error for DiskError {}

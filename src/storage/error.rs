@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
-use crate::storage::remedy::has_remedy;
 use crate::types::text::texts;
 use crate::types::{EntryId, Index, NodeId};
 
@@ -34,8 +33,11 @@ pub enum ErrorCause {
     /// back differs from the one that it wrote.
     Disk,
     /// A disk operation of a starting or running node failed for a reason that is not the disk's,
-    /// such as a limit of the process or a missing permission. The message says what to do.
+    /// such as a missing permission. The message says what to do.
     Environment,
+    /// A disk operation of a starting or running node failed because the process or the machine
+    /// lacked a resource, such as open files or memory. The message says which, and what to do.
+    Exhausted,
     /// While the node ran, another process put another directory or file in place of one of the
     /// node's, or cut, moved or removed it.
     Replaced,
@@ -94,6 +96,7 @@ impl ErrorCause {
             }
             ErrorCause::Disk => "the node has stopped; check the disk, then restart the node",
             ErrorCause::Environment => "the node has stopped; restart it once the cause is removed",
+            ErrorCause::Exhausted => "the node has stopped; nothing is damaged: restart it",
             ErrorCause::Replaced => {
                 "the node has stopped and has used no other directory or file; find out what \
                  changed it, put the node's own back, then restart the node"
@@ -117,6 +120,28 @@ impl StorageError {
     pub(crate) fn damage(file: FileName, offset: u64, message: impl Into<String>) -> StorageError {
         let (file, message) = (Some(file), message.into());
         StorageError { file, offset, message, cause: ErrorCause::Damage }
+    }
+
+    /// An error about bytes that cannot be read: damage, unless the error of the disk says nothing
+    /// about the bytes.
+    pub(crate) fn of_read(file: FileName, offset: u64, error: &DiskError) -> StorageError {
+        match error.is_obstacle() {
+            true => StorageError::disk(Some(file), offset, error),
+            false => StorageError::damage(file, offset, error.to_string()),
+        }
+    }
+
+    /// Returns true if the error says nothing about the bytes on the disk.
+    pub(crate) fn is_obstacle(&self) -> bool {
+        match self.cause {
+            ErrorCause::Environment | ErrorCause::Exhausted | ErrorCause::Replaced => true,
+            ErrorCause::Damage
+            | ErrorCause::Disk
+            | ErrorCause::Unreadable
+            | ErrorCause::DivergedLog
+            | ErrorCause::Bound
+            | ErrorCause::Panic => false,
+        }
     }
 
     /// An error about a state machine that cannot be restored from the snapshot through `last`.
@@ -147,16 +172,20 @@ impl StorageError {
 
     /// An error about a failed disk operation of a starting or running node.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> StorageError {
-        if let DiskError::Replaced(message) = error {
-            // The message names the directory or the file.
-            let message = message.clone();
-            return StorageError { file: None, offset: 0, message, cause: ErrorCause::Replaced };
-        }
+        let cause = match error {
+            DiskError::Full | DiskError::Failed(_) => ErrorCause::Disk,
+            DiskError::Exhausted(_) => ErrorCause::Exhausted,
+            DiskError::Environment(_) => ErrorCause::Environment,
+            DiskError::Replaced(message) => {
+                // The message names the directory or the file.
+                let (message, cause) = (message.clone(), ErrorCause::Replaced);
+                return StorageError { file: None, offset: 0, message, cause };
+            }
+        };
         let message = match file {
             Some(_) => error.to_string(),
             None => format!("the directory: {error}"),
         };
-        let cause = if has_remedy(&message) { ErrorCause::Environment } else { ErrorCause::Disk };
         StorageError { file, offset, message, cause }
     }
 }
@@ -166,9 +195,10 @@ impl StorageError {
     /// say that a node has stopped.
     pub(crate) fn of_inspection(self) -> StorageError {
         match self.cause {
-            ErrorCause::Disk | ErrorCause::Environment | ErrorCause::Replaced => {
-                StorageError { cause: ErrorCause::Unreadable, ..self }
-            }
+            ErrorCause::Disk
+            | ErrorCause::Environment
+            | ErrorCause::Exhausted
+            | ErrorCause::Replaced => StorageError { cause: ErrorCause::Unreadable, ..self },
             _ => self,
         }
     }

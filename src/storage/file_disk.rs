@@ -6,10 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName, IN_USE, NOT_REGULAR};
+use crate::storage::disk::{
+    Disk, DiskError, FileAction, FileName, IN_USE, NOT_REGULAR, SYMBOLIC_LINK,
+};
 use crate::storage::file_disk::file_io::{drop_cache, read_at, write_at, write_zeros};
 use crate::storage::file_disk::held_directory::HeldDirectory;
-use crate::storage::remedy::remedy_of;
+use crate::storage::os_error::is_exhausted;
 use crate::types::Index;
 
 mod file_io;
@@ -18,8 +20,6 @@ mod held_directory;
 
 /// The file whose lock marks the directory as in use.
 const LOCK: &str = "lock";
-const SYMBOLIC_LINK: &str = "it is a symbolic link, but a data directory holds its files itself: \
-                             replace the link by the file that it names";
 /// The maximum number of files that are kept open, unless more of them have unsynced writes.
 const OPEN_MAX: usize = 64;
 
@@ -70,6 +70,38 @@ struct OpenFile {
     /// Whether the file was written since the last sync. Such a file is not closed, because closing
     /// it could hide a write error from a later sync.
     dirty: bool,
+}
+
+impl Files {
+    /// Opens or creates a file. If the process lacks a resource for that, such as a free place for
+    /// an open file, it closes files that are kept open, one after the other.
+    fn make_room_for(&mut self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+        loop {
+            match open() {
+                Err(error) if is_exhausted(&error) && self.close_one() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Keeps a file open, and closes another one if too many are open.
+    fn keep_open(&mut self, name: FileName, file: File, bytes: u64, dirty: bool) -> Arc<File> {
+        if self.open.len() >= OPEN_MAX {
+            self.close_one();
+        }
+        let file = Arc::new(file);
+        self.open.insert(name, OpenFile { file: Arc::clone(&file), bytes, dirty });
+        file
+    }
+
+    /// Closes a file without unsynced writes; returns false if there is none. The superblock stays
+    /// open, so that no other file takes its place unnoticed.
+    fn close_one(&mut self) -> bool {
+        let mut open = self.open.iter();
+        let clean = open.find(|(name, opened)| !opened.dirty && **name != FileName::Superblock);
+        let clean = clean.map(|(name, _)| *name);
+        clean.and_then(|name| self.open.remove(&name)).is_some()
+    }
 }
 
 impl FileDisk {
@@ -160,33 +192,26 @@ impl FileDisk {
         }
         let Directory { held, writable, .. } = &*self.directory;
         let text = name.to_string();
-        let file = held.open_file(&text, *writable);
+        let file = files.make_room_for(|| held.open_file(&text, *writable));
         let file = file.map_err(|error| open_error(held, &text, &error))?;
         let bytes = file.metadata().map_err(|error| self.error("open", name, &error))?.len();
-        if files.open.len() >= OPEN_MAX {
-            // The superblock stays open, so that no other file takes its place unnoticed.
-            let mut open = files.open.iter();
-            let clean = open.find(|(name, opened)| !opened.dirty && **name != FileName::Superblock);
-            let clean = clean.map(|(name, _)| *name);
-            clean.map(|name| files.open.remove(&name));
-        }
-        let file = Arc::new(file);
-        let opened = OpenFile { file: Arc::clone(&file), bytes, dirty: end.is_some() };
-        files.open.insert(name, opened);
-        Ok(file)
+        Ok(files.keep_open(name, file, bytes, end.is_some()))
     }
 
     fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
         self.remove(name)?;
         let (held, text) = (&self.directory.held, name.to_string());
-        let created = held.create_file(&text);
+        let created = self.files().make_room_for(|| held.create_file(&text));
         let file = created.map_err(|error| self.error("create", name, &error))?;
         if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
             // Frees the name and the space; only the first error is reported.
             let _ = held.remove(&text);
             return Err(self.error("create", name, &error));
         }
-        self.files().present.insert(name);
+        let mut files = self.files();
+        files.present.insert(name);
+        // The first write to the file then needs no further open file.
+        files.keep_open(name, file, bytes, false);
         Ok(())
     }
 
@@ -301,27 +326,25 @@ impl FileDisk {
 impl Disk for FileDisk {
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
         let path = &self.directory.held.path;
-        let list = || -> io::Result<Vec<(FileName, u64)>> {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(path)? {
-                let entry = entry?;
-                let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
-                match entry.metadata() {
-                    Ok(metadata) if !metadata.is_file() => {
-                        let what = if metadata.is_symlink() { SYMBOLIC_LINK } else { NOT_REGULAR };
-                        let message = format!("{}: {what}", entry.path().display());
-                        return Err(io::Error::other(message));
-                    }
-                    Ok(metadata) => files.push((name, metadata.len())),
-                    // Another clone has removed the file since its name was read.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+        let failed = |error: io::Error| disk_error("list", path, &error);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
+            match entry.metadata() {
+                Ok(metadata) if !metadata.is_file() => {
+                    let what = if metadata.is_symlink() { SYMBOLIC_LINK } else { NOT_REGULAR };
+                    let (path, entry) = (path.display(), entry.path());
+                    let message = format!("cannot list {path}: {}: {what}", entry.display());
+                    return Err(DiskError::Environment(message));
                 }
+                Ok(metadata) => files.push((name, metadata.len())),
+                // Another clone has removed the file since its name was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
             }
-            files.sort_unstable();
-            Ok(files)
-        };
-        let files = list().map_err(|error| disk_error("list", path, &error))?;
+        }
+        files.sort_unstable();
         // The names were listed by path, and the path may name another directory by now.
         self.check_directory()?;
         Ok(files)
@@ -338,7 +361,7 @@ impl Disk for FileDisk {
             && !matches!(action, FileAction::Read { .. } | FileAction::DropCache { .. })
         {
             let path = self.directory.held.path.display();
-            return Err(DiskError::Failed(format!("{path}: opened read-only")));
+            return Err(DiskError::Environment(format!("{path}: opened read-only")));
         }
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes)?,
@@ -430,22 +453,16 @@ fn restrict_directory(_: &HeldDirectory) -> io::Result<()> {
 /// Returns the error of a file that cannot be opened.
 fn open_error(held: &HeldDirectory, name: &str, error: &io::Error) -> DiskError {
     let path = held.path.join(name);
-    if held.is_link(name) {
-        return DiskError::Failed(format!("cannot open {}: {SYMBOLIC_LINK}", path.display()));
+    match held.why_not_regular(name) {
+        Some(text) => DiskError::Environment(format!("cannot open {}: {text}", path.display())),
+        None => disk_error("open", &path, error),
     }
-    disk_error("open", &path, error)
 }
 
 /// Returns the error of a file operation, with the text of the operating system, and what an
 /// operator does about it unless the cause is the disk.
 fn disk_error(operation: &str, path: &Path, error: &io::Error) -> DiskError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
-        _ => {
-            let remedy = remedy_of(error).map_or(String::new(), |remedy| format!("; {remedy}"));
-            DiskError::Failed(format!("cannot {operation} {}: {error}{remedy}", path.display()))
-        }
-    }
+    DiskError::from_io(format_args!("cannot {operation} {}", path.display()), error)
 }
 
 /// Parses the name of a file of the store; `None` if a file of this name does not belong to it.

@@ -184,7 +184,9 @@ fn abandoned(reason: AbandonReason) -> OpenError {
     match reason {
         AbandonReason::Full => OpenError::Full,
         AbandonReason::TooLarge { .. } => OpenError::Config(reason.to_string()),
-        AbandonReason::Damaged(failure) => OpenError::Failed(failure),
+        AbandonReason::Exhausted(failure) | AbandonReason::Damaged(failure) => {
+            OpenError::Failed(failure)
+        }
         AbandonReason::Superseded | AbandonReason::Unreadable => {
             unreachable!("an import receives no snapshot from a peer, and freezes no state")
         }

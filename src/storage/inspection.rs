@@ -84,39 +84,49 @@ impl Inspection {
 
     fn read(disk: &mut dyn Disk, config: &StorageConfig) -> Result<Inspection, OpenError> {
         config.check().map_err(|error| OpenError::Config(error.to_string()))?;
+        let mut disk = PatchedDisk::new(disk);
+        let found = Inspection::read_patched(&mut disk, config);
+        // A read that failed for a reason that is not the disk's may look like damage.
+        let mut found = disk.checked(found)?;
+        let mut patches = disk.into_patches();
+        patches.append(&mut found.patches);
+        Ok(Inspection { patches, ..found })
+    }
+
+    fn read_patched(
+        disk: &mut PatchedDisk<'_>,
+        config: &StorageConfig,
+    ) -> Result<Inspection, OpenError> {
         let directory = Directory::read(disk)?;
         let superblock_faults = directory.superblock_faults(disk);
-        let mut disk = PatchedDisk::new(disk);
         let (mut damage, mut repairable, mut torn) = (None, None, Vec::new());
         let mut known = Patches::new();
-        let recovered = match recover(&mut disk, &directory, config.segment_bytes, 0) {
+        let recovered = match recover(disk, &directory, config.segment_bytes, 0) {
             Ok(mut recovered) => {
                 torn = std::mem::take(&mut recovered.torn);
                 known = std::mem::take(&mut recovered.damage.known);
                 recovered.lost_end = recovered.lost_end.or(directory.lone_copy.clone());
-                let whole = Recovered::of(&mut disk, &directory, config, recovered)?;
+                let whole = Recovered::of(disk, &directory, config, recovered)?;
                 let opened = &whole.opened;
                 if whole.rejected.is_some() {
                     damage = whole.rejected;
-                    Recovered::salvaged(&mut disk, &directory, config, &mut known)?
+                    Recovered::salvaged(disk, &directory, config, &mut known)?
                 } else if opened.lost_end.is_none() && opened.needed_entries().next().is_none() {
                     whole
                 } else {
                     damage = opened.lost_end.clone().or(opened.damage.clone());
                     repairable = Some(whole.opened);
-                    Recovered::salvaged(&mut disk, &directory, config, &mut known)?
+                    Recovered::salvaged(disk, &directory, config, &mut known)?
                 }
             }
             Err(OpenError::Failed(error)) => {
                 damage = Some(error);
-                Recovered::salvaged(&mut disk, &directory, config, &mut known)?
+                Recovered::salvaged(disk, &directory, config, &mut known)?
             }
             Err(error) => return Err(error),
         };
         let Recovered { opened, damaged_snapshot, storage, .. } = recovered;
         assert!(repairable.is_none() || damage.is_some(), "only damage needs a repair");
-        let mut patches = disk.into_patches();
-        patches.extend(known);
         let named_committed = directory.superblock.committed.max(opened.committed);
         Ok(Inspection {
             opened,
@@ -127,7 +137,7 @@ impl Inspection {
             named_committed,
             superblock_faults,
             storage,
-            patches,
+            patches: known,
         })
     }
 
@@ -152,13 +162,15 @@ impl Inspection {
     /// A start needs none of them.
     ///
     /// # Errors
-    /// A [`StorageError`] if the directory cannot be listed.
+    /// A [`StorageError`] if the directory cannot be listed, or if a file cannot be read for a
+    /// reason that is not the disk's.
     pub fn damaged_older_snapshots(
         &self,
         disk: &mut dyn Disk,
     ) -> Result<Vec<StorageError>, StorageError> {
         let OpenedStorage { identity, snapshot, .. } = &self.opened;
         damaged_before(disk, identity.cluster, snapshot.last.index)
+            .map_err(StorageError::of_inspection)
     }
 
     /// Reads the identity of the directory from its superblock, without the log.

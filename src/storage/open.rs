@@ -4,7 +4,7 @@ use crate::storage::block::FlushSeq;
 use crate::storage::body_damage::LogDamage;
 use crate::storage::config::StorageConfig;
 use crate::storage::directory::{Directory, list, read_copies, storage_error};
-use crate::storage::disk::{Completion, Disk, FileName, Lane};
+use crate::storage::disk::{Completion, Disk, FileAction, FileName, Lane, repeat_exhausted};
 use crate::storage::error::{ErrorCause, OpenError, StorageError};
 use crate::storage::floor;
 use crate::storage::identity::{ClusterId, Identity, Origin};
@@ -115,6 +115,20 @@ impl OpenedStorage {
     }
 }
 
+/// A store that was read from a directory, and what the start has to write before it runs.
+struct PreparedStart {
+    storage: Storage,
+    opened: OpenedStorage,
+    /// Whether flushes at the end of the log are lost.
+    is_cut: bool,
+    /// The first flush that the snapshot does not replace, and the commit index.
+    log_start: FlushSeq,
+    committed: Index,
+    unwritten: UnwrittenContent,
+    /// The entry before the last flush, if that flush is written again.
+    rewritten: Option<EntryId>,
+}
+
 impl Storage {
     /// Formats an empty directory for a node. After a crash during the formatting, the call can be
     /// repeated; a directory that was opened once is never formatted again.
@@ -184,39 +198,24 @@ impl Storage {
         accepts: &mut dyn FnMut(&OpenedStorage) -> bool,
     ) -> Result<(Storage, OpenedStorage), OpenError> {
         config.check().map_err(|error| OpenError::Config(error.to_string()))?;
-        let directory = Directory::read(disk)?;
-        let found = directory.superblock.identity;
-        let identity = Identity { cluster, node, ..found };
-        if let Some((field, expected, found)) = identity.first_difference(&found) {
-            return Err(OpenError::Mismatch { file: FileName::Superblock, field, expected, found });
-        }
-        let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let mut patched = PatchedDisk::new(disk);
-        let mut recovered = recover(&mut patched, &directory, bytes, tail)?;
-        let Directory { copies, superblock, lone_copy, segments, .. } = directory;
-        let base = recovered.index.base().id.index;
-        let newest = &superblock.snapshot;
-        let found = Snapshots::open(&mut patched, cluster, newest, base, config.snapshots)?;
-        if let Some(loss) = loss_without_snapshot(&recovered, superblock.log_start, &found) {
-            return Err(loss.clone().into());
-        }
-        let is_cut = recovered.lost_end.is_some();
-        recovered.lost_end = recovered.lost_end.or(lone_copy);
-        let updater = SuperblockUpdater::new(superblock, &copies);
-        let mut unwritten = UnwrittenContent::of(&recovered);
-        let (log_start, committed) = (recovered.log_start, recovered.committed);
-        let rewritten = match recovered.unacknowledged {
-            Some(UnacknowledgedFlush::Intact(prev)) => Some((prev, recovered.committed)),
-            _ => None,
-        };
-        let (mut storage, opened) =
-            Storage::prepare(&mut patched, config, updater, found, recovered)?;
+        let read = Storage::read(&mut patched, cluster, node, config);
+        // A read that failed for a reason that is not the disk's may look like damage.
+        let PreparedStart {
+            mut storage,
+            opened,
+            is_cut,
+            log_start,
+            committed,
+            mut unwritten,
+            rewritten,
+        } = patched.checked(read)?;
         let mut damage =
             opened.lost_end.iter().chain(&opened.damage).chain(&opened.snapshot_damage);
         if let Some(damage) = damage.next().filter(|_| !accepts(&opened)) {
             return Err(damage.clone().into());
         }
-        storage.log.sizes = segments.into_iter().collect();
+        let identity = opened.identity;
         unwritten.patches.extend(patched.into_patches());
         storage.repaired_sectors = unwritten.damage();
         unwritten.write(disk, identity)?;
@@ -228,8 +227,44 @@ impl Storage {
         if opened.snapshot.last.index < storage.snapshot().last.index {
             storage.fall_back(disk, &opened.snapshot)?;
         }
-        storage.begin(disk, rewritten)?;
+        storage.begin(disk, rewritten.map(|prev| (prev, committed)))?;
         Ok((storage, opened))
+    }
+
+    /// Reads a directory, and returns its content and what a start has to write. Writes nothing.
+    fn read(
+        disk: &mut PatchedDisk<'_>,
+        cluster: ClusterId,
+        node: NodeId,
+        config: &StorageConfig,
+    ) -> Result<PreparedStart, OpenError> {
+        let directory = Directory::read(disk)?;
+        let found = directory.superblock.identity;
+        let identity = Identity { cluster, node, ..found };
+        if let Some((field, expected, found)) = identity.first_difference(&found) {
+            return Err(OpenError::Mismatch { file: FileName::Superblock, field, expected, found });
+        }
+        let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
+        let mut recovered = recover(disk, &directory, bytes, tail)?;
+        let Directory { copies, superblock, lone_copy, segments, .. } = directory;
+        let base = recovered.index.base().id.index;
+        let newest = &superblock.snapshot;
+        let found = Snapshots::open(disk, cluster, newest, base, config.snapshots)?;
+        if let Some(loss) = loss_without_snapshot(&recovered, superblock.log_start, &found) {
+            return Err(loss.clone().into());
+        }
+        let is_cut = recovered.lost_end.is_some();
+        recovered.lost_end = recovered.lost_end.or(lone_copy);
+        let updater = SuperblockUpdater::new(superblock, &copies);
+        let unwritten = UnwrittenContent::of(&recovered);
+        let (log_start, committed) = (recovered.log_start, recovered.committed);
+        let rewritten = match recovered.unacknowledged {
+            Some(UnacknowledgedFlush::Intact(prev)) => Some(prev),
+            _ => None,
+        };
+        let (mut storage, opened) = Storage::prepare(disk, config, updater, found, recovered)?;
+        storage.log.sizes = segments.into_iter().collect();
+        Ok(PreparedStart { storage, opened, is_cut, log_start, committed, unwritten, rewritten })
     }
 
     /// Records durably that the node of this directory is uncertain: its log may lack entries that
@@ -478,11 +513,18 @@ impl Storage {
             for event in std::mem::take(&mut events) {
                 match event {
                     Event::Disk(operation) => {
-                        let result = disk.execute(&operation.action);
+                        let action = &operation.action;
+                        let result = match action {
+                            FileAction::Read { .. } => repeat_exhausted(|| disk.execute(action)),
+                            _ => disk.execute(action),
+                        };
                         let completion = Completion { id: operation.id, result };
                         self.completed(completion, &mut events);
                     }
-                    Event::Failed(failure) => return Err(failure.into()),
+                    // Nothing repeats the reads that wait, and nothing was lost.
+                    Event::Failed(failure) | Event::Exhausted(Some(failure)) => {
+                        return Err(failure.into());
+                    }
                     other => others.push(other),
                 }
             }

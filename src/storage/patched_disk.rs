@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
-use crate::storage::error::StorageError;
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName, repeat_exhausted};
+use crate::storage::error::{OpenError, StorageError};
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, unreadable_sector};
 
-/// A disk on which every sector of a segment can be read.
+/// A disk on which every sector of a segment can be read, unless something other than the disk
+/// prevents it.
 pub(crate) struct PatchedDisk<'a> {
     disk: &'a mut dyn Disk,
     /// The content of damaged sectors that is known again, by file and offset.
@@ -15,11 +16,14 @@ pub(crate) struct PatchedDisk<'a> {
     /// The first error of a read that left a sector without content, which explains some of the
     /// damage.
     failure: Option<StorageError>,
+    /// The first error that says nothing about the bytes on the disk. Every later call returns an
+    /// error, and what was recovered is not used.
+    obstacle: Option<(DiskError, StorageError)>,
 }
 
 impl<'a> PatchedDisk<'a> {
     pub(crate) fn new(disk: &'a mut dyn Disk) -> PatchedDisk<'a> {
-        PatchedDisk { disk, patches: BTreeMap::new(), failure: None }
+        PatchedDisk::with_patches(disk, BTreeMap::new())
     }
 
     /// Begins with patches that an earlier recovery of the same disk made.
@@ -27,7 +31,7 @@ impl<'a> PatchedDisk<'a> {
         disk: &'a mut dyn Disk,
         patches: BTreeMap<(FileName, u64), Vec<u8>>,
     ) -> PatchedDisk<'a> {
-        PatchedDisk { disk, patches, failure: None }
+        PatchedDisk { disk, patches, failure: None, obstacle: None }
     }
 
     /// Replaces the content of a damaged sector; returns false if it was replaced before.
@@ -46,21 +50,62 @@ impl<'a> PatchedDisk<'a> {
         self.failure.as_ref()
     }
 
-    fn read_segment(&mut self, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
-        let (disk, failure) = (&mut *self.disk, &mut self.failure);
+    /// Returns the result of reading the disk, unless something other than the disk has prevented
+    /// a read: then that error.
+    ///
+    /// # Errors
+    /// That error, or the error in `result`.
+    pub(crate) fn checked<T>(&self, result: Result<T, OpenError>) -> Result<T, OpenError> {
+        match &self.obstacle {
+            Some((_, obstacle)) => Err(obstacle.clone().into()),
+            None => result,
+        }
+    }
+
+    /// Calls the disk, and records an error that says nothing about its bytes.
+    fn call<T>(
+        &mut self,
+        (file, offset): (Option<FileName>, u64),
+        mut call: impl FnMut(&mut dyn Disk) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        if let Some((error, _)) = &self.obstacle {
+            return Err(error.clone());
+        }
+        let result = repeat_exhausted(|| call(&mut *self.disk));
+        if let Err(error) = &result
+            && error.is_obstacle()
+        {
+            self.obstacle = Some((error.clone(), StorageError::disk(file, offset, error)));
+        }
+        result
+    }
+
+    fn read_segment(
+        &mut self,
+        file: FileName,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, DiskError> {
         let mut is_first = true;
         let mut read = |offset, bytes| {
-            let read = disk.execute(&FileAction::Read { file, offset, bytes });
+            let action = FileAction::Read { file, offset, bytes };
+            let read = self.call(action.place(), |disk| disk.execute(&action));
+            if let Err(error) = &read
+                && error.is_obstacle()
+            {
+                return Err(error.clone());
+            }
             // The whole range, and then a page, is read again in parts; a sector is not.
             let is_final = !std::mem::take(&mut is_first) && bytes <= SECTOR_BYTES;
             if let Err(error) = &read
                 && is_final
             {
-                failure.get_or_insert_with(|| StorageError::disk(Some(file), offset, error));
+                let failure = || StorageError::disk(Some(file), offset, error);
+                self.failure.get_or_insert_with(failure);
             }
-            Ok::<_, DiskError>(read.ok())
+            Ok(read.ok())
         };
-        let mut content = read_sectors(offset, bytes, &mut read).unwrap_or_default();
+        let mut content = read_sectors(offset, bytes, &mut read)?;
         let end = offset + content.len() as u64;
         let first = offset.saturating_sub(SECTOR_BYTES as u64 - 1);
         for ((_, at), sector) in self.patches.range((file, first)..(file, end)) {
@@ -72,21 +117,21 @@ impl<'a> PatchedDisk<'a> {
                 content[to..to + end - start].copy_from_slice(&sector[start..end]);
             }
         }
-        content
+        Ok(content)
     }
 }
 
 impl Disk for PatchedDisk<'_> {
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
-        self.disk.list()
+        self.call((None, 0), |disk| disk.list())
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         match action {
             FileAction::Read { file: file @ FileName::Segment(_), offset, bytes } => {
-                Ok(self.read_segment(*file, *offset, *bytes))
+                self.read_segment(*file, *offset, *bytes)
             }
-            _ => self.disk.execute(action),
+            _ => self.call(action.place(), |disk| disk.execute(action)),
         }
     }
 }
@@ -161,6 +206,7 @@ mod tests {
                 let mut limited = Limited { bytes_max, reads: 0 };
                 let mut disk = PatchedDisk::new(&mut limited);
                 let content = disk.read_segment(FileName::Segment(1), 0, bytes);
+                let content = content.expect("the disk is at fault");
                 assert_eq!(content == vec![7; bytes], !fails, "{bytes} {bytes_max}");
                 assert_eq!(disk.failure().is_some(), fails, "{bytes} {bytes_max}");
             }

@@ -25,6 +25,11 @@ impl Storage {
         self.full
     }
 
+    /// Whether a read or the creation of a segment waits for a resource.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
     /// Whether the store uses the file, or still has to remove it. The store may answer true for
     /// every file of a kind while it removes one of them.
     #[must_use]

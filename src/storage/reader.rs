@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::storage::block::{Block, BlockError, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{DiskError, FileAction, FileName, Lane, OperationId};
-use crate::storage::error::{ErrorCause, StorageError};
+use crate::storage::error::StorageError;
 use crate::storage::identity::Identity;
 use crate::storage::index::{LogIndex, Position};
 use crate::storage::operations::{Operations, Owner};
@@ -211,9 +211,8 @@ impl PendingReads {
     ///
     /// # Errors
     /// While the log has the entry in this segment, a [`StorageError`] if the file ends before the
-    /// range, if headers are still damaged after the attempt to rebuild them, or cannot be read
-    /// again for a reason that is not the disk's, or if the body of an entry contradicts its
-    /// header.
+    /// range, if headers are still damaged after the attempt to rebuild them, or if the body of an
+    /// entry contradicts its header.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
@@ -224,16 +223,6 @@ impl PendingReads {
     ) -> Result<ReadOutcome, StorageError> {
         let mut read =
             self.under_way.remove(&id).expect("the caller checked that the read is pending");
-        if let (Err(error), Some(_), ReadStage::Headers { .. }) =
-            (&result, &read.pieces, &read.stage)
-        {
-            let file = Some(FileName::Segment(read.segment));
-            let failure = StorageError::disk(file, read.offset, error);
-            if failure.cause != ErrorCause::Disk {
-                let is_in = read.is_in(index);
-                return if is_in { Err(failure) } else { Ok(ReadOutcome::Gone(read.purpose)) };
-            }
-        }
         let bytes = match (result, &mut read.pieces) {
             (Ok(bytes), None) => bytes,
             (Err(_), pieces @ None) => {

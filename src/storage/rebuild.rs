@@ -30,6 +30,7 @@ pub(crate) fn rebuild_headers(disk: &mut PatchedDisk<'_>, directory: &Directory)
         end: (u64::MAX, 0),
         committed: Index::ZERO,
         last: None,
+        torn: None,
     };
     let places = 0..directory.segments.len();
     places.fold(false, |patched, place| rebuilding.segment(disk, place) | patched)
@@ -52,6 +53,7 @@ pub(crate) fn rebuild_segment(
             end,
             committed: Index::ZERO,
             last: None,
+            torn: None,
         };
         rebuilding.segment(disk, place);
     }
@@ -71,6 +73,10 @@ struct Rebuilding<'a> {
     committed: Index,
     /// The last flush: its number, the entry before it, and its last entry.
     last: Option<(FlushSeq, Link, Link)>,
+    /// The number of the flush after it, if that is the last one in its segment and lacks sectors.
+    /// A start may have dropped it, and have given its number to the next flush, in a later
+    /// segment.
+    torn: Option<FlushSeq>,
 }
 
 /// The place of a damaged header block.
@@ -133,6 +139,9 @@ impl Rebuilding<'_> {
         let new_scan = || SegmentScan::new(self.directory.superblock.identity, number, end);
         let (mut scan, mut patched) = (new_scan(), false);
         let mut gap = Gap { place, offset: 0, end: bytes - bytes % PAGE };
+        // The flush before the last one, and the file range of the bodies of the last one, if that
+        // range is valid.
+        let (mut before, mut bodies) = (self.last, (0, 0));
         while gap.offset < self.end.0 {
             let found = match scan.block(disk, gap.offset) {
                 Ok(Some(found)) => Some(found),
@@ -154,9 +163,17 @@ impl Rebuilding<'_> {
                 break;
             }
             let last = found.records.last().map_or(found.block.prev, Record::link);
-            self.last = Some((found.block.seq, found.block.prev, last));
+            before = self.last.replace((found.block.seq, found.block.prev, last));
+            self.torn = None;
             self.committed = found.block.committed;
             gap = Gap { place, offset: found.end, end: start };
+            bodies = scan.body_range(&found, None).unwrap_or_default();
+        }
+        // A running node knows that the flushes of its index are durable.
+        if let Some((seq, _, _)) = self.last.filter(|_| self.end.0 == u64::MAX)
+            && scan.check_bodies(disk, bodies.0, bodies.1).is_ok_and(|check| check.is_torn)
+        {
+            (self.last, self.torn) = (before, Some(seq));
         }
         patched
     }
@@ -211,7 +228,11 @@ impl Rebuilding<'_> {
             let next = scan.block(disk, end).ok().flatten().map(|next| next.block);
             let seq = self.seq_of(disk, gap, &block, &records, next.as_ref());
             let last = self.last.map(|(last, _, _)| last);
-            let fits = |seq: &FlushSeq| last.is_none_or(|last| [last, last.next()].contains(seq));
+            let follows = |last: FlushSeq, seq: FlushSeq| [last, last.next()].contains(&seq);
+            let fits = |seq: &FlushSeq| {
+                last.is_none_or(|last| follows(last, *seq))
+                    || self.torn.is_some_and(|torn| follows(torn, *seq))
+            };
             block.seq = seq.filter(|seq| fits(seq) && *seq > FlushSeq(0))?;
         }
         let count = usize::try_from((end - gap.offset) / SECTOR).ok()?;

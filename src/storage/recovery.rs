@@ -83,6 +83,10 @@ pub(crate) fn recover(
             Ok(
                 RecoveredLog { lost_end: Some(_), .. } | RecoveredLog { covered_loss: Some(_), .. },
             ) if rebuild_headers(disk, directory) => {}
+            // A torn flush that a start has dropped takes the place of the flush that got its
+            // number, if the header block of the latter is damaged.
+            Ok(RecoveredLog { damage: LogDamage { error: Some(_), .. }, .. })
+                if rebuild_headers(disk, directory) => {}
             Err(OpenError::Failed(error)) => {
                 // A read that failed looks like damage, so its error is the one to report.
                 return Err(disk.failure().cloned().unwrap_or(error).into());

@@ -17,9 +17,11 @@ pub(crate) struct SpareSegments {
     creating: Option<Creation>,
     /// The removal of a segment whose creation found the file system full.
     discarding: Option<OperationId>,
-    /// Whether the last creation found the file system full; no other is tried until
-    /// [`SpareSegments::retry`].
-    full: bool,
+    /// Whether the last creation found the file system full, or lacked a resource; no other is
+    /// tried until [`SpareSegments::retry`].
+    is_stopped: bool,
+    /// Whether the last creation lacked a resource of the process or the machine.
+    is_exhausted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -29,12 +31,14 @@ struct Creation {
     created: bool,
 }
 
-/// Whether an operation has found the file system full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether an operation has found out that no segment can be created at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SpaceChange {
     Unchanged,
     /// There was no room for a segment.
     Full,
+    /// The process or the machine lacked a resource.
+    Exhausted(StorageError),
 }
 
 impl SpareSegments {
@@ -48,7 +52,8 @@ impl SpareSegments {
             segment_bytes,
             creating: None,
             discarding: None,
-            full: false,
+            is_stopped: false,
+            is_exhausted: false,
         }
     }
 
@@ -82,19 +87,26 @@ impl SpareSegments {
         self.segments.len()
     }
 
-    /// Returns true if the last creation found the file system full.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full
+    /// Returns true if no segment is created until [`SpareSegments::retry`].
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
-    /// Allows the creation of segments again after the file system was full.
+    /// Returns true if the last creation lacked a resource of the process or the machine.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_exhausted
+    }
+
+    /// Allows the creation of segments again after the file system was full, or a resource was
+    /// missing.
     pub(crate) fn retry(&mut self) {
-        self.full = false;
+        self.is_stopped = false;
     }
 
     /// Begins to create the next segment if there are fewer than `count` and none is being created.
     pub(crate) fn advance(&mut self, count: usize, operations: &mut Operations) {
-        if self.full || self.is_busy() || self.segments.len() >= count {
+        self.is_exhausted &= self.segments.len() < count;
+        if self.is_stopped || self.is_busy() || self.segments.len() >= count {
             return;
         }
         self.check();
@@ -117,7 +129,8 @@ impl SpareSegments {
     /// Handles the result of a creation, of the sync of its name, or of a removal.
     ///
     /// # Errors
-    /// A [`StorageError`] if the disk failed, unless the creation found the file system full.
+    /// A [`StorageError`] if the disk failed, unless the creation found the file system full, or
+    /// lacked a resource.
     pub(crate) fn completed(
         &mut self,
         id: OperationId,
@@ -137,12 +150,16 @@ impl SpareSegments {
         if id == creating.create {
             match result {
                 Ok(_) => creating.created = true,
-                Err(DiskError::Full) => {
+                Err(error @ (DiskError::Full | DiskError::Exhausted(_))) => {
                     // A partly created segment would occupy space that other files need.
                     let discard = FileAction::Remove { file };
                     self.discarding = Some(operations.request(Owner::Log, Lane::Bulk, discard));
-                    self.full = true;
-                    return Ok(SpaceChange::Full);
+                    self.is_stopped = true;
+                    self.is_exhausted = error != DiskError::Full;
+                    return Ok(match self.is_exhausted {
+                        true => SpaceChange::Exhausted(StorageError::disk(Some(file), 0, &error)),
+                        false => SpaceChange::Full,
+                    });
                 }
                 Err(error) => return Err(StorageError::disk(Some(file), 0, &error)),
             }
@@ -151,6 +168,7 @@ impl SpareSegments {
             let discards = self.discarding.is_some();
             assert!(creating.created || discards, "a creation ends before the sync of its name");
             if creating.created {
+                self.is_exhausted = false;
                 self.segments.push_back(self.next);
                 self.next += 1;
             }

@@ -10,6 +10,7 @@ use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
 use crate::storage::repair::RepairOutcome;
+use crate::storage::retry::is_prevented;
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
 use crate::storage::superblock::{COPIES, COPY_BYTES, damaged_copy};
@@ -27,7 +28,7 @@ use crate::types::{
 #[derive(Clone, Debug)]
 pub struct Storage {
     config: StorageConfig,
-    identity: Identity,
+    pub(crate) identity: Identity,
     pub(crate) operations: Operations,
     pub(crate) updater: SuperblockUpdater,
     pub(crate) log: Log,
@@ -36,15 +37,17 @@ pub struct Storage {
     pub(crate) recorded_index: Index,
     /// Whether [`Storage::start`] was called. Before that, the opening or the import records the
     /// floor.
-    started: bool,
+    pub(crate) started: bool,
     /// The number of spare segments to keep now: 0 until the start, unless an opening or an import
     /// has to write a flush.
     pub(crate) spare_segments_target: usize,
     /// Whether the last [`Event::Full`] said that the file system is full.
     pub(crate) full: bool,
+    /// Whether the last [`Event::Exhausted`] said that a resource is missing.
+    pub(crate) exhausted: bool,
     /// Snapshots to report once the superblock names them, each with its superblock request.
     pub(crate) pending_snapshots: VecDeque<(u64, SnapshotMeta)>,
-    closing: Closing,
+    pub(crate) closing: Closing,
     pub(crate) failed: bool,
     /// Segments found at the opening that hold no flush of the log.
     pub(crate) unused_segments: Vec<u64>,
@@ -56,7 +59,7 @@ pub struct Storage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
+pub(crate) enum Closing {
     No,
     /// The close was requested; it waits until the log is idle.
     Requested,
@@ -69,6 +72,7 @@ enum Closing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The driver must execute this operation, in the order of its lane, and report its completion.
+    /// A read that failed with [`DiskError::Exhausted`] is requested again under its number.
     Disk(Operation),
     /// This write, and every write before it, is durable.
     Persisted(WriteId),
@@ -109,6 +113,10 @@ pub enum Event {
     /// The file system has no room for spare segments (true), or has room again (false). Writes
     /// continue until the last spare segment is full.
     Full(bool),
+    /// Reads, or the creation of a segment, wait, because the process or the machine lacks a
+    /// resource such as open files or memory: the first error; or they wait no longer (`None`).
+    /// [`Storage::retry`] tries them again. Nothing is damaged.
+    Exhausted(Option<StorageError>),
     /// Every write is durable, except for those for which the file system had no room, and the
     /// superblock records the clean shutdown of the node.
     Closed,
@@ -136,6 +144,7 @@ impl Storage {
             started: false,
             spare_segments_target: 0,
             full: false,
+            exhausted: false,
             pending_snapshots: VecDeque::new(),
             closing: Closing::No,
             failed: false,
@@ -348,15 +357,6 @@ impl Storage {
         self.advance(events);
     }
 
-    /// Resumes creating spare segments after the file system was full.
-    pub fn retry_space(&mut self, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
-        self.log.spare_segments.retry();
-        self.advance(events);
-    }
-
     /// Closes the store: makes the pending writes durable, then reports [`Event::Closed`].
     /// Writes for which the file system has no room are lost, as in a crash.
     pub fn close(&mut self, events: &mut Vec<Event>) {
@@ -376,8 +376,14 @@ impl Storage {
             return;
         }
         let Completion { id, result } = completion;
+        if result.as_ref().is_err_and(|error| self.defer(id, error, events)) {
+            return self.advance(events);
+        }
         let (owner, file, offset) = self.operations.complete(id);
         let taken = match owner {
+            owner if owner != Owner::Cache && is_prevented(&result) => {
+                result.map(drop).map_err(|error| StorageError::disk(file, offset, &error))
+            }
             Owner::Superblock => match result {
                 Ok(bytes) => self.updater.completed(id, &bytes, &mut self.operations),
                 // A copy that cannot be read back counts as not intact.
@@ -414,10 +420,13 @@ impl Storage {
         events: &mut Vec<Event>,
     ) -> Result<(), StorageError> {
         if self.log.spare_segments.has(id) {
-            let space = self.log.spare_segments.completed(id, result, &mut self.operations)?;
-            if space == SpaceChange::Full && !self.full {
-                self.full = true;
-                events.push(Event::Full(true));
+            match self.log.spare_segments.completed(id, result, &mut self.operations)? {
+                SpaceChange::Full if !self.full => {
+                    self.full = true;
+                    events.push(Event::Full(true));
+                }
+                SpaceChange::Exhausted(error) => self.report_exhausted(error, events),
+                SpaceChange::Full | SpaceChange::Unchanged => {}
             }
             return Ok(());
         }
@@ -514,6 +523,7 @@ impl Storage {
             self.report_scrubbed(bytes, events);
         }
         self.save_scrub_place();
+        self.report_end_of_lack(events);
         self.advance_closing(events);
         self.updater.advance(self.log.acknowledged(), &mut self.operations);
         if base != self.log.index.base() {
@@ -554,32 +564,8 @@ impl Storage {
         }
     }
 
-    /// Panics if the parts of the store contradict one another.
-    fn check(&self) {
-        let (durable, target) = (self.updater.durable(), self.updater.target());
-        assert_eq!(durable.identity, self.identity, "the superblock is that of the node");
-        assert!(durable.hard_state.term <= target.hard_state.term, "the term never decreases");
-        assert!(target.compacted <= target.snapshot.last.index, "the snapshot covers what is gone");
-        assert!(!self.updater.is_stuck(), "a requested update of the superblock is under way");
-        self.log.assert_progress();
-        if self.closing == Closing::Done {
-            assert!(self.log.is_idle(), "a closed store has written everything");
-            assert!(durable.clean, "a closed store has recorded its clean shutdown");
-        }
-        if self.started {
-            let snapshot = durable.snapshot.last.index;
-            assert!(self.base().index <= snapshot, "the snapshot covers what the log lacks");
-            assert!(self.last().index >= snapshot, "the log has the last entry of the snapshot");
-            assert!(self.recorded_index >= snapshot, "the snapshots know the current one");
-            assert!(target.snapshot.last.index >= snapshot, "no older snapshot replaces one");
-            assert!(target.committed >= durable.committed, "the commit index never decreases");
-            let acknowledged = self.log.acknowledged();
-            assert!(durable.ack_floor <= acknowledged, "the floor is a durable flush");
-        }
-    }
-
     fn advance_closing(&mut self, events: &mut Vec<Event>) {
-        if self.closing == Closing::Requested && self.log.spare_segments.is_full() {
+        if self.closing == Closing::Requested && self.log.spare_segments.is_stopped() {
             self.log.drop_unwritable();
         }
         match self.closing {

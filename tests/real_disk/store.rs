@@ -199,7 +199,7 @@ impl Store {
     /// Retries the writes that failed because the disk was full.
     pub(crate) fn retry_space(&mut self) -> Result<(), OpenError> {
         let mut events = Vec::new();
-        self.storage.retry_space(&mut events);
+        self.storage.retry(&mut events);
         self.run_all(events).map(drop)
     }
 

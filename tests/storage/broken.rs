@@ -7,7 +7,7 @@ use quorate::storage::{
     Storage,
 };
 use quorate::types::{Entry, EntryId, Index, Term, Write};
-use quorate_sim::disk::{ChangeOrder, SimDisk};
+use quorate_sim::disk::{ChangeOrder, Pending, SimDisk};
 
 use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, sized_entry, u64_at};
 use super::mutated;
@@ -245,7 +245,7 @@ pub(super) struct Sample {
     pub(super) disk: SimDisk,
     pub(super) log: Vec<Entry>,
     pub(super) bodies: Places,
-    /// The sectors with bytes of truncated entries, whose content is lost.
+    /// The sectors with bytes of truncated entries, whose content is lost, and of torn flushes.
     pub(super) dead: BTreeSet<(FileName, u64)>,
 }
 
@@ -369,6 +369,52 @@ pub(super) fn restarted(stops: bool) -> Sample {
         host.settle();
     }
     Sample::of(host.crash(&BTreeSet::new()))
+}
+
+/// Several starts, every other one after a crash during a flush. The last sectors of that flush
+/// never arrived, the start dropped it, and its entries were written again in the next segment. A
+/// segment has one or two flushes, of which the second may be torn.
+pub(super) fn torn() -> Sample {
+    let mut host = Host::fresh();
+    host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
+    let mut torn = BTreeSet::new();
+    for id in 0..6_u64 {
+        let flush = |id: u64| {
+            let entries = [(2 * id + 1, 30), (2 * id + 2, 3000)];
+            entries.map(|(index, bytes)| sized_entry(1, index, bytes)).into()
+        };
+        host.persist(Write { entries: flush(id), ..bare(id + 2) });
+        host.settle();
+        if id % 2 == 0 {
+            host.persist(Write { entries: flush(id + 1), ..bare(id + 9) });
+            assert!(host.step_silently() && host.step_silently(), "the headers and the bodies");
+        }
+        let mut disk = host.disk;
+        let place = |pending: Pending| match pending {
+            Pending::Sector { file: file @ FileName::Segment(_), sector, .. } => {
+                Some((file, sector))
+            }
+            _ => None,
+        };
+        let written: Vec<_> = disk.pending().into_iter().filter_map(place).collect();
+        let lost = written.iter().rev().take(3);
+        let lost: BTreeSet<_> = lost.copied().collect();
+        disk.crash(ChangeOrder::PerFile, |pending| {
+            place(pending).is_none_or(|place| !lost.contains(&place))
+        });
+        torn.extend(written);
+        (host, _) = Host::open(disk).expect("the directory opens");
+        host.act(Storage::start);
+        host.settle();
+    }
+    host.act(Storage::close);
+    host.settle();
+    assert_eq!(torn.len(), 3 * 16, "three flushes with a page of headers and one of bodies");
+    let mut sample = Sample::of(host.crash(&BTreeSet::new()));
+    // No start writes the sectors of a torn flush again.
+    sample.bodies.retain(|place, _| !torn.contains(place));
+    sample.dead.extend(torn);
+    sample
 }
 
 /// Returns each place of a body whose sector damages at least `count` entries.

@@ -377,7 +377,7 @@ fn a_failed_write_or_sync_stops_the_store() {
             assert!(reported < WriteId(4));
             let before = host.events.len();
             host.persist(write(5, 0, 5..=5));
-            host.act(Storage::retry_space);
+            host.act(Storage::retry);
             host.act(Storage::close);
             host.settle();
             assert_eq!(host.events.len(), before, "a failed store ignores requests");
@@ -425,7 +425,7 @@ fn a_full_disk_is_reported_early_and_space_is_used_again_without_a_restart() {
     host.settle();
     assert_eq!(host.persisted(), WriteId(written + 1), "removed segments make room");
     host.disk.set_capacity(None);
-    host.act(Storage::retry_space);
+    host.act(Storage::retry);
     host.settle();
     assert_eq!(host.events.last(), Some(&Event::Full(false)));
     let count = |full| host.events.iter().filter(|event| **event == Event::Full(full)).count();

@@ -12,13 +12,14 @@ use quorate_sim::disk::ChangeOrder;
 
 use super::broken::{
     BrokenDisk, HARMS, Harm, SECTOR, act, fetch_all, hits, large, open, read, repair,
-    repair_or_lack, restarted, started, truncated,
+    repair_or_lack, restarted, started, torn, truncated,
 };
 use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, snapshot, write};
 
 #[test]
 fn each_sector_alone_damages_only_its_entries_and_is_repaired() {
-    let samples = [(truncated(), 3), (large(), 3), (restarted(true), 3), (restarted(false), 2)];
+    let samples =
+        [(truncated(), 3), (large(), 3), (torn(), 3), (restarted(true), 3), (restarted(false), 2)];
     for (sample, harms) in samples {
         let (mut hits, mut sectors) = (0, 0);
         for (file, sector) in sample.sectors() {
@@ -282,26 +283,31 @@ fn a_read_under_way_ends_before_an_entry_that_a_repair_has_overwritten_because_i
 
 #[test]
 fn headers_that_cannot_be_read_for_another_reason_than_the_disk_are_not_called_damaged() {
-    struct NoMoreFiles;
+    struct Unopened(DiskError);
 
-    impl Disk for NoMoreFiles {
+    impl Disk for Unopened {
         fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
             unreachable!("a running store lists no files")
         }
 
         fn execute(&mut self, _: &FileAction) -> Result<Vec<u8>, DiskError> {
-            let remedy = "the process may not open more files: raise its limit (ulimit -n, or \
-                          LimitNOFILE of the service)";
-            Err(DiskError::Failed(format!("Too many open files (os error 24): {remedy}")))
+            Err(self.0.clone())
         }
     }
 
-    let (mut storage, _) = started(&large().disk);
-    let events = act(&mut storage, &mut NoMoreFiles, |storage, events| {
-        storage.fetch(FetchId(1), Index(1), Index(1), 900, events);
-    });
+    let fetch = |error: DiskError| {
+        let (mut storage, _) = started(&large().disk);
+        act(&mut storage, &mut Unopened(error), |storage, events| {
+            storage.fetch(FetchId(1), Index(1), Index(1), 900, events);
+        })
+    };
+    let text = || "cannot open log-0000000000000001".to_owned();
+    let events = fetch(DiskError::Environment(text()));
     let [Event::Failed(error)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(error.cause, ErrorCause::Environment, "{error}");
+    let events = fetch(DiskError::Exhausted(text()));
+    let [Event::Exhausted(Some(error))] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(error.cause, ErrorCause::Exhausted, "{error}");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_disk_found_full_at_opening_is_reported_by_start() {
     host.settle();
     assert_eq!(host.events, [Event::Full(true)]);
     host.disk.set_capacity(None);
-    host.act(Storage::retry_space);
+    host.act(Storage::retry);
     host.settle();
     assert_eq!(host.events.last(), Some(&Event::Full(false)));
 }

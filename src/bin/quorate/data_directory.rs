@@ -22,10 +22,11 @@ pub(crate) fn require_directory(path: &Path) -> CommandResult<()> {
 }
 
 /// Returns the error of a command that cannot open a directory. The error is transient if a
-/// running node has the directory open.
+/// running node has the directory open, or the process lacks a resource such as open files.
 pub(crate) fn open_error(error: &DiskError) -> CommandError {
     let invalid = CommandError::invalid_input(error);
-    if error.is_in_use() { invalid.into_transient() } else { invalid }
+    let is_transient = error.is_in_use() || matches!(error, DiskError::Exhausted(_));
+    if is_transient { invalid.into_transient() } else { invalid }
 }
 
 /// Returns an error if the path is not the data directory of a node, or if this process cannot find

@@ -87,7 +87,7 @@ impl<D: Disk> Disk for Interruptible<'_, D> {
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
-        self.0.check().map_err(|error| DiskError::Failed(error.to_string()))?;
+        self.0.check().map_err(|error| DiskError::Environment(error.to_string()))?;
         self.1.execute(action)
     }
 }

@@ -70,7 +70,7 @@ impl Disk for RunningNodeFiles {
             )));
         };
         let read = self.read(*file, *offset, *bytes);
-        read.map_err(|error| DiskError::Failed(format!("read {file}: {error}")))
+        read.map_err(|error| DiskError::from_io(format_args!("cannot read {file}"), &error))
     }
 }
 

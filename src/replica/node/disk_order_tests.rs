@@ -11,15 +11,16 @@ use tempfile::TempDir;
 use crate::machine::{FrozenView, StateMachine};
 use crate::raft::Config;
 use crate::replica::config::ReplicaConfig;
-use crate::replica::input::Input;
+use crate::replica::input::{Input, WorkResult};
 use crate::replica::open::Replica;
-use crate::replica::output::Output;
+use crate::replica::output::{Output, Work};
 use crate::storage::{
-    ClusterId, Completion, Disk, DiskError, FileDisk, FileName, Identity, Operation,
+    ClusterId, Completion, Disk, DiskError, ErrorCause, FileAction, FileDisk, FileName, Identity,
+    Operation,
 };
 use crate::types::{
     Body, Entry, EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Packet,
-    Payload, Root, SnapshotMeta, SnapshotTransfer, SnapshotTransferBody, Term,
+    Payload, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer, SnapshotTransferBody, Term,
 };
 
 /// A state machine without content. It is durable if it knows what it has applied.
@@ -67,7 +68,25 @@ struct Host {
     damage: Vec<FileName>,
     /// The snapshot from which the node last requested a part.
     requested: Option<Root>,
+    /// Whether each read of the disk lacks a resource.
+    is_exhausted: bool,
+    /// For each report about a missing resource, whether it is missing.
+    exhausted: Vec<bool>,
+    is_closed: bool,
     directory: TempDir,
+}
+
+/// A disk on which every read lacks a resource.
+struct ExhaustedDisk;
+
+impl Disk for ExhaustedDisk {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        Err(DiskError::Exhausted("too many open files".to_owned()))
+    }
+
+    fn execute(&mut self, _: &FileAction) -> Result<Vec<u8>, DiskError> {
+        Err(DiskError::Exhausted("too many open files".to_owned()))
+    }
 }
 
 impl Host {
@@ -84,7 +103,19 @@ impl Host {
         let replica = opened.expect("it is formatted");
         let (waiting, view, now) = (VecDeque::new(), None, Instant::ZERO);
         let (damage, requested) = (Vec::new(), None);
-        let mut host = Host { replica, disk, waiting, view, now, damage, requested, directory };
+        let mut host = Host {
+            replica,
+            disk,
+            waiting,
+            view,
+            now,
+            damage,
+            requested,
+            is_exhausted: false,
+            exhausted: Vec::new(),
+            is_closed: false,
+            directory,
+        };
         let mut outputs = Vec::new();
         host.replica.node.start(&mut outputs);
         host.execute(outputs);
@@ -128,6 +159,8 @@ impl Host {
                     self.step(Input::ViewRead(read));
                 }
                 Output::DropView => self.view = None,
+                Output::Exhausted(error) => self.exhausted.push(error.is_some()),
+                Output::Closed => self.is_closed = true,
                 Output::Send(Packet::SnapshotTransfer(transfer)) => {
                     self.requested = Some(transfer.root);
                 }
@@ -140,7 +173,10 @@ impl Host {
     /// Executes the operations of the disk, and those that follow from them.
     fn run_disk(&mut self) {
         while let Some(Operation { id, action, .. }) = self.waiting.pop_front() {
-            let result = self.disk.execute(&action);
+            let result = match &action {
+                FileAction::Read { .. } if self.is_exhausted => ExhaustedDisk.execute(&action),
+                _ => self.disk.execute(&action),
+            };
             assert_ne!(result, Err(DiskError::Full), "the temporary directory has no space left");
             self.step(Input::Disk(Completion { id, result }));
         }
@@ -170,6 +206,15 @@ impl Host {
         let (from, to, term) = (NodeId(1), NodeId(2), Term(1));
         let message = Message { from, incarnation: Incarnation::default(), to, term, body };
         self.step(Input::Packet(Packet::Message(message)));
+    }
+
+    /// Takes a snapshot of two entries, and returns its root.
+    fn taken_root(&mut self) -> Root {
+        self.receive_committed(1..=2);
+        self.step(Input::TakeSnapshot);
+        self.run_disk();
+        self.end_snapshot();
+        self.replica.node.storage().snapshot().root
     }
 
     /// Ends the snapshot that is being taken; the rate limit has delayed its last piece.
@@ -357,4 +402,53 @@ fn a_snapshot_is_taken_once_the_source_of_a_later_one_is_gone() {
         host.wait(if receives_gone { 2 } else { 16 });
         assert_eq!(host.snapshot(), Index(2), "{receives_gone}");
     }
+}
+
+#[test]
+fn a_read_that_lacks_a_resource_is_repeated_and_reported_once() {
+    let mut host = Host::start(None);
+    let root = host.taken_root();
+    host.is_exhausted = true;
+    let body = SnapshotTransferBody::Request(SnapshotPart::Chunk(0));
+    let request = SnapshotTransfer { from: NodeId(1), to: NodeId(2), root, body };
+    host.step(Input::Packet(Packet::SnapshotTransfer(request)));
+    host.run_disk();
+    assert_eq!(host.exhausted, [true]);
+    for _ in 0..3 {
+        assert!(host.replica.node.deadline() <= host.now.after(Duration::from_secs(1)));
+        host.wait(1);
+    }
+    assert_eq!(host.exhausted, [true], "it is reported once");
+    host.is_exhausted = false;
+    host.wait(1);
+    assert_eq!(host.exhausted, [true, false]);
+    assert_eq!(host.damage, [], "nothing is damaged");
+}
+
+#[test]
+fn a_node_that_closes_waits_for_a_missing_resource() {
+    let mut host = Host::start(None);
+    host.receive_committed(1..=2);
+    host.run_disk();
+    host.is_exhausted = true;
+    // The copies of the superblock with the clean shutdown are read back.
+    host.step(Input::Close);
+    host.run_disk();
+    assert_eq!((&host.exhausted[..], host.is_closed), (&[true][..], false));
+    host.wait(2);
+    assert!(!host.is_closed);
+    host.is_exhausted = false;
+    host.wait(1);
+    assert_eq!((&host.exhausted[..], host.is_closed), (&[true, false][..], true));
+    assert_eq!(host.replica.node.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn a_restore_that_lacks_a_resource_is_not_called_damage() {
+    let mut host = Host::start(None);
+    host.taken_root();
+    let meta = host.replica.node.storage().snapshot().clone();
+    let done = host.replica.worker.execute(Work::Restore(meta), &mut ExhaustedDisk);
+    let WorkResult::Failed(failure) = &done else { panic!("{done:?}") };
+    assert_eq!(failure.cause, ErrorCause::Exhausted, "{failure}");
 }

@@ -64,8 +64,9 @@ impl Node {
         assert!(self.raft.is_writing() == storage.is_writing(), "a write ends once");
         assert!(self.raft.fetches() == self.fetches.len(), "the algorithm waits for each fetch");
         assert!(self.fetches.len() == storage.fetches(), "a fetch ends once");
-        let retries = self.space_retry_at.is_some();
-        assert!(retries == storage.is_full(), "a full disk is tried again");
+        let (retries, waits) =
+            (self.retry_at.is_some(), storage.is_full() || storage.is_exhausted());
+        assert!(retries == waits, "what waits for space or a resource is tried again");
         assert!(status.disk_full == storage.is_full(), "the algorithm knows whether it is full");
         let is_awaited = storage.is_recording() || log.applied() < log.snapshot().index;
         assert!(is_awaited || !self.snapshots.is_recording(), "a snapshot is recorded once");

@@ -10,6 +10,7 @@
 mod job_queue;
 mod job_runner;
 mod lane;
+mod patient_disk;
 mod task;
 mod thread;
 
@@ -25,6 +26,7 @@ pub(super) use crate::runtime::lanes::job_runner::Event;
 use crate::runtime::lanes::job_runner::{Execute, ViewToken};
 use crate::runtime::lanes::lane::Lane;
 pub(super) use crate::runtime::lanes::lane::LaneStart;
+use crate::runtime::lanes::patient_disk::PatientDisk;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::runtime::request::AnswerReceiver;
 use crate::storage::{Completion, Disk, DiskError, Lane as DiskLane, Operation};
@@ -103,7 +105,7 @@ impl LaneWork {
                 }
             })
         };
-        let (mut machine_disk, machine_counts) = (disk, Arc::clone(counts));
+        let (mut machine_disk, machine_counts) = (PatientDisk::new(disk), Arc::clone(counts));
         let digest_interval = worker.digest_interval();
         let machine = move |job, queued_at| match job {
             MachineJob::Query(tag, query, receiver) => {
@@ -245,7 +247,7 @@ fn execute_operation(
         Ok(_) => {}
         // The node tries again every `ReplicaConfig::space_retry`, and the driver logs the
         // condition once.
-        Err(error) if *error == DiskError::Full => {
+        Err(error @ (DiskError::Full | DiskError::Exhausted(_))) => {
             debug!(action = ?operation.action, %error, "a disk operation failed");
         }
         Err(error) => warn!(action = ?operation.action, %error, "a disk operation failed"),

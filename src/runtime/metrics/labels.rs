@@ -276,6 +276,8 @@ label_tables! {
     }
     DiskError {
         "full": DiskError::Full,
+        "exhausted": DiskError::Exhausted(_),
+        "environment": DiskError::Environment(_),
         "failed": DiskError::Failed(_),
         "replaced": DiskError::Replaced(_),
     }

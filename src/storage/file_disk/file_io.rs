@@ -12,7 +12,8 @@ const ZEROS_BYTES: usize = 1 << 20;
 const ALIGNMENT: usize = 4096;
 
 /// Writes zeros directly to the disk if the file system allows that: nothing reads them soon, and
-/// copying them to the page cache would cost CPU time and later a burst of disk writes.
+/// copying them to the page cache would cost CPU time and later a burst of disk writes. The file's
+/// later writes go through the page cache.
 pub(super) fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     let most = usize::try_from(bytes).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
     let zeros = vec![0; most + ALIGNMENT];
@@ -33,7 +34,7 @@ pub(super) fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    if direct { set_direct_io(file, false) } else { Ok(()) }
 }
 
 /// Turns direct I/O of the file on or off. With direct I/O, later writes bypass the page cache.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
-use crate::storage::disk::NOT_REGULAR;
+use crate::storage::disk::{NOT_REGULAR, SYMBOLIC_LINK};
 
 /// An open directory, and the path by which it was opened.
 #[derive(Debug)]
@@ -58,9 +58,11 @@ impl HeldDirectory {
         self.own.sync_all()
     }
 
-    /// Returns true if the name is that of a symbolic link.
-    pub(super) fn is_link(&self, name: &str) -> bool {
-        self.kind(name).is_some_and(FileType::is_symlink)
+    /// Returns what the name is that of, if there is something of this name that is no regular
+    /// file.
+    pub(super) fn why_not_regular(&self, name: &str) -> Option<&'static str> {
+        let kind = self.kind(name).filter(|kind| !kind.is_file())?;
+        Some(if kind.is_symlink() { SYMBOLIC_LINK } else { NOT_REGULAR })
     }
 
     /// Returns the type of the file with this name; `None` if there is none.

@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::storage::disk::{NOT_REGULAR, SYMBOLIC_LINK};
+
 /// A directory by its path.
 #[derive(Debug)]
 pub(super) struct HeldDirectory {
@@ -43,8 +45,12 @@ impl HeldDirectory {
         Ok(())
     }
 
-    pub(super) fn is_link(&self, name: &str) -> bool {
-        fs::symlink_metadata(self.path.join(name)).is_ok_and(|metadata| metadata.is_symlink())
+    /// Returns what the name is that of, if there is something of this name that is no regular
+    /// file.
+    pub(super) fn why_not_regular(&self, name: &str) -> Option<&'static str> {
+        let found = fs::symlink_metadata(self.path.join(name)).ok()?;
+        let text = if found.is_symlink() { SYMBOLIC_LINK } else { NOT_REGULAR };
+        (!found.is_file()).then_some(text)
     }
 
     /// Returns `None`, because this system gives directories no identity.

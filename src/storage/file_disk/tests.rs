@@ -354,6 +354,35 @@ fn more_files_than_stay_open_can_be_used() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_open_for_which_a_resource_is_missing_closes_files_that_need_not_stay_open() {
+    use std::cell::Cell;
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = FileDisk::open(directory.path()).unwrap();
+    let created = [FileName::Superblock, FileName::Segment(1), FileName::Segment(2)];
+    for file in created {
+        disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
+    }
+    let write = FileAction::Write { file: FileName::Segment(2), offset: 0, bytes: vec![7] };
+    disk.execute(&write).unwrap();
+    let mut files = disk.files();
+    assert!(files.open.keys().eq(&created), "a new file stays open for its first write");
+    let (no_place, lacking) = (rustix::io::Errno::MFILE, Cell::new(1_u32));
+    let open = || match lacking.replace(lacking.get().saturating_sub(1)) {
+        0 => File::open(directory.path()),
+        _ => Err(no_place.into()),
+    };
+    files.make_room_for(open).unwrap();
+    let kept = [FileName::Superblock, FileName::Segment(2)];
+    assert!(files.open.keys().eq(&kept), "the clean segment was closed");
+    lacking.set(1);
+    let error = files.make_room_for(open).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(no_place.raw_os_error()), "no other may be closed");
+    assert!(files.open.keys().eq(&kept));
+}
+
 #[test]
 fn a_file_takes_the_place_of_one_that_is_open() {
     let directory = tempfile::tempdir().unwrap();
@@ -395,7 +424,7 @@ fn a_full_disk_is_distinguished_from_other_errors() {
     let full = io::Error::from(io::ErrorKind::StorageFull);
     assert_eq!(disk_error("write", Path::new("a"), &full), DiskError::Full);
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-    let DiskError::Failed(text) = disk_error("write", Path::new("a"), &denied) else {
+    let DiskError::Environment(text) = disk_error("write", Path::new("a"), &denied) else {
         panic!("not full")
     };
     assert!(text.starts_with("cannot write a: "), "{text}");

@@ -86,6 +86,9 @@ pub enum SnapshotEvent {
 pub enum AbandonReason {
     /// The file system is full.
     Full,
+    /// The file could not be created, because the process or the machine lacks a resource such as
+    /// open files or memory.
+    Exhausted(StorageError),
     /// The manifest of the snapshot being taken or received is larger than `manifest_bytes_max` of
     /// this node.
     TooLarge {
@@ -110,6 +113,7 @@ texts! { AbandonReason:
         "its manifest of {manifest_bytes} bytes is larger than manifest_bytes_max \
          ({manifest_bytes_max} bytes): raise this limit, or chunk_bytes, to the same value on \
          every node";
+    Self::Exhausted(error) => "{}", error.without_advice();
     Self::Damaged(damage) => "{damage}";
     Self::Superseded => "another snapshot has replaced it";
     Self::Unreadable => "the state machine could not read its frozen state";
@@ -148,7 +152,9 @@ pub(crate) enum OperationKind {
     /// Reads a file: a failure does not stop the store, because the bytes count as damaged, as
     /// missing, or are read again.
     Read,
-    /// Creates, writes, syncs or renames a file: the file system may be full.
+    /// Creates a file: the file system may be full, and a resource may be missing.
+    Create,
+    /// Writes, syncs or renames a file: the file system may be full.
     Write,
     /// Removes a file or syncs the directory: a failure stops the store.
     Remove,
@@ -196,6 +202,7 @@ impl Common {
     ) {
         let kind = match &action {
             FileAction::Read { .. } => OperationKind::Read,
+            FileAction::Create { .. } => OperationKind::Create,
             FileAction::Remove { .. } | FileAction::SyncDirectory => OperationKind::Remove,
             _ => OperationKind::Write,
         };

@@ -9,7 +9,8 @@ use crate::storage::snapshots::format::{
 };
 use crate::types::{EntryId, Index, Root, SnapshotMeta};
 
-/// Reads `bytes` bytes of a file at `offset`; bytes that cannot be read are reported as damage.
+/// Reads `bytes` bytes of a file at `offset`; bytes that cannot be read are
+/// reported as damage, unless the reason is not the disk's.
 pub(crate) fn read(
     disk: &mut dyn Disk,
     file: FileName,
@@ -23,7 +24,7 @@ pub(crate) fn read(
         Ok(read) => {
             Err(StorageError::damage(file, offset + read.len() as u64, "unexpected end of file"))
         }
-        Err(error) => Err(StorageError::damage(file, offset, error.to_string())),
+        Err(error) => Err(StorageError::of_read(file, offset, &error)),
     }
 }
 
@@ -101,7 +102,8 @@ pub(crate) fn verify_content(
 /// one.
 ///
 /// # Errors
-/// A [`StorageError`] if the directory cannot be listed.
+/// A [`StorageError`] if the directory cannot be listed, or if a file cannot be read for a reason
+/// that is not the disk's.
 pub(crate) fn damaged_before(
     disk: &mut dyn Disk,
     cluster: ClusterId,
@@ -109,11 +111,16 @@ pub(crate) fn damaged_before(
 ) -> Result<Vec<StorageError>, StorageError> {
     let mut files = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
     files.retain(|(file, _)| matches!(file, FileName::Snapshot(last) if *last < index));
-    let damage = |(file, size)| {
+    let mut damaged = Vec::new();
+    for (file, size) in files {
         let manifest = read_manifest(disk, cluster, file, size);
-        manifest.and_then(|manifest| verify_content(disk, file, &manifest)).err()
-    };
-    Ok(files.into_iter().filter_map(damage).collect())
+        match manifest.and_then(|manifest| verify_content(disk, file, &manifest)) {
+            Ok(()) => {}
+            Err(obstacle) if obstacle.is_obstacle() => return Err(obstacle),
+            Err(damage) => damaged.push(damage),
+        }
+    }
+    Ok(damaged)
 }
 
 /// Returns the error about a chunk whose bytes do not match its hash.

@@ -379,8 +379,9 @@ impl Snapshots {
     /// Handles the result of an operation of the snapshots.
     ///
     /// # Errors
-    /// A [`StorageError`] if the operation failed, unless it was a read, or a write for which the
-    /// file system had no room. The error is final: no method may be called after it.
+    /// A [`StorageError`] if the operation failed, unless it was a read, a write for which the file
+    /// system had no room, or the creation of a file for which a resource was missing. The error is
+    /// final: no method may be called after it.
     ///
     /// # Panics
     /// If the operation was not requested, or is completed twice.
@@ -395,10 +396,18 @@ impl Snapshots {
         let done = self.common.pending.remove(&id);
         let done = done.expect("contract: an operation that was requested is completed once");
         match result {
-            Err(DiskError::Full) if done.kind == OperationKind::Write => {
-                // Only an unfinished snapshot is affected, and it is abandoned.
+            // Only an unfinished snapshot is affected, and it is abandoned.
+            Err(DiskError::Full)
+                if matches!(done.kind, OperationKind::Create | OperationKind::Write) =>
+            {
                 if done.purpose.is_work() {
                     self.abandon_with(operations, AbandonReason::Full);
+                }
+            }
+            Err(error @ DiskError::Exhausted(_)) if done.kind == OperationKind::Create => {
+                if done.purpose.is_work() {
+                    let error = StorageError::disk(file, offset, &error);
+                    self.abandon_with(operations, AbandonReason::Exhausted(error));
                 }
             }
             Err(error) if done.kind != OperationKind::Read => {

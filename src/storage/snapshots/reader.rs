@@ -15,7 +15,8 @@ use crate::types::{Root, SnapshotMeta};
 ///
 /// It holds one chunk and the manifest in memory. Damage, and a chunk that cannot be read, is an
 /// error of kind [`io::ErrorKind::InvalidData`] that names file and offset; the bytes returned
-/// before the error are correct.
+/// before the error are correct. If something other than the disk prevents the read, the kind is
+/// [`io::ErrorKind::Other`]. The error contains the [`StorageError`].
 pub struct SnapshotReader<'d> {
     disk: &'d mut dyn Disk,
     /// The manifest; `None` for the empty state, which has no file.
@@ -25,6 +26,8 @@ pub struct SnapshotReader<'d> {
     chunk: Vec<u8>,
     /// The number of bytes of `chunk` that were returned.
     consumed: usize,
+    /// The last error that says nothing about the bytes on the disk.
+    obstacle: Option<StorageError>,
 }
 
 impl<'d> SnapshotReader<'d> {
@@ -43,7 +46,14 @@ impl<'d> SnapshotReader<'d> {
             let files = disk.list().map_err(|error| StorageError::disk(None, 0, &error))?;
             manifest = Some(load_manifest(disk, cluster, &files, meta)?);
         }
-        Ok(SnapshotReader { disk, manifest, next: 0, chunk: Vec::new(), consumed: 0 })
+        let (chunk, obstacle) = (Vec::new(), None);
+        Ok(SnapshotReader { disk, manifest, next: 0, chunk, consumed: 0, obstacle })
+    }
+
+    /// Returns the error of a read that something other than the disk has prevented, if there is
+    /// one: the file may be intact.
+    pub(crate) fn take_obstacle(&mut self) -> Option<StorageError> {
+        self.obstacle.take()
     }
 
     /// Reads the next chunk into memory, if there is one.
@@ -60,7 +70,14 @@ impl<'d> SnapshotReader<'d> {
             let is_match = manifest.chunk_matches(one.start, &bytes);
             if is_match { Ok(bytes) } else { Err(chunk_damage(file, manifest, one.start)) }
         });
-        self.chunk = chunk.map_err(|damage| io::Error::new(io::ErrorKind::InvalidData, damage))?;
+        self.chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(obstacle) if obstacle.is_obstacle() => {
+                self.obstacle = Some(obstacle.clone());
+                return Err(io::Error::other(obstacle));
+            }
+            Err(damage) => return Err(io::Error::new(io::ErrorKind::InvalidData, damage)),
+        };
         (self.next, self.consumed) = (one.end, 0);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Limits of numbers that are read from a disk: a value at its limit is accepted, a value beyond it
-//! is rejected although its checksums are valid.
+//! is rejected although its checksums are valid. And errors that are not the disk's.
 
 mod block;
+mod exhausted;
 mod floor;
 mod recovery;
 mod superblock;

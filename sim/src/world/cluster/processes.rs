@@ -252,6 +252,7 @@ impl Node {
             ErrorCause::DivergedLog => may_have_diverged,
             ErrorCause::Damage | ErrorCause::Disk => failed || damaged,
             ErrorCause::Environment
+            | ErrorCause::Exhausted
             | ErrorCause::Replaced
             | ErrorCause::Unreadable
             | ErrorCause::Bound

@@ -60,29 +60,32 @@ impl DirectoryReport {
             replaceable_snapshot,
             older_snapshots,
         };
-        let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
+        let more = [found.damage_of_snapshot(disk)?, found.damage_of_entries(disk)?];
         found.damage.extend(more.into_iter().flatten());
         Ok(found)
     }
 
     /// Verifies the snapshot that a start would use.
-    fn damage_of_snapshot(&self, disk: &mut FileDisk) -> Option<StorageError> {
+    fn damage_of_snapshot(&self, disk: &mut FileDisk) -> Result<Option<StorageError>, OpenError> {
         let opened = &self.inspection.opened;
         let snapshot = &opened.snapshot;
         if snapshot.last.index == Index::ZERO || opened.snapshot_damage.is_some() {
-            return None;
+            return Ok(None);
         }
         let read = match SnapshotReader::open(disk, opened.identity.cluster, snapshot) {
-            Err(error) => return Some(error),
+            Err(error) => return damage_or_error(error),
             Ok(mut reader) => io::copy(&mut reader, &mut io::sink()),
         };
-        let error = read.err()?;
+        let Err(error) = read else { return Ok(None) };
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<StorageError>());
-        Some(inner.cloned().unwrap_or_else(|| unreadable(&error)))
+        damage_or_error(inner.cloned().unwrap_or_else(|| unreadable(&error)))
     }
 
     /// Reads every entry of the log.
-    fn damage_of_entries(&mut self, disk: &mut FileDisk) -> Option<StorageError> {
+    fn damage_of_entries(
+        &mut self,
+        disk: &mut FileDisk,
+    ) -> Result<Option<StorageError>, OpenError> {
         let (base, last) = (self.inspection.opened.base.index, self.inspection.opened.last.index);
         let mut next = base.next();
         while next <= last {
@@ -92,11 +95,11 @@ impl DirectoryReport {
             }
             match self.inspection.entries(disk, next, last) {
                 Ok(entries) => next = entries.last().map_or(next, |entry| entry.id.index).next(),
-                Err(OpenError::Failed(error)) => return Some(error),
-                Err(error) => return Some(unreadable(&error)),
+                Err(OpenError::Failed(error)) => return damage_or_error(error),
+                Err(error) => return Ok(Some(unreadable(&error))),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Returns the content that a start would recover; if no start is possible, the content that is
@@ -277,6 +280,19 @@ fn kind_of_damage(opened: &OpenedStorage) -> (&'static str, String) {
             );
             ("repairable", text)
         }
+    }
+}
+
+/// Returns the damage that a read has found.
+///
+/// # Errors
+/// The error of the read, if it says nothing about the bytes on the disk.
+fn damage_or_error(error: StorageError) -> Result<Option<StorageError>, OpenError> {
+    match error.cause {
+        ErrorCause::Environment | ErrorCause::Exhausted | ErrorCause::Replaced => {
+            Err(OpenError::Failed(StorageError { cause: ErrorCause::Unreadable, ..error }))
+        }
+        _ => Ok(Some(error)),
     }
 }
 
