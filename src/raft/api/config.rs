@@ -297,6 +297,13 @@ impl Config {
         self.election_timeout_min
     }
 
+    /// How long a bootstrap peer waits, from its start and from each message of a node that has a
+    /// membership, before it agrees to a first membership. In this time a cluster that exists
+    /// contacts the members whose disks were lost: its leader sends heartbeats, or it elects one.
+    pub(crate) fn bootstrap_wait(&self) -> Duration {
+        self.election_timeout_max.saturating_mul(2)
+    }
+
     /// Checks every field, and the combinations of fields.
     ///
     /// # Errors
