@@ -551,3 +551,21 @@ fn a_peer_that_waits_for_a_snapshot_forms_no_second_cluster() {
     bootstrap.run();
     assert!(PEERS.iter().all(|id| bootstrap.incarnations(id.0).is_empty()));
 }
+
+#[test]
+fn the_peer_with_the_lowest_id_determines_the_addresses_and_priorities() {
+    let mut bootstrap = Bootstrap::default();
+    let priority = |priority| Member { priority, ..Member::new(NodeId(3)) };
+    for id in PEERS {
+        let disk = Disk { incarnation: u128::from(id.0), ..Disk::default() };
+        let peers = Membership::new(PEERS).with_member(priority(10 * id.0 as u8));
+        bootstrap.start_with(id, disk, peers);
+        bootstrap.peers.get_mut(&id).expect("it has started").now =
+            Instant::ZERO.after(listening());
+    }
+    bootstrap.run();
+    for id in [1, 2, 3] {
+        assert_eq!(bootstrap.incarnations(id), [1, 2, 3], "of node {id}");
+        assert_eq!(bootstrap.peer(id).disk.membership.priority(NodeId(3)), 10, "of node {id}");
+    }
+}

@@ -16,9 +16,9 @@ pub struct Config {
     /// The members of a new cluster, including this node, each with its address and priority. All
     /// of them must be voters, because the first membership takes effect once all members have
     /// agreed on it, and learners take no part in the agreement. None of them may hold the casting
-    /// vote: the members agree on ids and disks, and would not notice that their configurations
-    /// name different holders. `None` for a node that joins an existing cluster. A node that
-    /// already has a membership ignores this field.
+    /// vote, which the first leader takes. The members agree on ids and disks; the member with the
+    /// lowest id determines the addresses and priorities. `None` for a node that joins an existing
+    /// cluster. A node that already has a membership ignores this field.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,

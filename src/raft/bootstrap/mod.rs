@@ -5,12 +5,14 @@
 //! a membership. It is not enough for the bootstrap peers to hear of one another: a peer whose disk
 //! was wiped could then bootstrap the cluster a second time, with peers that had not heard of the
 //! first bootstrap, and entries committed with its old disk would be lost. So each peer sends the
-//! list of the peers that it has seen, with the incarnation and the start id of each. It forms the
-//! membership only when the latest list from every other peer equals its own. A node that has a
-//! membership replies with it and never agrees to another list; a peer that has restarted since it
-//! sent the probe ignores the reply. A peer that sees another peer under two incarnations, and so
-//! with two disks, forgets all peers that it has seen and restarts the bootstrap, as if it had just
-//! started itself.
+//! list of the peers that it has seen, with the incarnation and the start id of each. The peer with
+//! the lowest id forms the membership when the latest list from every other peer equals its own. It
+//! takes the addresses and priorities from its own configuration, and the other peers take the
+//! membership from a reply: configurations that differ in an address or a priority then do not lead
+//! to different first memberships. A node that has a membership replies with it and never agrees to
+//! another list; a peer that has restarted since it sent the probe ignores the reply. A peer that
+//! sees another peer under two incarnations, and so with two disks, forgets all peers that it has
+//! seen and restarts the bootstrap, as if it had just started itself.
 //!
 //! The disks of all bootstrap peers may be lost while members that joined later have theirs. So a
 //! peer first listens for the cluster: until a while after its start, and after each message of a
@@ -181,9 +183,10 @@ impl Bootstrap {
         self.seen.iter().filter(|peer| peer.is_known()).all(|peer| is_consistent(&peer))
     }
 
-    /// Returns the first membership if all peers agree on the same list.
+    /// Returns the first membership if all peers agree on the same list, and this node is the one
+    /// that forms it.
     pub(crate) fn agreed_membership(&self, now: Instant) -> Option<Membership> {
-        if !self.may_agree(now) {
+        if !self.may_agree(now) || self.seen[0].id != self.own {
             return None;
         }
         let known = self.seen.iter().all(BootstrapPeer::is_known);
