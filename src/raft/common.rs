@@ -61,7 +61,8 @@ impl Common {
         // A node that has an entry does not bootstrap: it gets the membership from its leader.
         let has_no_log = active.is_empty() && log.last() == EntryId::ZERO;
         let bootstrap_peers = config.bootstrap_peers.as_ref().filter(|_| has_no_log);
-        let bootstrap = bootstrap_peers.map(|peers| Bootstrap::new(peers, own, now));
+        let listens_until = now.after(config.bootstrap_wait());
+        let bootstrap = bootstrap_peers.map(|peers| Bootstrap::new(peers, own, now, listens_until));
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
         let member = log.membership_at(log.committed()).and_then(|known| known.member(config.id));
         let is_named = member.is_some_and(|member| member.incarnation == incarnation);
@@ -508,7 +509,7 @@ impl Common {
         self.health.repair.instants().for_each(&mut each);
         self.health.log_end.instant().into_iter().for_each(&mut each);
         if let Some(bootstrap) = self.members.bootstrap_mut() {
-            each(bootstrap.instant());
+            bootstrap.instants().into_iter().for_each(&mut each);
         }
     }
 }

@@ -100,7 +100,9 @@ pub struct NetworkConfig {
     pub idle_max: Duration,
     /// The first wait before a failed connection is retried; each further failure doubles the wait.
     pub retry_min: Duration,
-    /// The longest wait before a failed connection is retried. At least `retry_min`.
+    /// The longest wait before a failed connection is retried. At least `retry_min`. Keep it below
+    /// twice `election_timeout_max`: in that time, members must reach a bootstrap peer that has
+    /// lost its disk (`docs/MEMBERSHIP.md`).
     pub retry_max: Duration,
     /// The maximum number of packets that wait for one lane of one peer; for the snapshot lane,
     /// whose packets are large, at most 32. The entries in the packets that wait for the log lane

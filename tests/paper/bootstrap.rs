@@ -1,16 +1,23 @@
 //! The first membership of a cluster, and the rule that no cluster is bootstrapped twice.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft, RoleName};
 use quorate::types::{
-    Body, Change, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
+    Body, Change, Entry, EntryId, HardState, Incarnation, Index, Instant, Member, Membership,
     MembershipSource, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, Write,
 };
 
-use crate::harness::plain;
+use crate::harness::{TICK, plain};
+use crate::paper::heartbeat;
 
 const PEERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// How long a peer listens before it agrees to a first membership.
+fn listening() -> Duration {
+    plain(NodeId(1)).election_timeout_max * 2
+}
 
 /// A bootstrap peer with its disk and its clock.
 struct Peer {
@@ -45,10 +52,16 @@ impl Bootstrap {
         bootstrap
     }
 
-    /// Starts the node on its own disk or on another one.
+    /// Starts the node on its own disk or on another one, and lets it listen for a cluster.
     fn start(&mut self, id: NodeId, disk: Disk) {
+        self.start_with(id, disk, Membership::new(PEERS));
+        self.peers.get_mut(&id).expect("it has started").now = Instant::ZERO.after(listening());
+    }
+
+    /// Starts the node with these bootstrap peers.
+    fn start_with(&mut self, id: NodeId, disk: Disk, peers: Membership) {
         self.starts += 1;
-        let config = Config { bootstrap_peers: Some(Membership::new(PEERS)), ..plain(id) };
+        let config = Config { bootstrap_peers: Some(peers), ..plain(id) };
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, disk.membership.clone());
         let restored = Restored {
             incarnation: Incarnation(disk.incarnation),
@@ -99,11 +112,11 @@ impl Bootstrap {
         }
     }
 
-    /// Lets every peer probe all others, three times.
+    /// Lets every peer probe all others, four times.
     fn run(&mut self) {
-        for _ in 0..3 {
+        for _ in 0..4 {
             PEERS.iter().for_each(|id| self.send_probes(*id));
-            self.deliver(|_| true);
+            self.deliver(|message| PEERS.contains(&message.to));
         }
     }
 
@@ -464,4 +477,95 @@ fn a_node_without_bootstrap_peers_waits_to_be_added() {
     raft.step(raft.deadline(), Input::Timeout, &mut actions);
     assert_eq!(actions, [], "the node requests nothing");
     assert_eq!(raft.log().membership_index(), Index::ZERO);
+}
+
+/// Starts all peers on new disks, and delivers a heartbeat of node 4, a member of the cluster that
+/// they have lost, to node 2.
+fn lost_peers() -> Bootstrap {
+    let mut bootstrap = Bootstrap::default();
+    for id in PEERS {
+        let disk = Disk { incarnation: u128::from(id.0) + 10, ..Disk::default() };
+        bootstrap.start_with(id, disk, Membership::new(PEERS));
+    }
+    bootstrap.run();
+    assert!(PEERS.iter().all(|id| bootstrap.incarnations(id.0).is_empty()), "they listen");
+    bootstrap.input(NodeId(2), Input::Message(message(4, 2, Term(9), heartbeat())));
+    bootstrap
+}
+
+#[test]
+fn a_peer_that_hears_a_member_agrees_to_no_list_for_a_while() {
+    let mut bootstrap = lost_peers();
+    for id in PEERS {
+        let peer = bootstrap.peers.get_mut(&id).expect("a bootstrap peer");
+        peer.now = peer.now.after(listening() - TICK * 4);
+    }
+    bootstrap.run();
+    assert!(bootstrap.incarnations(1).is_empty(), "node 2 has heard node 4");
+    // Node 4 may be gone for good, or its message may have been late.
+    let peer = bootstrap.peers.get_mut(&NodeId(2)).expect("a bootstrap peer");
+    peer.now = peer.now.after(listening());
+    bootstrap.run();
+    for id in [1, 2, 3] {
+        assert_eq!(bootstrap.incarnations(id), [11, 12, 13], "of node {id}");
+    }
+}
+
+#[test]
+fn peers_that_have_lost_their_disks_form_no_second_cluster() {
+    let mut bootstrap = lost_peers();
+    let is_probe_to_four = |message: &Message| is_probe(message) && message.to == NodeId(4);
+    let probe = bootstrap.messages.iter().find(|message| is_probe_to_four(message));
+    let Some(Message { body: Body::BootstrapProbe { seen }, .. }) = probe else {
+        panic!("node 2 probes node 4")
+    };
+    let start_id = seen.iter().find(|peer| peer.id == NodeId(2)).expect("it is a peer").start_id;
+    let named = |id: u64| Member { incarnation: Incarnation(id.into()), ..Member::new(NodeId(id)) };
+    let voters = Membership::new([1, 2, 3, 4].map(NodeId));
+    let membership = [1, 2, 3, 4].map(named).into_iter().fold(voters, Membership::with_member);
+    let body = Body::Bootstrapped { start_id, membership, source: MembershipSource::Log };
+    bootstrap.input(NodeId(2), Input::Message(message(4, 2, Term(9), body)));
+    assert!(bootstrap.peer(2).is_unknown, "the cluster names another disk");
+    for _ in 0..3 {
+        for id in PEERS {
+            let peer = bootstrap.peers.get_mut(&id).expect("a bootstrap peer");
+            peer.now = peer.now.after(listening());
+        }
+        bootstrap.run();
+    }
+    assert!(PEERS.iter().all(|id| bootstrap.incarnations(id.0).is_empty()));
+}
+
+#[test]
+fn a_peer_that_waits_for_a_snapshot_forms_no_second_cluster() {
+    let mut bootstrap = Bootstrap::new();
+    let start_id = bootstrap.start_id(1);
+    let own = Member { incarnation: Incarnation(1), ..Member::new(NodeId(1)) };
+    let membership = Membership::new([1, 2, 3, 4].map(NodeId)).with_member(own);
+    let body = Body::Bootstrapped { start_id, membership, source: MembershipSource::Snapshot };
+    bootstrap.input(NodeId(1), Input::Message(message(4, 1, Term(9), body)));
+    // The other peers have lost their disks, and agree to anything; then one loses another disk.
+    bootstrap.run();
+    assert!(bootstrap.incarnations(1).is_empty());
+    bootstrap.start(NodeId(2), Disk { incarnation: 22, ..Disk::default() });
+    bootstrap.run();
+    assert!(PEERS.iter().all(|id| bootstrap.incarnations(id.0).is_empty()));
+}
+
+#[test]
+fn the_peer_with_the_lowest_id_determines_the_addresses_and_priorities() {
+    let mut bootstrap = Bootstrap::default();
+    let priority = |priority| Member { priority, ..Member::new(NodeId(3)) };
+    for id in PEERS {
+        let disk = Disk { incarnation: u128::from(id.0), ..Disk::default() };
+        let peers = Membership::new(PEERS).with_member(priority(10 * id.0 as u8));
+        bootstrap.start_with(id, disk, peers);
+        bootstrap.peers.get_mut(&id).expect("it has started").now =
+            Instant::ZERO.after(listening());
+    }
+    bootstrap.run();
+    for id in [1, 2, 3] {
+        assert_eq!(bootstrap.incarnations(id), [1, 2, 3], "of node {id}");
+        assert_eq!(bootstrap.peer(id).disk.membership.priority(NodeId(3)), 10, "of node {id}");
+    }
 }

@@ -59,7 +59,7 @@ macro_rules! examples {
 }
 
 /// The scenarios of `sim/scenarios`; the page opens with the first one.
-const EXAMPLES: [(&str, &str); 14] = examples![
+const EXAMPLES: [(&str, &str); 15] = examples![
     "isolated_leader",
     "split_brain",
     "old_read",
@@ -74,6 +74,7 @@ const EXAMPLES: [(&str, &str); 14] = examples![
     "snapshots",
     "slow_restore",
     "replace_node",
+    "lost_bootstrap_disks",
 ];
 
 impl Catalog {

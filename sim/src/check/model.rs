@@ -249,7 +249,7 @@ impl Node {
 }
 
 impl Model {
-    /// Creates the model of a world of `nodes` that starts with `membership`.
+    /// Creates the model of a world of `nodes`, whose members start with `membership`.
     pub(super) fn new(
         nodes: &[NodeId],
         membership: &Membership,
@@ -257,8 +257,11 @@ impl Model {
     ) -> Model {
         assert!(nodes.len() <= Nodes::MAX, "a set of nodes holds at most 64 of them");
         let first = Arc::new(Electorate::new(nodes, membership));
+        let none = Arc::new(Electorate::new(nodes, &Membership::default()));
+        // A node that is not a member at first has no membership at first.
+        let known = |id| if membership.is_member(id) { &first } else { &none };
         Model {
-            nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
+            nodes: nodes.iter().map(|id| Node::new(*id, known(*id))).collect(),
             entries: Entries::new(nodes.to_vec()),
             committed: Log::new(first),
             last_survivor_enabled,

@@ -82,16 +82,18 @@ pub(super) struct NodeTrack {
 }
 
 impl Recorder {
-    /// Creates a recorder for a world of `nodes` that starts with `membership`.
+    /// Creates a recorder for a world of `nodes`, whose members start with `membership`.
     pub(crate) fn new(
         nodes: Vec<NodeId>,
         membership: Membership,
         plan: Vec<Op>,
         until: RecordUntil,
     ) -> Recorder {
-        let track = NodeTrack { membership: membership.clone(), ..NodeTrack::default() };
+        // A node that is not a member at first has no membership at first.
+        let known = |id| Some(membership.clone()).filter(|it| it.is_member(id)).unwrap_or_default();
+        let track = |id: &NodeId| NodeTrack { membership: known(*id), ..NodeTrack::default() };
         Recorder {
-            tracks: vec![track; nodes.len()],
+            tracks: nodes.iter().map(track).collect(),
             record: Record {
                 nodes,
                 membership,

@@ -38,7 +38,8 @@ pub struct Settings {
     pub voters: u8,
     /// The number of initial learners: the nodes after the voters.
     pub learners: u8,
-    /// The number of nodes that are not members at first: those after the learners.
+    /// The number of nodes that are not members at first, and have no membership: those after the
+    /// learners.
     pub spares: u8,
     /// Whether the voters start without a membership and bootstrap the cluster; learners then start
     /// as spares.
@@ -225,11 +226,17 @@ impl Settings {
         self.voters + self.learners + self.spares
     }
 
-    /// Returns the membership that every directory is formatted with: empty if the cluster
-    /// bootstraps.
+    /// Returns the membership that the directories of its members are formatted with: empty if the
+    /// cluster bootstraps.
     #[must_use]
     pub fn formatted(&self) -> Membership {
         if self.bootstraps { Membership::default() } else { self.membership() }
+    }
+
+    /// Returns the membership that the first directory of node `id` is formatted with: a node that
+    /// is not a member at first has none, as a node that joins a cluster at run time.
+    pub(crate) fn formatted_at(&self, id: NodeId) -> Membership {
+        Some(self.formatted()).filter(|first| first.is_member(id)).unwrap_or_default()
     }
 
     /// Returns true if the node is one of those that bootstrap the cluster.

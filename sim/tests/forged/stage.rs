@@ -393,10 +393,11 @@ impl Stage {
         Instant(self.now.after(STEP).0)
     }
 
-    /// The first membership on the node's disk; a replaced disk has none.
+    /// The first membership on the node's disk; a replaced disk has none, and neither has a node
+    /// that is not a member at first.
     fn first_of(&self, node: u64) -> Membership {
-        let is_new = self.disks.contains_key(&node);
-        if is_new { Membership::default() } else { self.membership.clone() }
+        let has_none = self.disks.contains_key(&node) || !self.membership.is_member(NodeId(node));
+        if has_none { Membership::default() } else { self.membership.clone() }
     }
 
     /// The node takes an input, and uses this membership from then on.

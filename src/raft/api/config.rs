@@ -16,9 +16,9 @@ pub struct Config {
     /// The members of a new cluster, including this node, each with its address and priority. All
     /// of them must be voters, because the first membership takes effect once all members have
     /// agreed on it, and learners take no part in the agreement. None of them may hold the casting
-    /// vote: the members agree on ids and disks, and would not notice that their configurations
-    /// name different holders. `None` for a node that joins an existing cluster. A node that
-    /// already has a membership ignores this field.
+    /// vote, which the first leader takes. The members agree on ids and disks; the member with the
+    /// lowest id determines the addresses and priorities. `None` for a node that joins an existing
+    /// cluster. A node that already has a membership ignores this field.
     pub bootstrap_peers: Option<Membership>,
     /// The shortest time without leader contact after which a node campaigns; at least three times
     /// `heartbeat_interval`. Choose at least three times the longest round trip between two nodes,
@@ -298,6 +298,13 @@ impl Config {
         self.election_timeout_min
     }
 
+    /// How long a bootstrap peer waits, from its start and from each message of a node that has a
+    /// membership, before it agrees to a first membership. In this time a cluster that exists
+    /// contacts the members whose disks were lost: its leader sends heartbeats, or it elects one.
+    pub(crate) fn bootstrap_wait(&self) -> Duration {
+        self.election_timeout_max.saturating_mul(2)
+    }
+
     /// Checks every field, and the combinations of fields.
     ///
     /// # Errors
@@ -394,13 +401,16 @@ impl Config {
         Ok(())
     }
 
-    /// Does the checks of [`Config::check`] and, if the node has no membership, also checks the
-    /// addresses of the bootstrap peers. A node that has a membership may run with an address that
-    /// an earlier build accepted.
+    /// Does the checks of [`Config::check`] and, if the node has no membership, also checks that
+    /// the bootstrap peers have valid addresses and no casting vote. A node that has a membership
+    /// may run with bootstrap peers that an earlier build accepted.
     pub(crate) fn check_start(&self, restored: &Restored) -> Result<(), ConfigError> {
         self.check()?;
         let is_new = restored.memberships.is_empty() && restored.snapshot.membership.is_empty();
         let peers = self.bootstrap_peers.iter().filter(|_| is_new);
+        if peers.clone().any(|peers| peers.incoming().casting().is_some()) {
+            return Err(ConfigError::InvalidBootstrapPeers);
+        }
         let mut members = peers.flat_map(|peers| peers.members());
         let invalid = members.find(|member| !member.address.is_printable());
         invalid.map_or(Ok(()), |member| Err(ConfigError::InvalidAddress(member.id)))
@@ -411,7 +421,6 @@ impl Config {
             // A learner is invalid, because only voters agree on the first membership.
             peers.incoming().contains(&self.id)
                 && peers.ids().all(|id| peers.incoming().contains(&id))
-                && peers.incoming().casting().is_none()
                 && peers.is_settled()
                 && peers.violation().is_none()
         })
@@ -529,8 +538,7 @@ mod tests {
         assert_eq!(rejected(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         let peers = |ids: [u64; 2]| Membership::new(ids.map(NodeId));
         let with_learner = peers([1, 2]).with_learners([NodeId(3)]);
-        let with_casting = peers([1, 2]).with_casting(NodeId(1));
-        for invalid in [peers([2, 3]), with_learner, with_casting] {
+        for invalid in [peers([2, 3]), with_learner] {
             let error = rejected(|c| c.bootstrap_peers = Some(invalid));
             assert_eq!(error, InvalidBootstrapPeers);
         }
@@ -562,17 +570,21 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_space_is_named_unless_the_node_runs_with_it() {
+    fn a_node_without_a_membership_accepts_no_casting_vote_and_no_address_with_a_space() {
         let address = Address::new("a b:1").expect("it is short");
         let with_space = Member { address, ..Member::new(NodeId(2)) };
-        let listed = Membership::new([NodeId(1), NodeId(2)]).with_member(with_space);
-        let mut config = Config::new(NodeId(1));
-        config.bootstrap_peers = Some(listed.clone());
-        let mut restored = Restored::default();
-        let error = config.check_start(&restored);
-        assert_eq!(error, Err(ConfigError::InvalidAddress(NodeId(2))));
-        restored.snapshot.membership = listed;
-        assert_eq!(config.check_start(&restored), Ok(()));
+        let peers = Membership::new([NodeId(1), NodeId(2)]);
+        for (listed, error) in [
+            (peers.clone().with_member(with_space), ConfigError::InvalidAddress(NodeId(2))),
+            (peers.with_casting(NodeId(1)), ConfigError::InvalidBootstrapPeers),
+        ] {
+            let mut config = Config::new(NodeId(1));
+            config.bootstrap_peers = Some(listed.clone());
+            let mut restored = Restored::default();
+            assert_eq!(config.check_start(&restored), Err(error));
+            restored.snapshot.membership = listed;
+            assert_eq!(config.check_start(&restored), Ok(()));
+        }
     }
 
     #[test]

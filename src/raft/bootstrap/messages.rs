@@ -2,7 +2,7 @@
 //! of nodes that have one.
 
 use crate::raft::api::action::{Action, MessageRejectReason};
-use crate::raft::bootstrap::{Bootstrap, ProbeOutcome};
+use crate::raft::bootstrap::ProbeOutcome;
 use crate::raft::common::Common;
 use crate::types::{
     Body, BootstrapPeer, Index, Membership, MembershipSource, Message, MessageClass, NodeId,
@@ -54,26 +54,28 @@ fn handle_or_reject(common: &mut Common, message: &Message, is_leader: bool) -> 
             }
         }
         Body::PreVote { .. } => {
-            probe_outsider(common, from);
+            on_member_heard(common, from);
             return false;
         }
         _ if common.members.bootstrap().is_some_and(|bootstrap| bootstrap.blocks(message)) => {
             common.reject_message(from, body.name(), MessageRejectReason::NoMembership);
-            probe_outsider(common, from);
+            on_member_heard(common, from);
         }
         _ => return false,
     }
     true
 }
 
-/// Probes a sender that is not a bootstrap peer, if this node is bootstrapping. Regular probes go
-/// only to bootstrap peers, but the sender has the cluster's membership, and every other node that
-/// has it may be gone.
-fn probe_outsider(common: &mut Common, from: NodeId) {
-    if let Some(bootstrap) = common.members.bootstrap()
-        && bootstrap.position(from).is_none()
-    {
-        let seen = bootstrap.seen().to_vec();
+/// If this node is bootstrapping, agrees to no list for a while, because the sender of a message
+/// has a membership: the cluster exists. Also probes the sender, if it is not a bootstrap peer.
+/// Regular probes go only to bootstrap peers, but every one of them that has a membership may be
+/// gone.
+fn on_member_heard(common: &mut Common, from: NodeId) {
+    let (now, listens_until) = (common.now(), common.now().after(common.config().bootstrap_wait()));
+    let Some(bootstrap) = common.members.bootstrap_mut() else { return };
+    bootstrap.listen_until(listens_until);
+    if bootstrap.position(from).is_none() {
+        let seen = bootstrap.list(now);
         common.send(from, Body::BootstrapProbe { seen });
     }
 }
@@ -183,7 +185,9 @@ pub(crate) fn on_unknown_incarnation(common: &mut Common, from: NodeId) {
 }
 
 fn bootstrap_if_agreed(common: &mut Common) {
-    if let Some(membership) = common.members.bootstrap().and_then(Bootstrap::agreed_membership) {
+    let now = common.now();
+    let agreed = common.members.bootstrap().and_then(|it| it.agreed_membership(now));
+    if let Some(membership) = agreed {
         install_first_membership(common, membership);
     }
 }

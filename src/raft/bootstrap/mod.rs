@@ -5,13 +5,19 @@
 //! a membership. It is not enough for the bootstrap peers to hear of one another: a peer whose disk
 //! was wiped could then bootstrap the cluster a second time, with peers that had not heard of the
 //! first bootstrap, and entries committed with its old disk would be lost. So each peer sends the
-//! list of the peers that it has seen, with the
-//! incarnation and the start id of each. It forms the membership only when the latest list from
-//! every other peer equals its own. A node that has a membership replies with it and never agrees
-//! to another list; a peer that has restarted since it sent the probe ignores the reply. A peer
-//! that sees another peer under two incarnations, and so with two disks, forgets all peers that it
-//! has seen and restarts the bootstrap, as if it had just started itself. `docs/MEMBERSHIP.md`
-//! explains why no cluster is bootstrapped twice.
+//! list of the peers that it has seen, with the incarnation and the start id of each. The peer with
+//! the lowest id forms the membership when the latest list from every other peer equals its own. It
+//! takes the addresses and priorities from its own configuration, and the other peers take the
+//! membership from a reply: configurations that differ in an address or a priority then do not lead
+//! to different first memberships. A node that has a membership replies with it and never agrees to
+//! another list; a peer that has restarted since it sent the probe ignores the reply. A peer that
+//! sees another peer under two incarnations, and so with two disks, forgets all peers that it has
+//! seen and restarts the bootstrap, as if it had just started itself.
+//!
+//! The disks of all bootstrap peers may be lost while members that joined later have theirs. So a
+//! peer first listens for the cluster: until a while after its start, and after each message of a
+//! node that has a membership, its probes name no peer but itself, so that no peer forms a
+//! membership. `docs/MEMBERSHIP.md` explains why no cluster is bootstrapped twice.
 
 pub(crate) mod messages;
 
@@ -35,6 +41,9 @@ pub(crate) struct Bootstrap {
     seen_by_peers: Vec<Vec<BootstrapPeer>>,
     /// When the next probes are sent.
     due: Instant,
+    /// Until this instant the node does not agree to a list, because a cluster that exists may be
+    /// about to contact it.
+    listens_until: Instant,
     /// Whether a node whose log no longer has the first membership has replied that the cluster
     /// exists.
     cluster_exists: bool,
@@ -52,8 +61,14 @@ pub(crate) enum ProbeOutcome {
 }
 
 impl Bootstrap {
-    /// Starts the bootstrap of the node `own`, which is one of the members of `membership`.
-    pub(crate) fn new(membership: &Membership, own: BootstrapPeer, now: Instant) -> Bootstrap {
+    /// Starts the bootstrap of the node `own`, which is one of the members of `membership`. The
+    /// node agrees to no list before `listens_until`.
+    pub(crate) fn new(
+        membership: &Membership,
+        own: BootstrapPeer,
+        now: Instant,
+        listens_until: Instant,
+    ) -> Bootstrap {
         assert!(membership.is_member(own.id), "the node is a bootstrap peer");
         assert!(own.is_known(), "the node knows its own disk");
         let seen =
@@ -64,6 +79,7 @@ impl Bootstrap {
             seen: seen.collect(),
             seen_by_peers: membership.ids().map(|_| Vec::new()).collect(),
             due: now,
+            listens_until,
             cluster_exists: false,
         }
     }
@@ -73,9 +89,26 @@ impl Bootstrap {
         self.due
     }
 
-    /// The peers seen so far.
-    pub(crate) fn seen(&self) -> &[BootstrapPeer] {
-        &self.seen
+    /// Returns the list for a probe: all peers seen so far. While the node agrees to no list, its
+    /// probes name no peer but itself, so that no other peer can agree either.
+    pub(crate) fn list(&self, now: Instant) -> Vec<BootstrapPeer> {
+        let is_named = |peer: &BootstrapPeer| peer.id == self.own || self.may_agree(now);
+        let named = |peer: &BootstrapPeer| match is_named(peer) {
+            true => *peer,
+            false => BootstrapPeer::unknown(peer.id),
+        };
+        self.seen.iter().map(named).collect()
+    }
+
+    /// Whether the node agrees to a first membership: it knows of no cluster that exists, and has
+    /// not heard for a while from a node that has a membership.
+    fn may_agree(&self, now: Instant) -> bool {
+        !self.cluster_exists && now >= self.listens_until
+    }
+
+    /// Agrees to no list before `until`, because a node that has a membership has sent a message.
+    pub(crate) fn listen_until(&mut self, until: Instant) {
+        self.listens_until = self.listens_until.max(until);
     }
 
     /// Returns the list to send to every other peer, if the probes are due: the next ones are then
@@ -89,7 +122,7 @@ impl Bootstrap {
             return None;
         }
         self.due = now.after(interval);
-        Some(self.seen.clone())
+        Some(self.list(now))
     }
 
     /// Records that a node whose log no longer has the first membership has replied that the
@@ -115,7 +148,9 @@ impl Bootstrap {
     /// Restarts the bootstrap with no other peer seen, as after a restart of the node.
     pub(crate) fn restart(&mut self, start_id: u64, now: Instant) {
         let own = BootstrapPeer { start_id, ..self.own_peer() };
-        *self = Bootstrap::new(&self.membership, own, now);
+        let cluster_exists = self.cluster_exists;
+        let restarted = Bootstrap::new(&self.membership, own, now, self.listens_until);
+        *self = Bootstrap { cluster_exists, ..restarted };
     }
 
     /// Returns the record of this node in its own list.
@@ -148,8 +183,12 @@ impl Bootstrap {
         self.seen.iter().filter(|peer| peer.is_known()).all(|peer| is_consistent(&peer))
     }
 
-    /// Returns the first membership if all peers agree on the same list.
-    pub(crate) fn agreed_membership(&self) -> Option<Membership> {
+    /// Returns the first membership if all peers agree on the same list, and this node is the one
+    /// that forms it.
+    pub(crate) fn agreed_membership(&self, now: Instant) -> Option<Membership> {
+        if !self.may_agree(now) || self.seen[0].id != self.own {
+            return None;
+        }
         let known = self.seen.iter().all(BootstrapPeer::is_known);
         let lists = self.seen.iter().zip(&self.seen_by_peers);
         let mut others = lists.filter(|(peer, _)| peer.id != self.own);
@@ -169,8 +208,8 @@ impl Bootstrap {
 
 #[cfg(feature = "explore")]
 impl Bootstrap {
-    /// The only instant in the bootstrap's state.
-    pub(crate) fn instant(&mut self) -> &mut Instant {
-        &mut self.due
+    /// The instants in the bootstrap's state.
+    pub(crate) fn instants(&mut self) -> [&mut Instant; 2] {
+        [&mut self.due, &mut self.listens_until]
     }
 }

@@ -86,7 +86,9 @@ impl Transfers {
         assert!(self.current.is_none(), "one transfer at a time");
         assert!(to != common.id(), "a leader transfers to another node");
         assert!(common.log().membership().incoming().contains(&to), "a voter can lead");
-        let deadline = common.now().after(common.config().election_timeout_max);
+        // The target is asked only once the read leases have ended, and has its time from then on.
+        let asked_from = lease.read_leases_end().unwrap_or_default().max(common.now());
+        let deadline = asked_from.after(common.config().election_timeout_max);
         self.current = Some(Transfer { tag, to, deadline });
         self.advance(common, peers, lease);
     }

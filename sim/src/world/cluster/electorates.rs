@@ -119,7 +119,7 @@ impl Cluster {
     /// Returns true if the node may lose its disk. Before the bootstrap every node may, as long as
     /// a majority of all bootstrap peers, not counting this node, never lost a disk: another peer
     /// may be about to bootstrap the cluster with the lost disk. The only bootstrap peer never may:
-    /// on an empty disk it bootstraps a second cluster, and no other node can prevent that.
+    /// on an empty disk it bootstraps a second cluster, unless another member reaches it in time.
     pub(crate) fn may_wipe(&self, place: Place, settings: &Settings) -> bool {
         if settings.bootstraps && is_quorum(&settings.membership(), |id| id == place.id()) {
             return false;

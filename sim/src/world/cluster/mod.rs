@@ -55,7 +55,7 @@ impl Cluster {
     /// Returns the cluster at the start of a run, in which no node has started yet.
     pub(super) fn new(setup: &Setup) -> Cluster {
         let Setup { settings, choices, .. } = setup;
-        let first = LoggedMembership { index: LogIndex::ZERO, membership: settings.formatted() };
+        let first = |membership| LoggedMembership { index: LogIndex::ZERO, membership };
         let nodes = (0..settings.nodes()).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));
@@ -63,10 +63,11 @@ impl Cluster {
             let most = u64::from(settings.clocks.error_ppm_max);
             let off = choices.choose(key, 2 * most + 1) as i32;
             let ppm = if off % 2 == 0 { off / 2 } else { -(off / 2) - 1 };
-            let is_bootstrap_peer = settings.is_bootstrap_peer(Place(place).id());
-            Node::new(Place(place), Clock::new(offset, ppm), first.clone(), is_bootstrap_peer)
+            let id = Place(place).id();
+            let (membership, is_peer) = (settings.formatted_at(id), settings.is_bootstrap_peer(id));
+            Node::new(Place(place), Clock::new(offset, ppm), first(membership), is_peer)
         });
-        let (nodes, committed_membership) = (nodes.collect(), first.clone());
+        let (nodes, committed_membership) = (nodes.collect(), first(settings.formatted()));
         Cluster { nodes, committed_membership, term_led: Term::ZERO }
     }
 

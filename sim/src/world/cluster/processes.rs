@@ -112,7 +112,7 @@ impl Node {
             let identity =
                 Identity { cluster: CLUSTER, node: id, incarnation: disk.incarnation(id) };
             let membership = match disk.disks_lost {
-                0 => settings.formatted(),
+                0 => settings.formatted_at(id),
                 _ => Membership::default(),
             };
             Replica::<SimMachine>::create(&mut disk.device, identity, &membership, &config)?;
