@@ -111,7 +111,7 @@ impl Pairs {
     /// # Errors
     /// Returns the result of the check if the accesses cannot be paired: not linearizable if a
     /// value was taken more often than it was inserted before, and otherwise unknown, because a
-    /// value is null or was inserted twice.
+    /// value was inserted twice.
     fn of(
         init: &[ValueId],
         accesses: &[Access],
@@ -143,7 +143,7 @@ impl Pairs {
         let mut places: HashMap<ValueId, usize, FixedState> = HashMap::default();
         places.reserve(items.len());
         for (place, item) in items.iter().enumerate() {
-            if item.value == ValueId::NULL || places.insert(item.value, place).is_some() {
+            if places.insert(item.value, place).is_some() {
                 let violation = too_many_takes(takes, &items, names);
                 return Err(violation.map_or(CheckResult::Unknown, CheckResult::NotLinearizable));
             }
