@@ -6,7 +6,8 @@ use std::fmt;
 /// the same verdict on every machine.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
-    /// The maximum number of bytes that the search of one key may hold, beyond the history. Of the
+    /// The maximum number of bytes that the search of one key may hold, beyond the history, and
+    /// releases at its end. Of the
     /// memory that a state owns, the count includes the bytes that are hashed and those that
     /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns. A whole check may hold this
     /// much on each of its [`threads`](Budget::threads): if the threads shared it, the verdict

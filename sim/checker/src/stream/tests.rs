@@ -258,7 +258,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
         KvOp { key: ValueId(key), call }
     };
     let made = history(random, &shape, BTreeMap::new(), next_op, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(ValueId::NULL);
+        let now = model.value_in(state, op.key);
         let ret = match op.call {
             KvCall::Get | KvCall::Put(ValueId::NULL) => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
