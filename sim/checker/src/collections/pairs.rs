@@ -4,6 +4,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
@@ -47,9 +48,10 @@ pub(crate) fn decide(
     init: &[ValueId],
     accesses: &[Access],
     names: &OpNames<'_>,
+    stop: &StopCheck<'_>,
     check: impl Fn(Pairs, &OpNames<'_>) -> CheckResult,
 ) -> Option<Verdict> {
-    verdict(Narrowing::Singly, accesses.len(), |known| {
+    verdict(Narrowing::Singly, accesses.len(), stop, |known| {
         Pairs::of(init, accesses, known, names)
             .map_or_else(|found| found, |pairs| check(pairs, names))
     })

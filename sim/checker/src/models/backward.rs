@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome, Subhistory};
 use crate::model::Model;
 use crate::models::heap::array_bytes;
@@ -23,7 +23,8 @@ impl Stack {
         part: Subhistory<'_, StackOp, ValueId>,
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part);
+        let stop = &StopCheck::new(budget);
+        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part, stop);
         check(part).or_else(|| decide(self, part, budget, check))
     }
 }

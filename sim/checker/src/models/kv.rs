@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{EventIndex, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::heap::{array_bytes, tree_bytes};
@@ -211,7 +211,7 @@ impl Model for Kv {
     /// Decides in nearly linear time, unless an observed value was put twice, a put returned the
     /// value that it replaced, a failed compare-and-set matters, the key has both appends and
     /// compare-and-sets, or texts do not determine which appends made them.
-    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, budget: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let classify = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
             true => classify(op, ret),
@@ -220,12 +220,13 @@ impl Model for Kv {
         let calls = gather(part, classify)?;
         let (init, names) = (self.init_of(part), OpNames { read: "get", write: "put" });
         let describe = |value| self.values.describe(value);
+        let stop = StopCheck::new(budget);
         if calls.list.iter().any(|call| matches!(call.action, Action::Append(_))) {
-            return verdict(&calls, names, &describe, |calls| {
+            return verdict(&calls, names, &describe, &stop, |calls| {
                 self.values.with(|data| append::decide(calls, init, data))
             });
         }
-        verdict(&calls, names, &describe, |calls| register::decide(calls, init))
+        verdict(&calls, names, &describe, &stop, |calls| register::decide(calls, init))
     }
 
     fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
@@ -342,6 +343,38 @@ mod tests {
         let ids: Vec<OpId> = (0..).take(calls.len()).map(OpId).collect();
         let found = kv.unknown_deadlines(Subhistory::new(&history, &ids), end);
         found.map(|event_indexes| event_indexes.into_iter().map(|EventIndex(at)| at).collect())
+    }
+
+    #[test]
+    fn the_texts_that_a_search_tries_do_not_stay() {
+        let kv = Kv::default();
+        let key = kv.values.intern("k");
+        let texts: Vec<ValueId> =
+            (0..8).map(|number| kv.values.intern(&*format!("{number}"))).collect();
+        let calls = texts.iter().map(|text| (KvCall::Append(*text), Some(KvRet::Written)));
+        let get = (KvCall::Get, Some(KvRet::Value(key)));
+        let operations = (0..).zip(calls.chain([get])).map(|(client, (call, ret))| Operation {
+            client: Client(client),
+            op: KvOp { key, call },
+            invoked: EventIndex(client),
+            outcome: Outcome::Returned {
+                at: EventIndex(100 + client),
+                ret: ret.expect("each returned"),
+            },
+        });
+        let history = History::new(operations.collect()).expect("all are concurrent");
+        let count = kv.values.count();
+        let budget = Budget::default();
+        let verdict = crate::check::check_without_decide(&kv, &history, &budget);
+        assert!(matches!(verdict, Verdict::NotLinearizable(_)));
+        assert_eq!(kv.values.count(), count);
+        let state = kv.step(&kv.init(), &history.operation(OpId(0)).op, None).expect("legal");
+        assert_eq!(kv.value_in(&state, key), texts[0]);
+        let state = kv.step(&state, &history.operation(OpId(1)).op, None).expect("legal");
+        assert_eq!(kv.values.describe(kv.value_in(&state, key)), "\"01\"");
+        // It is in the table now, but was not when the state was made.
+        let found = KvRet::Value(kv.value_in(&state, key));
+        assert!(kv.step(&state, &KvOp { key, call: KvCall::Get }, Some(&found)).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::collections::pairs::{Access, AccessKind};
 use crate::collections::span::Span;
 use crate::collections::{queue, stack};
@@ -153,6 +153,7 @@ macro_rules! removal_model {
             pub(super) fn decide_distinct(
                 &self,
                 part: Subhistory<'_, $op, ValueId>,
+                stop: &StopCheck<'_>,
             ) -> Option<Verdict> {
                 let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
                     let kind = match operation.op {
@@ -163,7 +164,7 @@ macro_rules! removal_model {
                 };
                 let accesses: Vec<Access> = part.iter().map(access).collect();
                 let init: Vec<ValueId> = self.init().into_iter().collect();
-                $distinct(&init, &accesses, &self.values)
+                $distinct(&init, &accesses, &self.values, stop)
             }
         }
     };
@@ -176,7 +177,8 @@ impl Queue {
         part: Subhistory<'_, QueueOp, ValueId>,
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part);
+        let stop = &StopCheck::new(budget);
+        let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part, stop);
         ordered::decide(self, part, budget, check, |part| OrderedQueue::of(self, part))
     }
 }
