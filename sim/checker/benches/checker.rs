@@ -287,7 +287,7 @@ fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
         }
     };
     history(&mut random(3), shape, kv.init(), next_op, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(kv.init.of(op.key));
+        let now = kv.value_in(state, op.key);
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
         *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");
         ret

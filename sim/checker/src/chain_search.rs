@@ -4,9 +4,10 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{EventIndex, History, OpId};
 use crate::model::{Effect, Model};
+use crate::search::hashed;
 use crate::verdict::Resource;
 
 /// One operation that the search must order.
@@ -50,20 +51,16 @@ pub(crate) struct SearchResult<S> {
     pub(crate) unexplained: Option<OpId>,
 }
 
-/// The number of configurations between two calls of the stop function.
-const STOP_CHECK_INTERVAL: u64 = 4096;
-
 /// Searches for an order of the `chains`, from the first state of `model`, that explains the
-/// results of all known operations. Memory is estimated: a state counts with its own size, without
-/// the memory that it points to.
+/// results of all known operations.
 pub(crate) fn search<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
     chains: Vec<Vec<ChainOp>>,
     budget: &Budget<'_>,
 ) -> SearchResult<M::State> {
-    let mut search = Search::new(model, history, chains);
-    let end = search.run(budget);
+    let mut search = Search::new(model, history, chains, budget);
+    let end = search.run();
     let Longest { left, order, state, unexplained } = search.longest;
     SearchResult { end, order, state, left, unexplained }
 }
@@ -82,7 +79,12 @@ struct Search<'a, M: Model> {
     seen: HashSet<Box<[u32]>, FixedState>,
     states: HashMap<M::State, u32, FixedState>,
     configurations: u64,
+    /// The bytes of the numbered states and of the states of all choices that are left, as far as
+    /// hashing shows or the model reports them.
+    owned: usize,
     longest: Longest<M::State>,
+    budget: &'a Budget<'a>,
+    stop: StopCheck<'a>,
 }
 
 struct Chain {
@@ -110,6 +112,8 @@ struct Choice<S> {
 struct Frame<S> {
     choices: std::vec::IntoIter<Choice<S>>,
     depth: usize,
+    /// The bytes of all its choices.
+    bytes: usize,
 }
 
 struct Longest<S> {
@@ -120,7 +124,12 @@ struct Longest<S> {
 }
 
 impl<'a, M: Model> Search<'a, M> {
-    fn new(model: &'a M, history: &'a History<M::Op, M::Ret>, chains: Vec<Vec<ChainOp>>) -> Self {
+    fn new(
+        model: &'a M,
+        history: &'a History<M::Op, M::Ret>,
+        chains: Vec<Vec<ChainOp>>,
+        budget: &'a Budget<'a>,
+    ) -> Self {
         let left = chains.iter().flatten().filter(|link| link.known).count();
         let places = vec![0; chains.len()];
         let chains = chains.into_iter().map(|links| Chain::new(model, history, links)).collect();
@@ -134,6 +143,9 @@ impl<'a, M: Model> Search<'a, M> {
             seen: HashSet::with_hasher(FixedState::default()),
             states: HashMap::with_hasher(FixedState::default()),
             configurations: 0,
+            owned: 0,
+            budget,
+            stop: StopCheck::at_once(budget),
             longest: Longest {
                 left: usize::MAX,
                 order: Vec::new(),
@@ -143,7 +155,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    fn run(&mut self, budget: &Budget<'_>) -> SearchEnd {
+    fn run(&mut self) -> SearchEnd {
         let mut state = self.model.init();
         let mut frames: Vec<Frame<M::State>> = Vec::new();
         loop {
@@ -152,7 +164,7 @@ impl<'a, M: Model> Search<'a, M> {
                 self.keep_if_longest(&state);
                 return SearchEnd::Ordered;
             }
-            if let Some(resource) = self.exhausted_resource(budget) {
+            if let Some(resource) = self.exhausted_resource() {
                 self.keep_if_longest(&state);
                 return SearchEnd::Exhausted(resource);
             }
@@ -160,7 +172,10 @@ impl<'a, M: Model> Search<'a, M> {
             if choices.is_empty() {
                 self.keep_if_longest(&state);
             } else if choices.len() == 1 || self.is_new(&state) {
-                frames.push(Frame { choices: choices.into_iter(), depth: self.path.len() });
+                let bytes = choices.iter().map(|choice| self.bytes(&choice.after)).sum();
+                self.owned = self.owned.saturating_add(bytes);
+                let choices = choices.into_iter();
+                frames.push(Frame { choices, depth: self.path.len(), bytes });
             }
             state = loop {
                 let Some(frame) = frames.last_mut() else { return SearchEnd::Impossible };
@@ -170,7 +185,10 @@ impl<'a, M: Model> Search<'a, M> {
                         self.take(choice.chain, choice.place);
                         break choice.after;
                     }
-                    None => drop(frames.pop()),
+                    None => {
+                        self.owned -= frame.bytes;
+                        frames.pop();
+                    }
                 }
             };
         }
@@ -182,6 +200,9 @@ impl<'a, M: Model> Search<'a, M> {
         let mut more = true;
         while more {
             more = false;
+            if self.stop.is_stopped_after(self.chains.len()) {
+                return;
+            }
             let deadline = self.deadline();
             for chain in 0..self.chains.len() {
                 while self.can_order_read(chain, deadline, state) {
@@ -260,25 +281,34 @@ impl<'a, M: Model> Search<'a, M> {
         let next = index(self.states.len());
         let number = match self.states.get(state) {
             Some(number) => *number,
-            None => *self.states.entry(state.clone()).or_insert(next),
+            None => {
+                self.owned = self.owned.saturating_add(self.bytes(state));
+                *self.states.entry(state.clone()).or_insert(next)
+            }
         };
         self.seen.insert(self.places.iter().copied().chain([number]).collect())
     }
 
-    fn exhausted_resource(&mut self, budget: &Budget<'_>) -> Option<Resource> {
+    /// Returns the bytes of a state, with those that it owns.
+    fn bytes(&self, state: &M::State) -> usize {
+        size_of::<M::State>() + hashed(state).1 + self.model.unhashed_bytes(state)
+    }
+
+    fn exhausted_resource(&mut self) -> Option<Resource> {
         self.configurations += 1;
-        if self.configurations > budget.configurations_max {
+        if self.configurations > self.budget.configurations_max {
             return Some(Resource::Configurations);
         }
         // A configuration is its positions, a pointer with a length, and a control byte in the
-        // table; allocators round up.
+        // table; allocators round up. So is a state, with its number.
         let configuration = 4 * (self.places.len() + 1) + 32;
-        let state = size_of::<M::State>() + 24;
-        if self.seen.len() * configuration + self.states.len() * state > budget.bytes_max {
+        let tables = self.seen.len() * configuration + self.states.len() * 24;
+        if tables.saturating_add(self.owned) > self.budget.bytes_max {
             return Some(Resource::Memory);
         }
-        let is_due = self.configurations.is_multiple_of(STOP_CHECK_INTERVAL);
-        (is_due && budget.stop.is_some_and(|stop| stop())).then_some(Resource::Stopped)
+        // Each chain is tried, also for the deadline and for reads.
+        let steps = 16 + 4 * self.chains.len();
+        self.stop.is_stopped_after(steps).then_some(Resource::Stopped)
     }
 
     /// Keeps the current order if it is the longest so far.

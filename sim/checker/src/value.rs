@@ -131,6 +131,20 @@ impl ValueTable {
         id
     }
 
+    /// Returns the id of the text `text`.
+    ///
+    /// # Errors
+    /// Returns the text if the table does not contain it.
+    pub(crate) fn find(&self, text: String) -> Result<ValueId, String> {
+        let value = Value::Text(text);
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        match (table.numbers.get(&value), value) {
+            (Some(id), _) => Ok(*id),
+            (None, Value::Text(text)) => Err(text),
+            (None, _) => unreachable!("the value is a text"),
+        }
+    }
+
     /// Returns the value with the id `id`.
     ///
     /// # Panics

@@ -15,7 +15,7 @@ use crate::machine::Operation;
 pub(crate) struct Request {
     pub(crate) operation: Operation,
     /// The node that the client asked, by its place, and the number of that node's start.
-    pub(crate) asked: (usize, u16),
+    pub(crate) asked: (usize, u32),
     /// The client that sends its next operation after this one; `None` for a probe or an operation
     /// of a fault.
     pub(crate) client: Option<u16>,
@@ -45,7 +45,7 @@ impl Clients {
         &mut self,
         register: usize,
         is_read: bool,
-        asked: (usize, u16),
+        asked: (usize, u32),
         client: Option<u16>,
     ) -> u64 {
         let number = self.requests.len() as u64 + 1;

@@ -30,11 +30,11 @@ const HEARTBEAT_TICKS: u32 = 2;
 /// start.
 #[derive(Debug)]
 pub(crate) enum Event<M> {
-    Tick { place: usize, start: u16 },
+    Tick { place: usize, start: u32 },
     Arrive { place: usize, from: NodeId, session: u32, message: M },
-    Synced { place: usize, start: u16, writes: usize },
+    Synced { place: usize, start: u32, writes: usize },
     Restart { place: usize },
-    Resume { place: usize, start: u16 },
+    Resume { place: usize, start: u32 },
     Due { op: usize },
     Delayed { op: usize, it: usize },
     Unblock { block: usize },
@@ -264,7 +264,7 @@ impl<G: Guest> Cluster<G> {
         self.sessions[other * count + one] += 1;
     }
 
-    fn tick(&mut self, place: usize, start: u16) -> Checked {
+    fn tick(&mut self, place: usize, start: u32) -> Checked {
         if !self.nodes[place].runs(start) {
             return Ok(());
         }

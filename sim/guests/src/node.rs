@@ -29,7 +29,7 @@ pub(crate) struct Node<G: Guest> {
     /// The core, if the node runs.
     pub(crate) core: Option<G>,
     /// The number of the current start, or of the last one.
-    pub(crate) start: u16,
+    pub(crate) start: u32,
     /// The build of the current start, or of the last one.
     pub(crate) build: usize,
     pub(crate) disk: CachedDisk,
@@ -105,7 +105,7 @@ impl<G: Guest> Node<G> {
     }
 
     /// Returns whether the process of this start still runs.
-    pub(crate) fn runs(&self, start: u16) -> bool {
+    pub(crate) fn runs(&self, start: u32) -> bool {
         self.core.is_some() && self.start == start
     }
 

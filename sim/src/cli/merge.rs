@@ -1,6 +1,7 @@
 //! `cargo sim merge`: adds up the JSON summaries of the parts of one sweep.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -70,20 +71,24 @@ fn read(file: &Path) -> CommandResult<SweepRecord> {
 fn merged(program: &Program, mut parts: Vec<(&PathBuf, SweepRecord)>) -> CommandResult<Report> {
     parts.sort_by_key(|(_, part)| part.shard);
     let (first_file, first) = parts.first().expect("clap requires a file");
-    let first_file = (*first_file).clone();
-    let (profile, strategy, range) = (first.profile.clone(), first.strategy.clone(), first.range);
-    let of = first.shard.map_or(1, |(_, of)| of);
+    let (first_file, sweep) = ((*first_file).clone(), SweepName::of(first));
+    let of = sweep.parts;
     let (count, mut expected) = (parts.len() as u64, 1);
     let mut report: Option<Report> = None;
     for (file, part) in parts {
         let invalid = |error: String| CommandError(format!("merge: {}: {error}", file.display()));
-        if (&part.profile, &part.strategy, part.range) != (&profile, &strategy, range)
-            || part.shard.map_or(1, |s| s.1) != of
-        {
+        let own = SweepName::of(&part);
+        if own.program != program.name {
+            return Err(invalid(format!(
+                "`{}` wrote the file, and this is `{}`, which may run other operations: merge it \
+                 with `{} merge`",
+                own.program, program.name, own.program
+            )));
+        }
+        if own != sweep {
             let other = first_file.display();
             return Err(invalid(format!(
-                "{} of profile {} is not of the same sweep as {other}: pass the parts of one sweep",
-                part.subject, part.profile
+                "{own} is not of the same sweep as {sweep} in {other}: pass the parts of one sweep"
             )));
         }
         let number = part.shard.map_or(1, |(number, _)| number);
@@ -108,6 +113,40 @@ fn merged(program: &Program, mut parts: Vec<(&PathBuf, SweepRecord)>) -> Command
     let report = report.expect("clap requires a file");
     let seeds = Seeds { index: 0, of: 1, ..report.seeds };
     Ok(Report { seeds, parts: Some(count), ..report })
+}
+
+/// What the parts of one sweep have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SweepName {
+    program: String,
+    profile: String,
+    strategy: String,
+    range: (u64, u64),
+    /// The number of parts of the sweep.
+    parts: u64,
+}
+
+impl SweepName {
+    fn of(part: &SweepRecord) -> SweepName {
+        SweepName {
+            program: part.program.clone(),
+            profile: part.profile.clone(),
+            strategy: part.strategy.clone(),
+            range: part.range,
+            parts: part.shard.map_or(1, |(_, of)| of),
+        }
+    }
+}
+
+impl fmt::Display for SweepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SweepName { program, profile, strategy, range: (first, last), parts } = self;
+        write!(
+            f,
+            "a sweep of seeds {first}..={last} by `{program}` in {parts} parts, with profile \
+             {profile} and strategy {strategy},"
+        )
+    }
 }
 
 fn added(mut report: Report, part: Report) -> Report {
@@ -264,4 +303,39 @@ fn fault(name: &str) -> Result<&'static str, String> {
 
 fn seconds(number: f64) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).map_err(|error| format!("{number} s: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::report::json;
+    use crate::cli::report::tests::report;
+    use crate::run::RunOptions;
+
+    /// The part `number` of two of a sweep.
+    fn part(number: u64) -> SweepRecord {
+        let mut report = report(vec![None, None], 1);
+        (report.seeds.index, report.seeds.of) = (number - 1, 2);
+        serde_json::from_str(&json::document(&report)).expect("a document is valid")
+    }
+
+    fn merge(parts: [SweepRecord; 2]) -> Result<u64, String> {
+        let workload = RunOptions::default().workload;
+        let program = Program { name: "cargo sim".to_owned(), workload, is_builtin: true };
+        let files = ["one", "other"].map(PathBuf::from);
+        let merged = merged(&program, files.iter().zip(parts).collect());
+        merged.map(|report| report.summary.seeds).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn parts_of_another_program_or_sweep_are_rejected_with_both_names() {
+        assert_eq!(merge([part(1), part(2)]), Ok(4));
+        let program = "cargo chaos".to_owned();
+        let error = merge([part(1), SweepRecord { program, ..part(2) }]).expect_err("another");
+        let both = "merge: other: `cargo chaos` wrote the file, and this is `cargo sim`";
+        assert!(error.starts_with(both), "{error}");
+        let error = merge([part(1), SweepRecord { range: (0, 9), ..part(2) }]).expect_err("other");
+        let both = ["a sweep of seeds 0..=9 by", "the same sweep as a sweep of seeds 0..=1 by"];
+        assert!(both.iter().all(|name| error.contains(name)), "{error}");
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Observer {
     committed: Index,
     /// The start number and term of each node at its last start; messages of earlier terms are from
     /// before that start.
-    started_in: BTreeMap<NodeId, (u16, Term)>,
+    started_in: BTreeMap<NodeId, (u32, Term)>,
     /// The number of entries that the last fetch requested.
     fetch_asked: u64,
     reads: Reads,
@@ -247,7 +247,7 @@ impl Observer {
         status: &Status,
         log: u64,
         tail: u64,
-        start_number: u16,
+        start_number: u32,
         downtime: Duration,
     ) {
         self.started_in.insert(status.id, (start_number, status.term));
@@ -389,7 +389,7 @@ impl Observer {
 
     /// Marks a fetch of `count` entries from the disk of a node that has started `start_number`
     /// times.
-    pub(crate) fn fetches(&mut self, consumer: Consumer, count: u64, start_number: u16) {
+    pub(crate) fn fetches(&mut self, consumer: Consumer, count: u64, start_number: u32) {
         self.reach(match consumer {
             Consumer::Apply => Spot::FetchForApply,
             Consumer::Peer(_) => Spot::FetchForPeer,

@@ -50,8 +50,14 @@ fn message_problem(settings: &Settings) -> Option<String> {
     Some(format!("`{name}` is over {most}, the most that a message has room for: lower it"))
 }
 
-/// The longest time until a candidate has a vote.
+/// The longest time until a candidate has a vote: its own term and vote are durable before it sends
+/// requests, and a voter's before it replies.
 fn vote_time(settings: &Settings) -> Duration {
+    settings.latency.max.saturating_add(settings.flush.max).saturating_mul(2)
+}
+
+/// The longest time until another voter has acknowledged an entry.
+fn acknowledgement_time(settings: &Settings) -> Duration {
     settings.latency.max.saturating_mul(2).saturating_add(settings.flush.max)
 }
 
@@ -104,7 +110,8 @@ fn timeout_problem(settings: &Settings) -> Option<String> {
 fn load_problem(settings: &Settings) -> Option<String> {
     let Settings { config, latency, batch_time, .. } = settings;
     let longest = config.election_timeout_max;
-    let answer = vote_time(settings).saturating_add(batch_time.max).saturating_add(settings.gather);
+    let acknowledged = acknowledgement_time(settings);
+    let answer = acknowledged.saturating_add(batch_time.max).saturating_add(settings.gather);
     // With other bounds, an administrator and hostile clients send without waiting for replies.
     let waits = settings.session_bounds() == SessionBounds::DEFAULT;
     let least = if waits { latency.min } else { Duration::ZERO };

@@ -115,7 +115,7 @@ pub struct Key {
     pub node: u8,
     /// The number of the node's start, or 0. For a client's turn, the number of the turn modulo
     /// 65,536.
-    pub start_number: u16,
+    pub start_number: u32,
     /// The other node, the operation of the plan or the client; 0 if there is none.
     pub peer: u16,
     /// The number of the choice among those with otherwise equal keys.
@@ -213,9 +213,10 @@ impl Choices {
         let Some(seed) = self.seed else { return 0 };
         let place = u64::from(key.kind as u8) << 56
             | u64::from(key.node) << 48
-            | u64::from(key.start_number) << 32
+            | u64::from(key.start_number as u16) << 32
             | u64::from(key.counter);
-        avalanche(mix(avalanche(mix(seed, place)), u64::from(key.peer)))
+        let rest = u64::from(key.start_number >> 16) << 16 | u64::from(key.peer);
+        avalanche(mix(avalanche(mix(seed, place)), rest))
     }
 }
 
@@ -318,7 +319,7 @@ impl Key {
     /// Returns the key of the first choice of this kind in a client's turn. A turn has as many
     /// choices as it needs, because its number is not part of the counter.
     pub(crate) fn of_turn(kind: Kind, client: u16, turn: u32) -> Key {
-        let (node, start_number) = ((turn >> 16) as u8, turn as u16);
+        let (node, start_number) = ((turn >> 16) as u8, turn & 0xFFFF);
         Key { node, start_number, peer: client, ..kind.key() }
     }
 
@@ -413,6 +414,7 @@ mod tests {
             Key { kind: Kind::Loss, ..base },
             Key { node: 4, ..base },
             Key { start_number: 3, ..base },
+            Key { start_number: 2 + (1 << 16), ..base },
             Key { peer: 5, ..base },
             Key { counter: 1, ..base },
         ];
@@ -426,7 +428,7 @@ mod tests {
     fn a_printed_key_parses_to_the_same_key() {
         assert!(Kind::ALL.is_sorted_by_key(|kind| *kind as u8), "in the order of declaration");
         for (at, kind) in Kind::ALL.into_iter().enumerate() {
-            let key = Key { kind, ..key(at as u32) };
+            let key = Key { kind, start_number: at as u32 * 5_000, ..key(at as u32) };
             assert_eq!(Key::read(&key.to_string()), Some(key));
         }
         for wrong in ["", "Latency", "Latency/1.1/2", "Latency/1.1/2/3/4", "latency/1.1/2/3"] {
@@ -452,7 +454,7 @@ mod tests {
             let at = |counter: u32| match field {
                 0 => choices.choose(key(counter), 8),
                 1 => choices.choose(Key { peer: counter as u16, ..key(0) }, 8),
-                _ => choices.choose(Key { start_number: counter as u16, ..key(0) }, 8),
+                _ => choices.choose(Key { start_number: counter, ..key(0) }, 8),
             };
             let mut counts = [0u32; 64];
             for counter in 0..6_400 {

@@ -36,9 +36,9 @@ impl World {
                 }
             }
             Event::Request { slot } => self.request(slot),
-            Event::Process(start, event) => {
-                if self.cluster[start.place].start() == start {
-                    self.continue_process(start.place, event);
+            Event::Process { place, start_number, event } => {
+                if self.cluster[place].start().number == start_number {
+                    self.continue_process(place, event);
                 }
             }
             Event::Stop { place } => self.step(place, Input::Close),
@@ -47,7 +47,9 @@ impl World {
                 self.run.observe(Observation::FaultInput { node: place.id() });
                 self.step(place, Input::Campaign);
             }
-            Event::Restart(start) => self.start(start),
+            Event::Restart { place, start_number } => {
+                self.start(Start { place, number: start_number });
+            }
             Event::Resume { place, pause } => {
                 if self.may_recover(place) {
                     self.cluster[place].resume(pause, &mut self.run);
@@ -101,12 +103,12 @@ impl World {
                 self.load.clients.requests.get(slot).map(|request| request.to)
             }
             Event::AdminRequest { request } => Some(self.load.operator.place_of(request)),
-            Event::Process(_, ProcessEvent::OperationDone(_)) => None,
-            Event::Process(Start { place, .. }, _)
+            Event::Process { event: ProcessEvent::OperationDone(_), .. } => None,
+            Event::Process { place, .. }
             | Event::Arrive { place, .. }
             | Event::Stop { place }
             | Event::Campaign { place } => Some(place),
-            Event::Restart(_)
+            Event::Restart { .. }
             | Event::Resume { .. }
             | Event::ClientTimer { .. }
             | Event::Plan(..)

@@ -88,7 +88,7 @@ impl World {
         };
         let World { run: Run { setup, scheduler, .. }, cluster, load, faults, .. } = &mut world;
         for place in cluster.places() {
-            scheduler.at_once(Event::Restart(Start { place, number: 1 }));
+            scheduler.at_once(Event::Restart { place, start_number: 1 });
         }
         for micros in setup.choices.reseeds() {
             scheduler.after(Duration::from_micros(micros.into()), Event::Reseed { micros });

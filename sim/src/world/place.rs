@@ -16,7 +16,7 @@ pub(crate) struct Place(pub(crate) u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Start {
     pub(crate) place: Place,
-    pub(crate) number: u16,
+    pub(crate) number: u32,
 }
 
 impl Start {

@@ -11,7 +11,7 @@ use quorate::types::Packet;
 
 use crate::values::digest;
 use crate::values::time::SimTime;
-use crate::world::place::{Place, Start};
+use crate::world::place::Place;
 
 /// The time of a run, its future events, and a hash over the past ones.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +161,7 @@ pub(crate) enum Event {
     /// A request of a client reaches its node.
     Request { slot: u32 },
     /// The process of this start continues.
-    Process(Start, ProcessEvent),
+    Process { place: Place, start_number: u32, event: ProcessEvent },
     /// A node campaigns, on request of the plan.
     Campaign { place: Place },
     /// A request of the operator reaches its node.
@@ -169,9 +169,9 @@ pub(crate) enum Event {
     /// A node is asked to shut down.
     Stop { place: Place },
     /// A node that is down restarts.
-    Restart(Start),
+    Restart { place: Place, start_number: u32 },
     /// A paused node resumes.
-    Resume { place: Place, pause: u16 },
+    Resume { place: Place, pause: u32 },
     /// A client's timer fires: it starts its next operation, or resends or gives up pending ones.
     ClientTimer { client: u16, timer: u32 },
     /// The plan of the run continues with the operation or the effect of this number.

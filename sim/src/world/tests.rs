@@ -370,8 +370,18 @@ fn no_trigger_fires_when_the_stabilization_phase_begins() {
     advance_until(&mut world, |world| world.run.scheduler.next() >= end);
     world.begin_stabilization();
     assert!(!world.in_fault_phase());
-    let starts: Vec<u16> = world.cluster.nodes().map(|node| node.start().number).collect();
+    let starts: Vec<u32> = world.cluster.nodes().map(|node| node.start().number).collect();
     assert_eq!(starts, [1, 2, 2]);
+}
+
+#[test]
+fn a_node_may_start_more_than_65_536_times() {
+    let mut world = world_of(no_fault_settings(), Vec::new());
+    let World { cluster, run, .. } = &mut world;
+    for _ in 0..70_000 {
+        cluster[Place(1)].postpone_start(Duration::from_secs(1), &mut run.scheduler);
+    }
+    assert_eq!(cluster[Place(1)].start().number, 70_001);
 }
 
 #[test]

@@ -51,6 +51,12 @@ fn the_merged_parts_of_a_sweep_equal_the_sweep() {
     let other = root.path().join("other.json");
     fs::write(&other, run("--seeds 16..18 --shard 1/3 --json").stdout).expect("there is room");
     assert_usage_error(&run(&format!("merge {} {}", files[1], other.display())), "same sweep");
+    let text = fs::read_to_string(&files[0]).expect("a part was written");
+    let mut foreign: Value = serde_json::from_str(&text).expect("a part is JSON");
+    foreign["program"] = "cargo chaos".into();
+    fs::write(&other, foreign.to_string()).expect("there is room");
+    let foreign = format!("merge {} {} {}", other.display(), files[1], files[2]);
+    assert_usage_error(&run(&foreign), "`cargo chaos` wrote the file, and this is `cargo sim`");
     fs::write(&other, "{}").expect("there is room");
     assert_usage_error(&run(&format!("merge {}", other.display())), "other.json");
     assert_usage_error(&run("merge no-such.json"), "no-such.json");

@@ -231,6 +231,12 @@ enum Position {
 }
 
 impl Choices {
+    /// Returns the number of bytes that the choices hold at most.
+    pub(crate) fn bytes(&self) -> usize {
+        let each = size_of::<Candidate>() + size_of::<i64>() + size_of::<(bool, Time)>();
+        size_of::<Choices>() + size_of_val(&*self.before) + self.candidates.len() * each
+    }
+
     /// Returns the next choice as sorted positions, or `None` if there is none or `steps` is used
     /// up.
     pub(crate) fn next(&mut self, steps: &mut u64) -> Option<Box<[u32]>> {

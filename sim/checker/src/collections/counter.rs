@@ -12,6 +12,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
+use crate::budget::{Budget, StopCheck};
 use crate::collections::additions::{Addition, Additions, Choices, Read, Stage};
 use crate::collections::bounds;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
@@ -29,8 +30,14 @@ struct Group {
     first_returned: Read,
 }
 
+/// The bytes of a visited choice, besides its additions.
+const VISITED_BYTES: usize = 64;
+
 /// The maximum number of choices that the search visits.
 const VISITED_MAX: usize = 200_000;
+
+/// The number of steps that an open addition counts as where choices are prepared.
+const CHOICE_STEPS: usize = 8;
 
 /// The maximum number of open additions that are remembered, over all groups.
 const OPEN_MAX: usize = 8_000_000;
@@ -44,7 +51,12 @@ const COMPARED_MAX: usize = 100_000_000;
 
 /// Decides a counter with the initial number `init`. A counter that both grows and shrinks is
 /// decided only if a read is out of bounds.
-pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
+pub(crate) fn decide(
+    init: i64,
+    additions: &[Addition],
+    reads: &[Read],
+    budget: &Budget<'_>,
+) -> Option<Verdict> {
     let sizes = additions.iter().map(|addition| i128::from(addition.amount).abs());
     let sum = additions.iter().filter_map(|addition| addition.sum);
     let numbers = reads.iter().map(|read| read.number).chain(sum);
@@ -68,21 +80,27 @@ pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Optio
         .collect();
     let reads: Vec<Read> =
         reads.iter().map(|read| Read { number: sign * read.number, ..*read }).collect();
-    let counter = Counter { init: sign * init, sign, additions, reads };
+    let stop = &StopCheck::new(budget);
+    let bytes_max = budget.bytes_max;
+    let counter = Counter { init: sign * init, sign, additions, reads, stop, bytes_max };
     let count = counter.additions.len() + counter.reads.len();
-    verdict(Narrowing::Singly, count, |known| counter.check(known))
+    verdict(Narrowing::Singly, count, stop, |known| counter.check(known))
 }
 
 /// A counter that only grows, or the mirror image of one that only shrinks.
-struct Counter {
+struct Counter<'a> {
     init: i64,
     /// The factor of numbers in sentences: -1 for a mirror image.
     sign: i64,
     additions: Vec<Addition>,
     reads: Vec<Read>,
+    /// Ends a check that takes too long.
+    stop: &'a StopCheck<'a>,
+    /// The maximum number of bytes that the search of choices may hold.
+    bytes_max: usize,
 }
 
-impl Counter {
+impl Counter<'_> {
     fn check(&self, known: &dyn Fn(OpId) -> bool) -> CheckResult {
         let additions: Vec<Addition> = self
             .additions
@@ -124,7 +142,8 @@ impl Counter {
         let cost = 64 * (self.additions.len() + reads.len());
         let mut by_response: Vec<&Read> = reads.iter().collect();
         by_response.sort_unstable_by_key(|read| read.span.returned);
-        let mut examined = by_response.into_iter().take(COMPARED_MAX / cost.max(1) + 1);
+        let examined = by_response.into_iter().take(COMPARED_MAX / cost.max(1) + 1);
+        let mut examined = examined.take_while(|_| !self.stop.is_stopped_after(cost));
         examined.find_map(|read| self.lacking_least(read, None, reads, sums))
     }
 
@@ -236,6 +255,8 @@ impl Counter {
         let mut pending: Vec<Choices> = Vec::with_capacity(groups.len());
         let mut visited: HashSet<(usize, Box<[u32]>), FixedState> = HashSet::default();
         let (mut steps, mut opened) = (STEPS_MAX, 0);
+        // The bytes of the visited and the pending choices.
+        let mut bytes = 0_usize;
         let mut choice: Option<Box<[u32]>> = Some(Box::default());
         while let Some(before) = choice.take() {
             let place = pending.len();
@@ -249,17 +270,27 @@ impl Counter {
                 opened += stage.open.len();
                 stages.push(stage);
             }
-            if visited.len() > VISITED_MAX || opened > OPEN_MAX {
+            // The choices of a stage compare each of its additions with a few others.
+            let is_stopped =
+                self.stop.is_stopped_after(CHOICE_STEPS * (stages[place].open.len() + 1));
+            if visited.len() > VISITED_MAX
+                || opened > OPEN_MAX
+                || opened * size_of::<u32>() + bytes > self.bytes_max
+                || is_stopped
+            {
                 return CheckResult::Unknown;
             }
             if visited.insert((place, before.clone())) {
-                pending.push(sums.choices(&stages[place], &before, self.init));
+                let choices = sums.choices(&stages[place], &before, self.init);
+                bytes += size_of_val(&*before) + VISITED_BYTES + choices.bytes();
+                pending.push(choices);
             }
             while let Some(choices) = pending.last_mut() {
                 choice = choices.next(&mut steps);
                 if choice.is_some() {
                     break;
                 }
+                bytes -= choices.bytes();
                 pending.pop();
             }
             if steps == 0 {

@@ -1,5 +1,6 @@
 //! Decides locks: acquisitions and releases alternate.
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{Narrowing, verdict};
 use crate::collections::switch::{SwitchOp, check_switch};
 use crate::history::OpId;
@@ -11,6 +12,9 @@ pub(crate) fn decide(
     held: bool,
     ops: &[SwitchOp],
     describe: &dyn Fn(OpId) -> String,
+    stop: &StopCheck<'_>,
 ) -> Option<Verdict> {
-    verdict(Narrowing::OldestFirst, ops.len(), |known| check_switch(held, ops, known, describe))
+    verdict(Narrowing::OldestFirst, ops.len(), stop, |known| {
+        check_switch(held, ops, known, describe, stop)
+    })
 }

@@ -1,5 +1,6 @@
 //! Results of the checks of collections, and the minimisation of their counterexamples.
 
+use crate::budget::StopCheck;
 use crate::history::OpId;
 use crate::verdict::{Counterexample, Verdict};
 
@@ -45,22 +46,24 @@ const UNDECIDED_MAX: u32 = 16;
 pub(crate) fn verdict(
     narrowing: Narrowing,
     count: usize,
+    stop: &StopCheck<'_>,
     check: impl Fn(&dyn Fn(OpId) -> bool) -> CheckResult,
 ) -> Option<Verdict> {
     match check(&|_| true) {
         CheckResult::Linearizable => Some(Verdict::Linearizable),
         CheckResult::Unknown => None,
         CheckResult::NotLinearizable(violation) => {
-            Some(Verdict::NotLinearizable(narrowed(narrowing, count, violation, check)))
+            Some(Verdict::NotLinearizable(narrowed(narrowing, count, violation, stop, check)))
         }
     }
 }
 
-/// Returns the smallest counterexample that is found for `violation`.
+/// Returns the smallest counterexample that is found for `violation` before `stop` ends the search.
 pub(crate) fn narrowed(
     narrowing: Narrowing,
     count: usize,
     violation: Violation,
+    stop: &StopCheck<'_>,
     check: impl Fn(&dyn Fn(OpId) -> bool) -> CheckResult,
 ) -> Counterexample {
     let tries = (CHECKS_MAX / count.max(1)).max(8);
@@ -68,7 +71,7 @@ pub(crate) fn narrowed(
     let recheck = |kept: &[OpId]| check(&|id| kept.binary_search(&id).is_ok());
     if narrowing == Narrowing::OldestFirst {
         let mut leave_out = violation.kept.len() / 2;
-        while leave_out > 1 {
+        while leave_out > 1 && !stop.is_stopped_after(count) {
             match recheck(&violation.kept[leave_out..]) {
                 CheckResult::NotLinearizable(smaller) => violation = sorted(smaller),
                 CheckResult::Linearizable | CheckResult::Unknown => leave_out /= 4,
@@ -80,10 +83,15 @@ pub(crate) fn narrowed(
     // An operation that is needed here is needed in every smaller counterexample, because fewer
     // other operations are known there.
     let (mut checked, mut undecided) = (Vec::new(), 0);
+    let mut is_stopped = false;
     while is_short && undecided < UNDECIDED_MAX {
         let Some(next) = violation.kept.iter().copied().find(|id| !checked.contains(id)) else {
             break;
         };
+        is_stopped = stop.is_stopped_after(count);
+        if is_stopped {
+            break;
+        }
         checked.push(next);
         let without: Vec<OpId> = violation.kept.iter().copied().filter(|id| *id != next).collect();
         match recheck(&without) {
@@ -93,7 +101,7 @@ pub(crate) fn narrowed(
             CheckResult::Unknown => undecided += 1,
         }
     }
-    let minimal = is_short && undecided == 0;
+    let minimal = is_short && undecided == 0 && !is_stopped;
     Counterexample { operations: violation.kept, reason: violation.reason, minimal }
 }
 

@@ -4,6 +4,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, verdict};
 use crate::collections::span::{Span, Time};
 use crate::history::OpId;
@@ -47,9 +48,10 @@ pub(crate) fn decide(
     init: &[ValueId],
     accesses: &[Access],
     names: &OpNames<'_>,
+    stop: &StopCheck<'_>,
     check: impl Fn(Pairs, &OpNames<'_>) -> CheckResult,
 ) -> Option<Verdict> {
-    verdict(Narrowing::Singly, accesses.len(), |known| {
+    verdict(Narrowing::Singly, accesses.len(), stop, |known| {
         Pairs::of(init, accesses, known, names)
             .map_or_else(|found| found, |pairs| check(pairs, names))
     })
@@ -111,7 +113,7 @@ impl Pairs {
     /// # Errors
     /// Returns the result of the check if the accesses cannot be paired: not linearizable if a
     /// value was taken more often than it was inserted before, and otherwise unknown, because a
-    /// value is null or was inserted twice.
+    /// value was inserted twice.
     fn of(
         init: &[ValueId],
         accesses: &[Access],
@@ -143,7 +145,7 @@ impl Pairs {
         let mut places: HashMap<ValueId, usize, FixedState> = HashMap::default();
         places.reserve(items.len());
         for (place, item) in items.iter().enumerate() {
-            if item.value == ValueId::NULL || places.insert(item.value, place).is_some() {
+            if places.insert(item.value, place).is_some() {
                 let violation = too_many_takes(takes, &items, names);
                 return Err(violation.map_or(CheckResult::Unknown, CheckResult::NotLinearizable));
             }

@@ -8,6 +8,7 @@
 //! first to the value whose enqueue returned first, and so on. Any other assignment can be changed
 //! into this one, and every value is then in the queue for less time.
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::nonempty::{impossible_empty_take, never_empty};
 use crate::collections::pairs::{self, Access, Item, OpNames, Pairs};
@@ -21,6 +22,7 @@ pub(crate) fn decide(
     init: &[ValueId],
     accesses: &[Access],
     values: &ValueTable,
+    stop: &StopCheck<'_>,
 ) -> Option<Verdict> {
     let names = OpNames {
         object: "queue",
@@ -29,7 +31,7 @@ pub(crate) fn decide(
         take: "dequeue",
         values,
     };
-    pairs::decide(init, accesses, &names, check)
+    pairs::decide(init, accesses, &names, stop, check)
 }
 
 fn check(mut pairs: Pairs, names: &OpNames<'_>) -> CheckResult {

@@ -9,6 +9,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, narrowed};
 use crate::collections::span::{Span, Time};
 use crate::collections::switch::{Kind, SwitchOp, check_switch};
@@ -33,6 +34,8 @@ pub(crate) struct SetHistory<'a> {
     pub(crate) reads: &'a [Read<'a>],
     /// Formats an operation, as in `add x (operation 7 -> true)`.
     pub(crate) describe: &'a dyn Fn(OpId) -> String,
+    /// Ends a check that takes too long.
+    pub(crate) stop: &'a StopCheck<'a>,
 }
 
 /// The maximum number of pairs of reads and elements.
@@ -60,7 +63,7 @@ pub(crate) fn decide<'a>(
         };
         let violation = Violation { kept: vec![read.id], reason };
         let counterexample =
-            narrowed(Narrowing::Singly, 1, violation, |_| CheckResult::Linearizable);
+            narrowed(Narrowing::Singly, 1, violation, history.stop, |_| CheckResult::Linearizable);
         return Some(Verdict::NotLinearizable(counterexample));
     }
     let elements = elements(init, history);
@@ -90,7 +93,7 @@ fn check(
     let mut unsure = false;
     for (place, element) in elements.iter().enumerate() {
         let ops = element.with_reads(&reads, &spans, 1);
-        match check_switch(element.init, &ops, known, history.describe) {
+        match check_switch(element.init, &ops, known, history.describe, history.stop) {
             CheckResult::Linearizable => {}
             CheckResult::Unknown => unsure = true,
             wrong @ CheckResult::NotLinearizable(_) => return (place, wrong),
@@ -111,15 +114,16 @@ fn counterexample(
 ) -> Counterexample {
     let spans: Vec<Span> = history.reads.iter().map(|read| read.span).collect();
     let (init, ops) = (elements[place].init, elements[place].with_reads(history.reads, &spans, 1));
-    let counterexample = narrowed(Narrowing::OldestFirst, ops.len(), violation, |known| {
-        check_switch(init, &ops, known, history.describe)
+    let stop = history.stop;
+    let counterexample = narrowed(Narrowing::OldestFirst, ops.len(), violation, stop, |known| {
+        check_switch(init, &ops, known, history.describe, stop)
     });
     if history.reads.is_empty() {
         return counterexample;
     }
     let count = elements.len() * history.reads.len() + history.ops.len();
     let violation = Violation { kept: counterexample.operations, reason: counterexample.reason };
-    narrowed(Narrowing::Singly, count, violation, |known| check(elements, history, known).1)
+    narrowed(Narrowing::Singly, count, violation, stop, |known| check(elements, history, known).1)
 }
 
 /// Returns the elements that occur in the history, in the order of their first occurrence.
@@ -183,6 +187,9 @@ fn have_read_points(
     let reads = history.reads;
     let mut first_right: Vec<Time> = reads.iter().map(|read| read.span.invoked).collect();
     for element in elements {
+        if history.stop.is_stopped_after(reads.len()) {
+            return false;
+        }
         let change = element.first_change();
         for (read, first) in reads.iter().zip(&mut first_right) {
             if read.members.binary_search(&element.value).is_ok() != element.init {
@@ -240,6 +247,7 @@ fn reads_agree(
     }
     elements.iter().all(|element| {
         let ops = element.with_reads(history.reads, &spans, scale);
-        check_switch(element.init, &ops, known, history.describe) == CheckResult::Linearizable
+        check_switch(element.init, &ops, known, history.describe, history.stop)
+            == CheckResult::Linearizable
     })
 }

@@ -17,6 +17,7 @@
 //! A linearization exists if no value remains. Values that stay in the stack are popped by
 //! imaginary concurrent pops after the history.
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::nonempty::{chain, impossible_empty_take, never_empty, nonempty_intervals};
 use crate::collections::pairs::{self, Access, Item, OpNames, Pairs};
@@ -29,18 +30,24 @@ use crate::verdict::Verdict;
 /// The instant at which the values that stay in the stack are popped.
 const END: Time = NEVER - 1;
 
+/// The number of pops of unknown outcome that are moved in one step.
+const MOVED_PER_STEP: usize = 16;
+/// The number of steps that each item counts as where bottoms are removed.
+const BOTTOM_STEPS: usize = 8;
+
 /// Decides a stack that initially contains `init`, the last value on top.
 pub(crate) fn decide(
     init: &[ValueId],
     accesses: &[Access],
     values: &ValueTable,
+    stop: &StopCheck<'_>,
 ) -> Option<Verdict> {
     let names =
         OpNames { object: "stack", insert: "push", inserted: "pushed", take: "pop", values };
-    pairs::decide(init, accesses, &names, check)
+    pairs::decide(init, accesses, &names, stop, |pairs, names| check(pairs, names, stop))
 }
 
-fn check(mut pairs: Pairs, names: &OpNames<'_>) -> CheckResult {
+fn check(mut pairs: Pairs, names: &OpNames<'_>, stop: &StopCheck<'_>) -> CheckResult {
     pairs.left.sort_unstable_by_key(|item| item.inserted.returned);
     let (left, spare) = (pairs.left.len(), pairs.spare.len());
     if left > 0 && spare > 0 {
@@ -59,7 +66,7 @@ fn check(mut pairs: Pairs, names: &OpNames<'_>) -> CheckResult {
         Some(violation) if left == 0 || spare == 0 || left == 1 => {
             CheckResult::NotLinearizable(violation)
         }
-        Some(_) if can_be_taken_when_needed(&mut pairs) => CheckResult::Linearizable,
+        Some(_) if can_be_taken_when_needed(&mut pairs, stop) => CheckResult::Linearizable,
         Some(_) => CheckResult::Unknown,
     }
 }
@@ -73,13 +80,13 @@ fn take_in_order(pairs: &mut Pairs) {
 }
 
 /// Returns true if a linearization was found in which the pops of unknown outcome take only values
-/// that cannot stay. False means that none was found.
+/// that cannot stay. False means that none was found, or that `stop` ended the search.
 ///
 /// A pop of unknown outcome that was invoked before the push returned takes the value at once. Of
 /// these the last is used, because the others can do the same for earlier values.
-fn can_be_taken_when_needed(pairs: &mut Pairs) -> bool {
+fn can_be_taken_when_needed(pairs: &mut Pairs, stop: &StopCheck<'_>) -> bool {
     take_none(pairs);
-    let mut spare = pairs.spare.clone();
+    let (mut spare, count) = (pairs.spare.clone(), pairs.spare.len());
     let mut take = |item: &mut Item| {
         let at_once = spare.partition_point(|invoked| *invoked < item.inserted.returned);
         let place = at_once.saturating_sub(1);
@@ -91,12 +98,19 @@ fn can_be_taken_when_needed(pairs: &mut Pairs) -> bool {
     };
     let nothing = pairs.empty_takes.iter().map(|pop| pop.span.invoked).max();
     for item in &mut pairs.left {
+        // Taking a pop moves the others.
+        if stop.is_stopped_after(1 + count / MOVED_PER_STEP) {
+            return false;
+        }
         if nothing.is_some_and(|nothing| item.inserted.returned < nothing) && !take(item) {
             return false;
         }
     }
     let mut rest: Vec<Item> = pairs.taken.iter().chain(&pairs.left).copied().collect();
     loop {
+        if stop.is_stopped_after(BOTTOM_STEPS * rest.len()) {
+            return false;
+        }
         rest.retain(|item| item.zone().is_some());
         rest.sort_unstable_by_key(|item| item.inserted.returned);
         if impossible_empty_take(pairs, &rest).is_some() {
@@ -163,7 +177,11 @@ fn without_bottoms(by_inserted: &[Item]) -> Vec<Item> {
 /// Returns the violation of the remaining items: a nonempty interval without a possible bottom. It
 /// uses the interval that needs the fewest operations.
 fn no_bottom(pairs: &Pairs, rest: &[Item], names: &OpNames<'_>) -> Option<Violation> {
-    let chains = nonempty_intervals(rest).into_iter().map(|(from, to)| chain(rest, from, to));
+    // The items of an interval are those whose zone begins in it.
+    let place = |time: Time| rest.partition_point(|item| item.inserted.returned < time);
+    let chains = nonempty_intervals(rest)
+        .into_iter()
+        .map(|(from, to)| chain(&rest[place(from)..place(to)], from, to));
     let cost = |chain: &Vec<Item>| {
         let stays = chain.iter().any(|item| item.take.is_none());
         (stays, chain.len())

@@ -9,6 +9,7 @@
 //! invocation. So a configuration is the state, the instant at which the switch entered it, and the
 //! pending operations that toggled the switch.
 
+use crate::budget::StopCheck;
 use crate::collections::narrowing::{CheckResult, Violation};
 use crate::collections::span::{NEVER, Span, Time};
 use crate::history::OpId;
@@ -44,7 +45,7 @@ enum SwitchResult {
     Linearizable,
     /// No order explains the result of this operation.
     NotLinearizable(OpId),
-    /// Too many configurations are possible.
+    /// Too many configurations are possible, or the check was stopped.
     Unknown,
 }
 
@@ -83,16 +84,18 @@ impl SwitchOp {
 }
 
 /// Decides the operations `ops` on a switch with the initial state `init`. Operations that are not
-/// `known` have an unknown outcome. `describe` formats an operation, as in `acquire 7`.
+/// `known` have an unknown outcome. `describe` formats an operation, as in `acquire 7`. The result
+/// is unknown if `stop` ends the check.
 pub(crate) fn check_switch(
     init: bool,
     ops: &[SwitchOp],
     known: &dyn Fn(OpId) -> bool,
     describe: &dyn Fn(OpId) -> String,
+    stop: &StopCheck<'_>,
 ) -> CheckResult {
     let weaker = |op: &SwitchOp| if known(op.id) { *op } else { op.unknown() };
     let ops: Vec<SwitchOp> = ops.iter().map(weaker).collect();
-    let id = match check(init, &ops) {
+    let id = match check(init, &ops, stop) {
         SwitchResult::Linearizable => return CheckResult::Linearizable,
         SwitchResult::Unknown => return CheckResult::Unknown,
         SwitchResult::NotLinearizable(id) => id,
@@ -121,7 +124,7 @@ pub(crate) fn check_switch(
 }
 
 /// Searches for an order of `ops` on a switch with the initial state `init`.
-fn check(init: bool, ops: &[SwitchOp]) -> SwitchResult {
+fn check(init: bool, ops: &[SwitchOp], stop: &StopCheck<'_>) -> SwitchResult {
     let mut events: Vec<(Time, bool, usize)> = Vec::with_capacity(2 * ops.len());
     for (place, op) in ops.iter().enumerate() {
         events.push((op.span.invoked, false, place));
@@ -136,6 +139,9 @@ fn check(init: bool, ops: &[SwitchOp]) -> SwitchResult {
     let mut next = Vec::new();
     for (now, returns, place) in events {
         let op = &ops[place];
+        if stop.is_stopped_after(configurations.len()) {
+            return SwitchResult::Unknown;
+        }
         if !returns {
             if !open.invoke(op) {
                 return SwitchResult::Unknown;

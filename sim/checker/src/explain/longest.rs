@@ -2,6 +2,7 @@
 //! explain.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::budget::Budget;
 use crate::chain_search::{ChainOp, SearchEnd, SearchResult, search};
@@ -38,6 +39,10 @@ pub enum Coverage {
 const BUDGET: Budget<'static> =
     Budget { bytes_max: 1 << 24, configurations_max: 4_000, threads: 1, stop: None };
 
+/// The number of times that a search may ask whether to stop. It asks after equal amounts of work,
+/// so this bounds its time without a clock.
+const WORK_MAX: u32 = 4_096;
+
 /// The number of configurations, beyond one for each operation, that a search may visit in which no
 /// operation outside its list takes effect.
 const DETOURS_MAX: u64 = 500;
@@ -64,7 +69,9 @@ pub fn longest_linearization<M: Model>(
     let others = object.iter().copied().filter(|id| !in_counterexample(id) && changes(id));
     let others: Vec<OpId> = others.take(OTHERS_MAX + 1).collect();
     let result = |known: &[OpId], others: &[OpId], configurations_max: u64| {
-        let budget = Budget { configurations_max, ..BUDGET };
+        let asked = AtomicU32::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= WORK_MAX;
+        let budget = Budget { configurations_max, stop: Some(&stop), ..BUDGET };
         let chains = in_real_time(history, known, others, last);
         search(model, history, chains, &budget)
     };

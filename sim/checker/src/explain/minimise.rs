@@ -39,6 +39,9 @@ pub fn minimise<M: Model>(
     let mut checks_left = CHECKS_MAX;
     let mut bad = |known: &[OpId]| {
         checks_left = checks_left.checked_sub(1)?;
+        if budget.stop.is_some_and(|stop| stop()) {
+            return None;
+        }
         let mut known = known.to_vec();
         known.sort();
         match check(

@@ -17,8 +17,10 @@ pub(super) trait Notation: Model + Sized {
     /// Creates the model with its initial state.
     fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Self>;
 
-    /// Parses the initial values of single keys: a list of pairs, key and value.
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
+    /// Parses the initial values of single keys: a list of pairs, key and value. The flag
+    /// `nothing_is_read` is the same as [`InitialState::nothing_is_read`].
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>, nothing_is_read: bool) -> Parsed<()> {
+        let _ = nothing_is_read;
         let message = "only `kv`, `multi-register` and `rw-register` have initial values of single \
                        keys";
         Err(OffsetError::new(pairs.offset(), message))

@@ -306,7 +306,8 @@ where
 {
     let mut model = M::parse_init(&start).map_err(sources.init)?;
     if let Some(pairs) = start.init_by_key.filter(|pairs| !pairs.is_null()) {
-        model.parse_init_by_key(pairs).map_err(sources.init_by_key)?;
+        let read = model.parse_init_by_key(pairs, start.nothing_is_read);
+        read.map_err(sources.init_by_key)?;
     }
     let mut builder = HistoryBuilder::new(model, start.nothing_is_read);
     events.feed(&mut builder)?;

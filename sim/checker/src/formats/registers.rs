@@ -23,12 +23,16 @@ fn first_value(start: &InitialState<'_, '_>, values: &ValueTable) -> Parsed<Valu
     }
 }
 
-/// Parses the values of single keys: a list of pairs, key and value.
-fn values_by_key(pairs: Form<'_, '_>, values: &ValueTable) -> Parsed<BTreeMap<ValueId, ValueId>> {
+/// Parses the values of single keys: a list of pairs, key and value. `value_of_key` parses a value.
+fn values_by_key(
+    pairs: Form<'_, '_>,
+    values: &ValueTable,
+    value_of_key: impl Fn(Form<'_, '_>) -> Parsed<ValueId>,
+) -> Parsed<BTreeMap<ValueId, ValueId>> {
     let mut by_key = BTreeMap::new();
     for pair in pairs.items("a list of pairs: key and value")? {
         let [key, value] = pair.pair("a pair: key and value")?;
-        if by_key.insert(value_of(key, values)?, value_of(value, values)?).is_some() {
+        if by_key.insert(value_of(key, values)?, value_of_key(value)?).is_some() {
             return Err(OffsetError::new(key.offset(), "this key occurs twice"));
         }
     }
@@ -114,8 +118,9 @@ impl Notation for Kv {
         Ok(Kv { init: first_value(start, &values)?.into(), values })
     }
 
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
-        self.init.by_key = values_by_key(pairs, &self.values)?;
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>, _: bool) -> Parsed<()> {
+        let values = &self.values;
+        self.init.by_key = values_by_key(pairs, values, |value| value_of(value, values))?;
         Ok(())
     }
 
@@ -123,18 +128,20 @@ impl Notation for Kv {
         // A transaction of one step is an operation on one key.
         if call.f == "txn" {
             let (step, nothing_is_read) = (call.only_step()?, call.nothing_is_read);
-            let value = || value_of(step.value, &self.values);
+            let key = value_of(step.key, &self.values)?;
             let call = match step.f {
                 "r" | "read" => KvCall::Get,
-                "w" | "write" => match value()? {
-                    ValueId::NULL if nothing_is_read && self.init.others == ValueId::NULL => {
+                "w" | "write" => {
+                    let value = value_of(step.value, &self.values)?;
+                    let is_nothing = value == ValueId::NULL && self.init.of(key) == ValueId::NULL;
+                    if nothing_is_read && is_nothing {
                         return Err(step.value.expected(NOT_INITIAL));
                     }
-                    value => KvCall::Put(value),
-                },
+                    KvCall::Put(value)
+                }
                 _ => return Err(step.unknown()),
             };
-            return Ok(KvOp { key: value_of(step.key, &self.values)?, call });
+            return Ok(KvOp { key, call });
         }
         let key = call.key(&self.values)?;
         let parsed = match call.f {
@@ -197,10 +204,29 @@ impl Notation for Kv {
     }
 }
 
-/// The value of an unwritten key where a read of null shows that nothing was written. It is not
+const NOT_UNTOUCHED: &str = "a value other than [null]";
+
+/// The value that null stands for where a read of null shows that a key was not written. It is not
 /// [`ValueId::NULL`], which means that the result of a read is not known.
 fn untouched() -> Value {
     Value::List(vec![Value::Null])
+}
+
+/// Parses a value of a transaction. If a read of null shows that nothing was written, null is the
+/// value [`untouched`], and that value itself is an error.
+fn transaction_value(
+    form: Form<'_, '_>,
+    nothing_is_read: bool,
+    values: &ValueTable,
+) -> Parsed<ValueId> {
+    match nothing_is_read {
+        false => value_of(form, values),
+        true if form.is_null() => Ok(values.intern(untouched())),
+        true => match form.value()? {
+            value if value == untouched() => Err(form.expected(NOT_UNTOUCHED)),
+            value => Ok(values.intern(value)),
+        },
+    }
 }
 
 impl Notation for Transactions {
@@ -208,15 +234,18 @@ impl Notation for Transactions {
 
     fn parse_init(start: &InitialState<'_, '_>) -> Parsed<Transactions> {
         let values = ValueTable::new();
-        let mut init = first_value(start, &values)?;
-        if init == ValueId::NULL && start.nothing_is_read {
-            init = values.intern(untouched());
-        }
+        let init = match start.init {
+            Some(init) => transaction_value(init, start.nothing_is_read, &values)?,
+            None if start.nothing_is_read => values.intern(untouched()),
+            None => first_value(start, &values)?,
+        };
         Ok(Transactions { init: init.into(), values })
     }
 
-    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>) -> Parsed<()> {
-        self.init.by_key = values_by_key(pairs, &self.values)?;
+    fn parse_init_by_key(&mut self, pairs: Form<'_, '_>, nothing_is_read: bool) -> Parsed<()> {
+        let values = &self.values;
+        let value = |value: Form<'_, '_>| transaction_value(value, nothing_is_read, values);
+        self.init.by_key = values_by_key(pairs, values, value)?;
         Ok(())
     }
 
@@ -231,9 +260,9 @@ impl Notation for Transactions {
             accesses.push(match step.f {
                 "r" | "read" => Access::Read(key),
                 "w" | "write" => {
-                    let value = value_of(step.value, &self.values)?;
-                    let is_nothing = value == ValueId::NULL || value == self.init.others;
-                    if is_nothing && self.shows_nothing(call.nothing_is_read) {
+                    let value = transaction_value(step.value, call.nothing_is_read, &self.values)?;
+                    let is_nothing = step.value.is_null() && value == self.init.of(key);
+                    if is_nothing && call.nothing_is_read {
                         return Err(step.value.expected(NOT_INITIAL));
                     }
                     Access::Write(key, value)
@@ -250,13 +279,9 @@ impl Notation for Transactions {
         for step in result.items("a list of steps")? {
             let step = Step::read(step)?;
             let key = value_of(step.key, &self.values)?;
-            let value = value_of(step.value, &self.values)?;
+            let value = transaction_value(step.value, response.nothing_is_read, &self.values)?;
             read.push(match (op.get(read.len()), step.f) {
-                (Some(Access::Read(of)), "r" | "read") if *of == key => {
-                    let nothing = value == ValueId::NULL;
-                    let shows = nothing && self.shows_nothing(response.nothing_is_read);
-                    if shows { self.init.others } else { value }
-                }
+                (Some(Access::Read(of)), "r" | "read") if *of == key => value,
                 (Some(Access::Write(of, _)), "w" | "write") if *of == key => ValueId::NULL,
                 _ => {
                     let message = "this step is not the invoked one at this position";
@@ -295,11 +320,6 @@ impl Notation for Transactions {
 }
 
 impl Transactions {
-    /// Returns true if keys are initially unwritten, and a read of null shows that.
-    fn shows_nothing(&self, nothing_is_read: bool) -> bool {
-        nothing_is_read && self.values.resolve(self.init.others) == untouched()
-    }
-
     fn write_steps(&self, op: &[Access], read: impl Fn(usize) -> ValueId) -> OutputValue {
         let data = |value: ValueId| self.values.resolve(value);
         let step = |(place, access): (usize, &Access)| {

@@ -150,7 +150,7 @@ fn check_header<M: Notation>(model: &M, text: &str) -> io::Result<()> {
         })
         .ok()?;
         if let Some(pairs) = root.member("init_by_key") {
-            again.parse_init_by_key(pairs).ok()?;
+            again.parse_init_by_key(pairs, false).ok()?;
         }
         Some(again)
     };

@@ -84,6 +84,9 @@ pub enum HistoryError {
     /// The operation does not return after its invocation, or returns at [`EventIndex::NEVER`].
     #[error("operation {} does not return at an event after its invocation", .0.0)]
     ReturnsTooEarly(OpId),
+    /// The operation returns at an event that is also an event of the other operation.
+    #[error("operation {} returns at an event of operation {}", .0.0, .1.0)]
+    SharedEvent(OpId, OpId),
     /// The client already had a pending operation, or one whose outcome is unknown.
     #[error("operation {} is invoked while its client has a pending operation", .0.0)]
     ClientBusy(OpId),
@@ -101,9 +104,8 @@ impl<O, R> Default for History<O, R> {
 impl<O, R> History<O, R> {
     /// Creates the history of `operations`, which must be in the order of invocation.
     ///
-    /// A caller whose events have times must number them such that no two share an index, and of
-    /// those with one time the invocations first: then operations that may have overlapped do. This
-    /// is not checked, and a response with the index of an invocation may make a verdict wrong.
+    /// No two events share an index. A caller whose events have times numbers them such that of
+    /// those with one time the invocations come first: then operations that may have overlapped do.
     ///
     /// # Errors
     /// Returns a [`HistoryError`] for the first operation that is not well-formed.
@@ -133,7 +135,10 @@ impl<O, R> History<O, R> {
                 return Err(HistoryError::ClientBusy(id));
             }
         }
-        Ok(History { operations })
+        match shared_event(&operations) {
+            Some((one, other)) => Err(HistoryError::SharedEvent(one, other)),
+            None => Ok(History { operations }),
+        }
     }
 
     /// Returns all operations, in the order of invocation.
@@ -168,7 +173,7 @@ impl<O, R> History<O, R> {
     /// to [`Outcome::Unknown`] keeps a linearizable history linearizable.
     ///
     /// # Panics
-    /// In debug builds, if an operation returns before its invocation.
+    /// If an operation returns before its invocation, or at an event of another operation.
     #[must_use]
     pub fn with_outcomes(
         &self,
@@ -184,14 +189,72 @@ impl<O, R> History<O, R> {
             outcome: outcome(OpId(id), operation),
         };
         let operations: Vec<Operation<O, R>> = (0..).zip(&self.operations).map(changed).collect();
-        debug_assert!(operations.iter().all(|operation| operation.returned() > operation.invoked));
+        let before = self.operations.iter().map(Operation::returned);
+        let keeps = |(one, before): (&Operation<O, R>, EventIndex)| {
+            [before, EventIndex::NEVER].contains(&one.returned())
+        };
+        if !operations.iter().zip(before).all(keeps) {
+            assert!(operations.iter().all(|operation| operation.returned() > operation.invoked));
+            assert_eq!(shared_event(&operations), None, "two operations share an event");
+        }
         History { operations }
     }
+}
+
+/// Returns the first operation that returns at an event of another one, and the other one, if
+/// there are any. The invocations of `operations` ascend.
+fn shared_event<O, R>(operations: &[Operation<O, R>]) -> Option<(OpId, OpId)> {
+    let returned = (0..).map(OpId).zip(operations).map(|(id, one)| (one.returned(), id));
+    let mut returned: Vec<(EventIndex, OpId)> =
+        returned.filter(|(at, _)| *at != EventIndex::NEVER).collect();
+    returned.sort_unstable();
+    let mut invoked = (0..).map(OpId).zip(operations).map(|(id, one)| (one.invoked, id)).peekable();
+    let mut before = None;
+    for (at, id) in returned {
+        while invoked.next_if(|(other, _)| *other < at).is_some() {}
+        let invoked = invoked.peek().copied().filter(|(other, _)| *other == at);
+        if let Some((_, other)) = before.filter(|(other, _)| *other == at).or(invoked) {
+            return Some((id, other));
+        }
+        before = Some((at, id));
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_operations_share_no_event() {
+        let operation = |client, invoked, at| Operation {
+            client: Client(client),
+            op: (),
+            invoked: EventIndex(invoked),
+            outcome: Outcome::Returned { at: EventIndex(at), ret: () },
+        };
+        let shared = |operations: Vec<Operation<(), ()>>| History::new(operations).err();
+        let error = Some(HistoryError::SharedEvent(OpId(0), OpId(1)));
+        assert_eq!(shared(vec![operation(0, 0, 4), operation(1, 4, 5)]), error);
+        let error = Some(HistoryError::SharedEvent(OpId(2), OpId(0)));
+        let three = [operation(0, 0, 7), operation(1, 1, 3), operation(2, 2, 7)];
+        assert_eq!(shared(three.to_vec()), error);
+        assert_eq!(shared(vec![operation(0, 0, 4), operation(1, 3, 5)]), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "two operations share an event")]
+    fn changed_outcomes_share_no_event() {
+        let one = Operation {
+            client: Client(0),
+            op: (),
+            invoked: EventIndex(0),
+            outcome: Outcome::<()>::Unknown,
+        };
+        let other = Operation { client: Client(1), invoked: EventIndex(1), ..one };
+        let history = History::new(vec![one, other]).expect("two invocations");
+        let _ = history.with_outcomes(|_, _| Outcome::Returned { at: EventIndex(2), ret: () });
+    }
 
     #[test]
     fn a_client_goes_on_once_its_operation_has_an_outcome() {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{Client, EventIndex, History, OpId, Operation, Outcome, Subhistory};
 use crate::model::Model;
 use crate::models::heap::array_bytes;
@@ -23,14 +23,14 @@ impl Stack {
         part: Subhistory<'_, StackOp, ValueId>,
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part);
+        let stop = &StopCheck::new(budget);
+        let check = |part: Subhistory<'_, StackOp, ValueId>| self.decide_distinct(part, stop);
         check(part).or_else(|| decide(self, part, budget, check))
     }
 }
 
-/// Decides `part` back in time; `check` decides parts of a counterexample. Returns `None` if an
-/// item is null, if the search reaches its bound, or if it finds no order and some outcome is
-/// unknown.
+/// Decides `part` back in time; `check` decides parts of a counterexample. Returns `None` if the
+/// search reaches its bound, or if it finds no order and some outcome is unknown.
 fn decide(
     stack: &Stack,
     part: Subhistory<'_, StackOp, ValueId>,
@@ -52,7 +52,7 @@ fn explained(
     part: Subhistory<'_, StackOp, ValueId>,
     budget: &Budget<'_>,
 ) -> Option<bool> {
-    let Backward { model, history, is_whole } = Backward::of(&stack.init, part)?;
+    let Backward { model, history, is_whole } = Backward::of(stack.init(), part)?;
     let ids: Vec<OpId> = (0..).map(OpId).take(history.operations().len()).collect();
     match searched(&model, Subhistory::new(&history, &ids), budget, FIRST_MAX)? {
         Verdict::Linearizable => Some(true),
@@ -90,8 +90,8 @@ fn shortest(
 }
 
 /// The operations of a stack back in time.
-struct Backward<'a> {
-    model: BackwardStack<'a>,
+struct Backward {
+    model: BackwardStack,
     history: History<BackwardOp, ()>,
     /// Whether no outcome is unknown. Otherwise an order without the pops of unknown outcome, and
     /// with the fewest pushes of unknown outcome, is only one of the possible ones.
@@ -99,9 +99,9 @@ struct Backward<'a> {
 }
 
 /// A stack back in time. At first it may have any items.
-struct BackwardStack<'a> {
+struct BackwardStack {
     /// The items at the end, which is the beginning of the history.
-    init: &'a [ValueId],
+    init: Vec<ValueId>,
     /// For each value, the number of items that are never popped.
     staying: BTreeMap<ValueId, usize>,
 }
@@ -129,9 +129,9 @@ struct KnownItems {
     is_all: bool,
 }
 
-impl<'a> Backward<'a> {
-    /// Returns the operations of `part`; `None` if an item is [`ValueId::NULL`].
-    fn of(init: &'a [ValueId], part: Subhistory<'_, StackOp, ValueId>) -> Option<Backward<'a>> {
+impl Backward {
+    /// Returns the operations of `part`; `None` if their events have no numbers left.
+    fn of(init: Vec<ValueId>, part: Subhistory<'_, StackOp, ValueId>) -> Option<Backward> {
         let mut staying: BTreeMap<ValueId, usize> = BTreeMap::new();
         let mut missing: BTreeMap<ValueId, usize> = BTreeMap::new();
         init.iter().for_each(|value| *staying.entry(*value).or_default() += 1);
@@ -152,9 +152,6 @@ impl<'a> Backward<'a> {
                 }
                 (StackOp::Pop, None) => {}
             }
-        }
-        if staying.contains_key(&ValueId::NULL) {
-            return None;
         }
         let is_whole = known.len() == part.len();
         for (value, popped) in &mut missing {
@@ -202,7 +199,7 @@ fn reversed<O, R>(
     History::new(operations.collect()).ok()
 }
 
-impl Model for BackwardStack<'_> {
+impl Model for BackwardStack {
     type State = KnownItems;
     type Op = BackwardOp;
     type Ret = ();
@@ -220,7 +217,7 @@ impl Model for BackwardStack<'_> {
                 None => !is_all && self.staying.get(value).is_some_and(|count| *count > 0),
             },
             BackwardOp::FindEmpty => top.is_empty(),
-            BackwardOp::Begin if *is_all => top == self.init,
+            BackwardOp::Begin if *is_all => *top == self.init,
             BackwardOp::Begin => self.init.ends_with(top),
         };
         if !is_legal {

@@ -52,7 +52,7 @@ impl Model for Counter {
     fn decide(
         &self,
         part: Subhistory<'_, CounterOp, Option<i64>>,
-        _: &Budget<'_>,
+        budget: &Budget<'_>,
     ) -> Option<Verdict> {
         let (mut additions, mut reads) = (Vec::with_capacity(part.len()), Vec::new());
         for (id, operation) in part.iter() {
@@ -66,7 +66,7 @@ impl Model for Counter {
                 (CounterOp::Read, None) => {}
             }
         }
-        counter::decide(self.init, &additions, &reads)
+        counter::decide(self.init, &additions, &reads, budget)
     }
 
     fn describe_op(&self, op: &CounterOp) -> String {

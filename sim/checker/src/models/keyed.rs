@@ -7,7 +7,7 @@ use crate::history::{History, OpId, Operation, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::heap::tree_bytes;
 use crate::value::{ValueId, ValueTable};
-use crate::verdict::Verdict;
+use crate::verdict::{Counterexample, Verdict};
 
 /// Many objects of one kind, each with its own key. All have the same state before the first
 /// operation.
@@ -96,15 +96,18 @@ impl<M: Model> Model for Keyed<M> {
                 let all = part.history().operations().iter().map(unkeyed).collect();
                 let all = History::new(all).ok()?;
                 let alone = all.with_known(|id| kept.binary_search(&id).is_ok());
-                let budget = Budget { stop: None, ..*budget };
-                let decide = |history: &History<M::Op, M::Ret>| {
-                    self.each.decide(Subhistory::new(history, part.ids()), &budget)
-                };
-                return match decide(&alone) {
-                    Some(bad @ Verdict::NotLinearizable(_)) => Some(bad),
-                    // The part with the known results of other operations is decided more easily.
-                    _ => decide(&all),
-                };
+                // The part with the known results of other operations is decided more easily.
+                let again = [&alone, &all].into_iter().find_map(|history| {
+                    let verdict = self.each.decide(Subhistory::new(history, part.ids()), budget);
+                    verdict.filter(|verdict| matches!(verdict, Verdict::NotLinearizable(_)))
+                });
+                // The caller may have stopped the second decision.
+                return again.or_else(|| {
+                    let (operations, minimal) = (kept, false);
+                    let reason = "no order explains these operations".to_owned();
+                    let found = Counterexample { operations, reason, minimal };
+                    Some(Verdict::NotLinearizable(found))
+                });
             }
             Verdict::Unknown(exhausted) => {
                 if let Some((_, id)) = &mut exhausted.widest {

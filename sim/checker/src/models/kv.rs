@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{EventIndex, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
-use crate::models::heap::tree_bytes;
+use crate::models::heap::{array_bytes, tree_bytes};
 use crate::models::initial_values::InitialValues;
 use crate::models::observable_since::{ValueWrite, observable_since};
 use crate::models::register::access_of;
@@ -52,6 +52,16 @@ pub enum KvCall {
     },
 }
 
+/// The value of a key in a state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KvValue {
+    /// A value of the table.
+    Known(ValueId),
+    /// A text that appends made, and that was not in the table then. The table does not grow with
+    /// the texts that a search tries.
+    Appended(Box<str>),
+}
+
 /// The result of an operation on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KvRet {
@@ -65,13 +75,43 @@ pub enum KvRet {
 }
 
 impl Kv {
-    /// Returns the id of the text of `value` followed by the text of `more`.
-    fn appended(&self, value: ValueId, more: ValueId) -> ValueId {
+    /// Returns the id of the value of `key` in `state`, and adds the value to the table if the
+    /// table does not contain it.
+    ///
+    /// # Panics
+    /// If the table already has 2³² values.
+    pub fn value_in(&self, state: &BTreeMap<ValueId, KvValue>, key: ValueId) -> ValueId {
+        match state.get(&key) {
+            None => self.init.of(key),
+            Some(KvValue::Known(value)) => *value,
+            Some(KvValue::Appended(text)) => self.values.intern(&**text),
+        }
+    }
+
+    /// Returns the text of `value` followed by the text of `more`.
+    fn appended(&self, value: &KvValue, more: ValueId) -> KvValue {
         let text = self.values.with(|data| {
             let text = |value: ValueId| data[value.0 as usize].text();
-            [text(value), text(more)].concat()
+            match value {
+                KvValue::Known(value) => [text(*value), text(more)].concat(),
+                KvValue::Appended(value) => [&**value, &text(more)].concat(),
+            }
         });
-        self.values.intern(Value::Text(text))
+        match self.values.find(text) {
+            Ok(known) => KvValue::Known(known),
+            Err(text) => KvValue::Appended(text.into()),
+        }
+    }
+
+    /// Returns true if `value` is the value with the id `other`.
+    fn is_value(&self, value: &KvValue, other: ValueId) -> bool {
+        match value {
+            KvValue::Known(value) => *value == other,
+            // It may have been added to the table meanwhile.
+            KvValue::Appended(value) => self.values.with(|data| {
+                matches!(data.get(other.0 as usize), Some(Value::Text(text)) if **text == **value)
+            }),
+        }
     }
 
     /// Returns the initial value of the key of `part`, whose operations have all the same key.
@@ -83,48 +123,41 @@ impl Kv {
 
 impl Model for Kv {
     /// The values of the keys that are not at their initial value.
-    type State = BTreeMap<ValueId, ValueId>;
+    type State = BTreeMap<ValueId, KvValue>;
     type Op = KvOp;
     type Ret = KvRet;
 
-    fn init(&self) -> BTreeMap<ValueId, ValueId> {
+    fn init(&self) -> BTreeMap<ValueId, KvValue> {
         BTreeMap::new()
     }
 
     fn step(
         &self,
-        state: &BTreeMap<ValueId, ValueId>,
+        state: &BTreeMap<ValueId, KvValue>,
         op: &KvOp,
         ret: Option<&KvRet>,
-    ) -> Option<BTreeMap<ValueId, ValueId>> {
-        let init = self.init.of(op.key);
-        let now = state.get(&op.key).copied().unwrap_or(init);
-        let then = match op.call {
-            KvCall::Get => now,
-            KvCall::Put(value) => value,
-            KvCall::Append(more) => self.appended(now, more),
-            KvCall::Cas { from, to } => {
-                if from == now {
-                    to
-                } else {
-                    now
-                }
-            }
-        };
+    ) -> Option<BTreeMap<ValueId, KvValue>> {
+        let init = KvValue::Known(self.init.of(op.key));
+        let now = state.get(&op.key).unwrap_or(&init);
+        let is_now = |value: ValueId| self.is_value(now, value);
         let legal = match (op.call, ret) {
             (_, None) | (KvCall::Put(_) | KvCall::Append(_), Some(KvRet::Written)) => true,
-            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(returned))) => *returned == now,
+            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(returned))) => is_now(*returned),
             (KvCall::Cas { from, .. }, Some(KvRet::Value(returned))) => {
-                *returned == now && from != now
+                is_now(*returned) && !is_now(from)
             }
-            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(returned))) => {
-                *returned == (from == now)
-            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(returned))) => *returned == is_now(from),
             _ => false,
         };
         if !legal {
             return None;
         }
+        let then = match op.call {
+            KvCall::Put(value) => KvValue::Known(value),
+            KvCall::Append(more) => self.appended(now, more),
+            KvCall::Cas { from, to } if is_now(from) => KvValue::Known(to),
+            KvCall::Get | KvCall::Cas { .. } => now.clone(),
+        };
         let mut after = state.clone();
         match then == init {
             true => after.remove(&op.key),
@@ -162,16 +195,10 @@ impl Model for Kv {
         Some(self.values.with(|data| observable_since(part, init, data, write_of, observed_value)))
     }
 
-    /// Counts the memory that a state owns, and the interned texts, which appends create and the
-    /// table keeps.
-    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, ValueId>) -> usize {
-        let text = |value: &ValueId, data: &[Value]| match data.get(value.0 as usize) {
-            Some(Value::Text(text)) => text.len(),
-            _ => 0,
-        };
-        let nodes = tree_bytes::<(ValueId, ValueId)>(state.len());
-        self.values
-            .with(|data| state.values().map(|value| text(value, data)).sum::<usize>() + nodes)
+    /// Counts the memory that a state owns, except the bytes of texts, which are hashed.
+    fn unhashed_bytes(&self, state: &BTreeMap<ValueId, KvValue>) -> usize {
+        let texts = state.values().filter(|value| matches!(value, KvValue::Appended(_))).count();
+        tree_bytes::<(ValueId, KvValue)>(state.len()) + texts * array_bytes::<u8>(1)
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<KvOp, KvRet>> {
@@ -184,7 +211,7 @@ impl Model for Kv {
     /// Decides in nearly linear time, unless an observed value was put twice, a put returned the
     /// value that it replaced, a failed compare-and-set matters, the key has both appends and
     /// compare-and-sets, or texts do not determine which appends made them.
-    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, KvOp, KvRet>, budget: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let classify = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
             true => classify(op, ret),
@@ -193,12 +220,13 @@ impl Model for Kv {
         let calls = gather(part, classify)?;
         let (init, names) = (self.init_of(part), OpNames { read: "get", write: "put" });
         let describe = |value| self.values.describe(value);
+        let stop = StopCheck::new(budget);
         if calls.list.iter().any(|call| matches!(call.action, Action::Append(_))) {
-            return verdict(&calls, names, &describe, |calls| {
+            return verdict(&calls, names, &describe, &stop, |calls| {
                 self.values.with(|data| append::decide(calls, init, data))
             });
         }
-        verdict(&calls, names, &describe, |calls| register::decide(calls, init))
+        verdict(&calls, names, &describe, &stop, |calls| register::decide(calls, init))
     }
 
     fn register_access(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<RegisterAccess> {
@@ -228,8 +256,11 @@ impl Model for Kv {
         }
     }
 
-    fn describe_state(&self, state: &BTreeMap<ValueId, ValueId>) -> String {
-        self.values.describe_pairs(state, |value| self.values.describe(*value))
+    fn describe_state(&self, state: &BTreeMap<ValueId, KvValue>) -> String {
+        self.values.describe_pairs(state, |value| match value {
+            KvValue::Known(value) => self.values.describe(*value),
+            KvValue::Appended(text) => format!("{text:?}"),
+        })
     }
 }
 
@@ -312,6 +343,38 @@ mod tests {
         let ids: Vec<OpId> = (0..).take(calls.len()).map(OpId).collect();
         let found = kv.unknown_deadlines(Subhistory::new(&history, &ids), end);
         found.map(|event_indexes| event_indexes.into_iter().map(|EventIndex(at)| at).collect())
+    }
+
+    #[test]
+    fn the_texts_that_a_search_tries_do_not_stay() {
+        let kv = Kv::default();
+        let key = kv.values.intern("k");
+        let texts: Vec<ValueId> =
+            (0..8).map(|number| kv.values.intern(&*format!("{number}"))).collect();
+        let calls = texts.iter().map(|text| (KvCall::Append(*text), Some(KvRet::Written)));
+        let get = (KvCall::Get, Some(KvRet::Value(key)));
+        let operations = (0..).zip(calls.chain([get])).map(|(client, (call, ret))| Operation {
+            client: Client(client),
+            op: KvOp { key, call },
+            invoked: EventIndex(client),
+            outcome: Outcome::Returned {
+                at: EventIndex(100 + client),
+                ret: ret.expect("each returned"),
+            },
+        });
+        let history = History::new(operations.collect()).expect("all are concurrent");
+        let count = kv.values.count();
+        let budget = Budget::default();
+        let verdict = crate::check::check_without_decide(&kv, &history, &budget);
+        assert!(matches!(verdict, Verdict::NotLinearizable(_)));
+        assert_eq!(kv.values.count(), count);
+        let state = kv.step(&kv.init(), &history.operation(OpId(0)).op, None).expect("legal");
+        assert_eq!(kv.value_in(&state, key), texts[0]);
+        let state = kv.step(&state, &history.operation(OpId(1)).op, None).expect("legal");
+        assert_eq!(kv.values.describe(kv.value_in(&state, key)), "\"01\"");
+        // It is in the table now, but was not when the state was made.
+        let found = KvRet::Value(kv.value_in(&state, key));
+        assert!(kv.step(&state, &KvOp { key, call: KvCall::Get }, Some(&found)).is_some());
     }
 
     #[test]

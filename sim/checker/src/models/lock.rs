@@ -1,6 +1,6 @@
 //! A lock model: acquire and release.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::collections::lock;
 use crate::collections::span::Span;
 use crate::collections::switch::{Kind, SwitchOp};
@@ -45,15 +45,15 @@ impl Model for Lock {
         Effect::Update
     }
 
-    fn decide(&self, part: Subhistory<'_, LockOp, ()>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, LockOp, ()>, budget: &Budget<'_>) -> Option<Verdict> {
         let act = |(id, operation): (OpId, &Operation<LockOp, ()>)| {
             let state = operation.op == LockOp::Acquire;
             SwitchOp { id, span: Span::of(operation), kind: Kind::Toggle, state, may_toggle: true }
         };
         let ops: Vec<SwitchOp> = part.iter().map(act).collect();
-        lock::decide(self.held, &ops, &|id| {
-            format!("{} {}", self.describe_op(&part.history().operation(id).op), id.0)
-        })
+        let describe =
+            |id| format!("{} {}", self.describe_op(&part.history().operation(id).op), id.0);
+        lock::decide(self.held, &ops, &describe, &StopCheck::new(budget))
     }
 
     fn describe_op(&self, op: &LockOp) -> String {

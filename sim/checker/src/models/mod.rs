@@ -49,7 +49,7 @@ pub use bank::{Bank, BankOp, BankRet};
 pub use counter::{Counter, CounterOp};
 pub use initial_values::InitialValues;
 pub use keyed::{Keyed, KeyedOp};
-pub use kv::{Kv, KvCall, KvOp, KvRet};
+pub use kv::{Kv, KvCall, KvOp, KvRet, KvValue};
 pub use list::{List, ListOp, ListRet};
 pub use lock::{Lock, LockOp};
 pub use queue::{Queue, QueueOp, Stack, StackOp};

@@ -127,7 +127,7 @@ mod tests {
             let apply = |state: &mut _, op: &KvOp| {
                 let before = model.step(state, op, None).expect("all is legal");
                 let before = std::mem::replace(state, before);
-                let found = before.get(&op.key).copied().unwrap_or_default();
+                let found = model.value_in(&before, op.key);
                 match op.call {
                     KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
                     KvCall::Cas { from, .. } if from == found => KvRet::Swapped(true),

@@ -1,7 +1,7 @@
 //! The search of lists and queues with repeated values. The known results determine most of the
 //! order in which values were inserted, so the search omits all other orders.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::collections::narrowing::{CheckResult, Narrowing, Violation, narrowed};
 use crate::history::{OpId, Subhistory};
 use crate::model::Model;
@@ -76,7 +76,8 @@ pub(super) fn smaller<O: Clone, R: Clone>(
 ) -> Counterexample {
     let violation = Violation { kept: found.operations, reason: found.reason };
     let count = part.history().operations().len();
-    narrowed(Narrowing::OldestFirst, count, violation, |known| {
+    let stop = &StopCheck::new(budget);
+    narrowed(Narrowing::OldestFirst, count, violation, stop, |known| {
         let weaker = part.history().with_known(known);
         let part = Subhistory::new(&weaker, part.ids());
         match decide(part).or_else(|| searched(model, part, budget, LATER_MAX)) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::collections::pairs::{Access, AccessKind};
 use crate::collections::span::Span;
 use crate::collections::{queue, stack};
@@ -11,13 +11,13 @@ use crate::model::{Effect, Model};
 use crate::models::heap::array_bytes;
 use crate::models::ordered::{self, Restricted};
 use crate::value::{ValueId, ValueTable};
-use crate::verdict::Verdict;
+use crate::verdict::{Counterexample, Verdict};
 
 /// The maximum number of values that are listed for all places in a queue.
 const LISTED_MAX: usize = 1_000_000;
 
 /// A FIFO queue of distinct or repeated items. [`ValueId::NULL`], the result for an empty queue, is
-/// no item: with it in the history or in `init`, verdicts may be wrong.
+/// no item: a history in which it was enqueued is not linearizable, and in `init` it is ignored.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     /// The items before the first operation; the first one leaves first.
@@ -37,7 +37,7 @@ pub enum QueueOp {
 }
 
 /// A LIFO stack of distinct or repeated items. [`ValueId::NULL`], the result for an empty stack, is
-/// no item: with it in the history or in `init`, verdicts may be wrong.
+/// no item: a history in which it was pushed is not linearizable, and in `init` it is ignored.
 #[derive(Clone, Debug, Default)]
 pub struct Stack {
     /// The items before the first operation; the last one leaves first.
@@ -70,12 +70,13 @@ macro_rules! removal_model {
             type Ret = ValueId;
 
             fn init(&self) -> $state {
-                self.init.clone()
+                self.init.iter().copied().filter(|item| *item != ValueId::NULL).collect()
             }
 
             fn step(&self, state: &$state, op: &$op, ret: Option<&ValueId>) -> Option<$state> {
                 let mut after = state.clone();
                 let answer = match op {
+                    $op::$insert(ValueId::NULL) => return None,
                     $op::$insert(value) => {
                         after.$put(*value);
                         ValueId::NULL
@@ -87,7 +88,10 @@ macro_rules! removal_model {
 
             fn effect(&self, op: &$op, ret: Option<&ValueId>) -> Effect {
                 match (op, ret) {
-                    ($op::$take, Some(&ValueId::NULL)) => Effect::ReadOnly,
+                    // An insertion of null is legal in no state.
+                    ($op::$take, Some(&ValueId::NULL)) | ($op::$insert(ValueId::NULL), _) => {
+                        Effect::ReadOnly
+                    }
                     _ => Effect::Update,
                 }
             }
@@ -97,6 +101,16 @@ macro_rules! removal_model {
                 part: Subhistory<'_, $op, ValueId>,
                 budget: &Budget<'_>,
             ) -> Option<Verdict> {
+                let of_null = |(_, operation): &(OpId, &Operation<$op, ValueId>)| {
+                    operation.op == $op::$insert(ValueId::NULL) && operation.ret().is_some()
+                };
+                if let Some((id, _)) = part.iter().find(of_null) {
+                    let reason =
+                        format!("{} {} inserted null, which is no item", $insert_name, id.0);
+                    let counterexample =
+                        Counterexample { operations: vec![id], reason, minimal: true };
+                    return Some(Verdict::NotLinearizable(counterexample));
+                }
                 let is_insertion = |op: &$op| matches!(op, $op::$insert(_));
                 let fits = |(_, operation): (OpId, &Operation<$op, ValueId>)| {
                     let ret = operation.ret().filter(|_| is_insertion(&operation.op));
@@ -139,6 +153,7 @@ macro_rules! removal_model {
             pub(super) fn decide_distinct(
                 &self,
                 part: Subhistory<'_, $op, ValueId>,
+                stop: &StopCheck<'_>,
             ) -> Option<Verdict> {
                 let access = |(id, operation): (OpId, &Operation<$op, ValueId>)| {
                     let kind = match operation.op {
@@ -148,8 +163,8 @@ macro_rules! removal_model {
                     Access { id, span: Span::of(operation), kind }
                 };
                 let accesses: Vec<Access> = part.iter().map(access).collect();
-                let init: Vec<ValueId> = self.init.iter().copied().collect();
-                $distinct(&init, &accesses, &self.values)
+                let init: Vec<ValueId> = self.init().into_iter().collect();
+                $distinct(&init, &accesses, &self.values, stop)
             }
         }
     };
@@ -162,7 +177,8 @@ impl Queue {
         part: Subhistory<'_, QueueOp, ValueId>,
         budget: &Budget<'_>,
     ) -> Option<Verdict> {
-        let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part);
+        let stop = &StopCheck::new(budget);
+        let check = |part: Subhistory<'_, QueueOp, ValueId>| self.decide_distinct(part, stop);
         ordered::decide(self, part, budget, check, |part| OrderedQueue::of(self, part))
     }
 }
@@ -250,7 +266,8 @@ impl Model for OrderedQueue<'_> {
     type Ret = ValueId;
 
     fn init(&self) -> OrderedItems {
-        OrderedItems { entered: self.queue.init.len(), items: self.queue.init.clone() }
+        let items = self.queue.init();
+        OrderedItems { entered: items.len(), items }
     }
 
     fn step(

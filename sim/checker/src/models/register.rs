@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::history::{EventIndex, Subhistory};
 use crate::model::{Effect, Model, RegisterAccess};
 use crate::models::observable_since::{ValueWrite, observable_since};
@@ -104,12 +104,13 @@ impl Model for Register {
     fn decide(
         &self,
         part: Subhistory<'_, RegisterOp, RegisterRet>,
-        _: &Budget<'_>,
+        budget: &Budget<'_>,
     ) -> Option<Verdict> {
         let calls = gather(part, classify)?;
         let names = OpNames { read: "read", write: "write" };
         let describe = |value| self.values.describe(value);
-        verdict(&calls, names, &describe, |calls| register::decide(calls, self.init))
+        let stop = StopCheck::new(budget);
+        verdict(&calls, names, &describe, &stop, |calls| register::decide(calls, self.init))
     }
 
     fn register_access(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::collections::set::{self, Read, SetHistory};
 use crate::collections::span::Span;
 use crate::collections::switch::{Kind, SwitchOp};
@@ -85,7 +85,7 @@ impl Model for Set {
         }
     }
 
-    fn decide(&self, part: Subhistory<'_, SetOp, SetRet>, _: &Budget<'_>) -> Option<Verdict> {
+    fn decide(&self, part: Subhistory<'_, SetOp, SetRet>, budget: &Budget<'_>) -> Option<Verdict> {
         let mut ops = Vec::with_capacity(part.len());
         let mut reads = Vec::new();
         for (id, operation) in part.iter() {
@@ -121,7 +121,9 @@ impl Model for Set {
             let ret = ret.map_or_else(String::new, |ret| format!(" -> {ret}"));
             format!("{} (operation {}{ret})", self.describe_op(&operation.op), id.0)
         };
-        set::decide(self.init.iter(), &SetHistory { ops: &ops, reads: &reads, describe: &describe })
+        let stop = &StopCheck::new(budget);
+        let history = SetHistory { ops: &ops, reads: &reads, describe: &describe, stop };
+        set::decide(self.init.iter(), &history)
     }
 
     /// Counts the memory that a state owns.

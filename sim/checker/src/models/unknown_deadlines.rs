@@ -2,7 +2,7 @@
 //! effect.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::history::{EventIndex, Subhistory};
 use crate::value::{Value, ValueId};
@@ -10,6 +10,8 @@ use crate::value::{Value, ValueId};
 /// The maximum number of bytes of text that are searched for the writes of unknown operations, in
 /// total.
 const SEARCH_BYTES_MAX: usize = 64 << 20;
+/// The number of bytes that a text counts as in this search, besides its own.
+const TEXT_COST: usize = 16;
 
 /// How one operation uses the value of a register to which texts may be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,31 +103,40 @@ pub(super) fn unknown_deadlines<O, R>(
         }))?;
     let text = |value: ValueId| data[value.0 as usize].text();
     let texts: Vec<Cow<'_, str>> = observed.iter().map(|(value, _)| text(*value)).collect();
-    let bytes: usize = texts.iter().map(|text| text.len()).sum();
-    if bytes.saturating_mul(unknown.len()) > SEARCH_BYTES_MAX {
+    let cost: usize = texts.iter().map(|text| text.len() + TEXT_COST).sum();
+    if cost.saturating_mul(unknown.len()) > SEARCH_BYTES_MAX {
         return None;
     }
-    let shown = |unknown: &Unknown| {
+    // For each observed value, the unknown writes that may be visible in it.
+    let mut visible: Vec<Vec<usize>> = vec![Vec::new(); texts.len()];
+    for (number, unknown) in unknown.iter().enumerate() {
         let written = text(unknown.written);
-        let has = |(_, text): &(usize, &Cow<'_, str>)| text.contains(&*written);
-        texts.iter().enumerate().filter(has).map(|(place, _)| place).collect::<Vec<_>>()
-    };
-    let shown: Vec<Vec<usize>> = unknown.iter().map(shown).collect();
-    let mut unknown_deadlines = vec![EventIndex(0); begun.len()];
-    loop {
-        let mut changed = false;
-        for (unknown, places) in unknown.iter().zip(&shown) {
-            let last = places.iter().map(|place| observed[*place].1).max().unwrap_or_default();
-            changed |= last > unknown_deadlines[unknown.place];
-            unknown_deadlines[unknown.place] = last;
-            if let Some(expected) = unknown.expected
-                && last > begun[unknown.place].invoked
-            {
-                observed[expected].1 = observed[expected].1.max(last);
+        for (place, text) in texts.iter().enumerate() {
+            if text.contains(&*written) {
+                visible[place].push(number);
             }
         }
-        if !changed {
-            return Some(unknown_deadlines);
+    }
+    let mut unknown_deadlines = vec![EventIndex(0); begun.len()];
+    // The values that matter last come first, so the first value in which a write is visible
+    // decides its deadline.
+    let mut later: BinaryHeap<(EventIndex, usize)> =
+        observed.iter().enumerate().map(|(place, (_, last))| (*last, place)).collect();
+    while let Some((last, place)) = later.pop() {
+        for number in std::mem::take(&mut visible[place]) {
+            let Unknown { place, expected, .. } = unknown[number];
+            if last <= unknown_deadlines[place] {
+                continue;
+            }
+            unknown_deadlines[place] = last;
+            if let Some(expected) = expected
+                && last > begun[place].invoked
+                && last > observed[expected].1
+            {
+                observed[expected].1 = last;
+                later.push((last, expected));
+            }
         }
     }
+    Some(unknown_deadlines)
 }

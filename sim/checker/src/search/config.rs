@@ -124,6 +124,8 @@ pub(super) struct ConfigSet<const W: usize> {
     /// The first entry with each tag, once there are more than [`FEW`] entries.
     heads: HashTable<Head>,
     live: usize,
+    /// The number of entries that were compared since the last [`ConfigSet::take_compared`].
+    compared: usize,
 }
 
 /// A configuration, in the list of configurations with the same tag.
@@ -164,7 +166,12 @@ fn spread(tag: u32) -> u64 {
 
 impl<const W: usize> ConfigSet<W> {
     pub(super) fn new() -> ConfigSet<W> {
-        ConfigSet { entries: Vec::new(), heads: HashTable::new(), live: 0 }
+        ConfigSet { entries: Vec::new(), heads: HashTable::new(), live: 0, compared: 0 }
+    }
+
+    /// Returns the number of entries that insertions compared since the last call.
+    pub(super) fn take_compared(&mut self) -> usize {
+        std::mem::take(&mut self.compared)
     }
 
     /// Returns the number of configurations in the set.
@@ -240,6 +247,7 @@ impl<const W: usize> ConfigSet<W> {
         };
         let (mut place, mut before) = (head.entry, END);
         while place != END {
+            self.compared += 1;
             let Entry { config: there, next, .. } = self.entries[place as usize];
             if there.dominates(config, known_updates) {
                 return false;
@@ -262,7 +270,7 @@ impl<const W: usize> ConfigSet<W> {
     }
 
     /// Returns true if some configuration of the set dominates `config`.
-    fn is_dominated(&self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
+    fn is_dominated(&mut self, config: &Config<W>, known_updates: &Bits<W>) -> bool {
         if self.entries.len() <= FEW {
             let live = |entry: &&Entry<W>| entry.next != DOMINATED;
             let mut entries = self.entries.iter().filter(live);
@@ -272,6 +280,7 @@ impl<const W: usize> ConfigSet<W> {
         let head = self.heads.find(spread(tag), |head| head.tag == tag);
         let mut place = head.map_or(END, |head| head.entry);
         while place != END {
+            self.compared += 1;
             let entry = &self.entries[place as usize];
             if entry.config.dominates(config, known_updates) {
                 return true;

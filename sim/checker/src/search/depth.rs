@@ -41,9 +41,12 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
     }
 
     /// Returns the walk, moved back before the first event.
-    pub(super) fn rewind(mut self) -> Walk<S, W> {
-        self.go_to(0);
-        self.walk
+    ///
+    /// # Errors
+    /// Returns the exhausted resource.
+    pub(super) fn rewind(mut self, meter: &Meter<'_>) -> Result<Walk<S, W>, Resource> {
+        self.go_to(0, meter)?;
+        Ok(self.walk)
     }
 
     /// Returns whether some configuration reaches the end, or `None` after about
@@ -58,15 +61,18 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
     ) -> Result<Option<bool>, Resource> {
         let end = meter.configurations().saturating_add(configurations_max);
         while let Some(mut config) = self.stack.pop() {
-            self.go_to(config.at() as usize);
-            let Some(next) = self.follow(&mut config) else { continue };
+            self.go_to(config.at() as usize, meter)?;
+            let Some(next) = self.follow(&mut config, meter)? else { continue };
             let Some(task) = next else { return Ok(Some(true)) };
             if meter.configurations() >= end {
                 return Ok(None);
             }
             let stack = 3 * self.stack.capacity() * size_of::<Config<W>>();
             meter.count(self.visited.bytes_next() + stack + self.walk.bytes())?;
-            if self.visited.insert(&config, &self.walk.known_updates()) {
+            let is_new = self.visited.insert(&config, &self.walk.known_updates());
+            meter.step(self.visited.take_compared())?;
+            if is_new {
+                meter.step(self.walk.steps())?;
                 self.walk.expand(&config, task, &mut self.stack);
             }
         }
@@ -75,9 +81,14 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
 
     /// Advances while the next operation to return is done. Returns the first operation that is
     /// not, `Some(None)` at the end, or `None` if the configuration is a dead end.
-    fn follow(&mut self, config: &mut Config<W>) -> Option<Option<u32>> {
+    fn follow(
+        &mut self,
+        config: &mut Config<W>,
+        meter: &Meter<'_>,
+    ) -> Result<Option<Option<u32>>, Resource> {
         loop {
-            let Some(event) = self.events.get(self.cursor).copied() else { return Some(None) };
+            meter.step(self.walk.steps())?;
+            let Some(event) = self.events.get(self.cursor).copied() else { return Ok(Some(None)) };
             let (Event::Opens(number) | Event::Returns(number) | Event::Retires(number)) = event;
             let task = self.walk.tasks[number as usize];
             match event {
@@ -94,11 +105,14 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
                     config.set_unobserved(unobserved);
                     self.walk.apply_reads(config);
                     if !config.done.has(task.slot) {
-                        return Some(Some(number));
+                        return Ok(Some(Some(number)));
                     }
                     self.stack.extend(self.walk.unhidden(config, number));
                     self.forward(event);
-                    *config = self.walk.after_return(config, number, task.ends)?;
+                    match self.walk.after_return(config, number, task.ends) {
+                        Some(after) => *config = after,
+                        None => return Ok(None),
+                    }
                 }
             }
         }
@@ -113,8 +127,9 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
     }
 
     /// Moves to the event at `place`.
-    fn go_to(&mut self, place: usize) {
+    fn go_to(&mut self, place: usize, meter: &Meter<'_>) -> Result<(), Resource> {
         while self.cursor > place {
+            meter.step(self.walk.steps())?;
             self.cursor -= 1;
             match self.events[self.cursor] {
                 Event::Opens(number) => self.walk.close(number),
@@ -122,7 +137,9 @@ impl<'a, S: Space<W>, const W: usize> DepthFirstSearch<'a, S, W> {
             }
         }
         while self.cursor < place {
+            meter.step(self.walk.steps())?;
             self.forward(self.events[self.cursor]);
         }
+        Ok(())
     }
 }

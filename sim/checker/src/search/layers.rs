@@ -46,12 +46,19 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
     }
 
     /// Advances over the invocation of a task.
-    pub(super) fn invoked(&mut self, number: u32) {
+    ///
+    /// # Errors
+    /// Returns the exhausted resource.
+    pub(super) fn invoked(&mut self, number: u32, meter: &Meter<'_>) -> Result<(), Resource> {
         self.walk.open(number);
+        meter.step(self.walk.steps())
     }
 
     /// Removes a task whose outcome is unknown and no longer matters.
-    pub(super) fn retired(&mut self, number: u32) {
+    ///
+    /// # Errors
+    /// Returns the exhausted resource.
+    pub(super) fn retired(&mut self, number: u32, meter: &Meter<'_>) -> Result<(), Resource> {
         self.walk.close(number);
         let slot = self.walk.tasks[number as usize].slot;
         self.passed.clear();
@@ -59,8 +66,10 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
             let mut after = *config;
             after.free(slot);
             self.passed.insert(&after, &self.walk.known_updates());
+            meter.step(W + self.passed.take_compared())?;
         }
         std::mem::swap(&mut self.frontier, &mut self.passed);
+        Ok(())
     }
 
     /// Advances over the response of a task.
@@ -85,13 +94,17 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
             } else {
                 self.stack.push(config);
             }
+            meter.step(self.walk.steps() + self.passed.take_compared())?;
         }
         // A configuration in which the task is done passes at once, without further operations.
         while let Some(config) = self.stack.pop() {
             meter.count(self.bytes())?;
-            if !self.visited.insert(&config, &self.walk.known_updates()) {
+            let is_new = self.visited.insert(&config, &self.walk.known_updates());
+            meter.step(self.visited.take_compared())?;
+            if !is_new {
                 continue;
             }
+            meter.step(self.walk.steps() + self.passed.take_compared())?;
             let first = self.stack.len();
             self.walk.expand(&config, number, &mut self.stack);
             let mut place = first;
@@ -112,6 +125,7 @@ impl<S: Space<W>, const W: usize> LayeredSearch<S, W> {
         for config in self.passed.iter() {
             if let Some(config) = self.walk.after_return(config, number, task.ends) {
                 self.frontier.insert(&config, &known_updates);
+                meter.step(W + self.frontier.take_compared())?;
             }
         }
         Ok(())

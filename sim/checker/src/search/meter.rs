@@ -1,21 +1,21 @@
 //! Counts the configurations of a search against its budget.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StopCheck};
 use crate::verdict::Resource;
 
 /// Counts the configurations of a search against its budget.
-#[derive(Debug)]
 pub(super) struct Meter<'a> {
     budget: &'a Budget<'a>,
     configurations: u64,
+    stop: StopCheck<'a>,
 }
 
-/// The number of configurations between two calls of the stop function.
-const STOP_EVERY: u64 = 4096;
+/// The number of steps that a configuration counts as, besides those that are counted apart.
+const CONFIGURATION_STEPS: usize = 16;
 
 impl<'a> Meter<'a> {
     pub(super) fn new(budget: &'a Budget<'a>) -> Meter<'a> {
-        Meter { budget, configurations: 0 }
+        Meter { budget, configurations: 0, stop: StopCheck::at_once(budget) }
     }
 
     /// Returns the number of configurations visited so far.
@@ -35,11 +35,15 @@ impl<'a> Meter<'a> {
         if self.configurations >= self.budget.configurations_max {
             return Err(Resource::Configurations);
         }
-        let is_due = self.configurations.is_multiple_of(STOP_EVERY);
         self.configurations += 1;
-        match self.budget.stop {
-            Some(stop) if is_due && stop() => Err(Resource::Stopped),
-            _ => Ok(()),
+        self.step(CONFIGURATION_STEPS)
+    }
+
+    /// Counts steps of work. Fails if the caller stops the search.
+    pub(super) fn step(&self, steps: usize) -> Result<(), Resource> {
+        match self.stop.is_stopped_after(steps) {
+            true => Err(Resource::Stopped),
+            false => Ok(()),
         }
     }
 }

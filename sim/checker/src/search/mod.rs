@@ -35,6 +35,7 @@ use crate::model::Model;
 use crate::search::depth::DepthFirstSearch;
 use crate::search::layers::LayeredSearch;
 use crate::search::meter::Meter;
+pub(crate) use crate::search::model_space::hashed;
 use crate::search::model_space::{ModelSpace, NumberedModel, StateTable};
 use crate::search::plan::{Event, Plan};
 use crate::search::register_space::{RegisterSpace, RegisterTasks};
@@ -235,34 +236,33 @@ fn run<S: Space<W>, const W: usize>(
                 });
             }
         }
-        walk = depth.rewind();
+        walk = match depth.rewind(meter) {
+            Ok(walk) => walk,
+            Err(resource) => return SearchOutcome::Exhausted(exhausted(resource, plan)),
+        };
     }
     let mut layers = LayeredSearch::new(walk);
     let mut ordered = 0;
     let mut widest = None;
     for event in &plan.events {
-        match *event {
-            Event::Opens(number) => layers.invoked(number),
-            Event::Retires(number) => layers.retired(number),
-            Event::Returns(number) => {
-                let task = &plan.tasks[number as usize];
-                if let Err(resource) = layers.returned(number, meter) {
-                    let ordered = (ordered, plan.tasks.len());
-                    return SearchOutcome::Exhausted(BudgetExhausted {
-                        resource,
-                        key: None,
-                        ordered,
-                        widest,
-                    });
-                }
-                if layers.width() == 0 {
-                    return SearchOutcome::NotLinearizable(task.ends);
-                }
-                ordered += 1;
-                if widest.is_none_or(|(width, _)| layers.width() > width) {
-                    widest = Some((layers.width(), task.id));
-                }
-            }
+        let advanced = match *event {
+            Event::Opens(number) => layers.invoked(number, meter),
+            Event::Retires(number) => layers.retired(number, meter),
+            Event::Returns(number) => layers.returned(number, meter),
+        };
+        if let Err(resource) = advanced {
+            let ordered = (ordered, plan.tasks.len());
+            let exhausted = BudgetExhausted { resource, key: None, ordered, widest };
+            return SearchOutcome::Exhausted(exhausted);
+        }
+        let Event::Returns(number) = *event else { continue };
+        let task = &plan.tasks[number as usize];
+        if layers.width() == 0 {
+            return SearchOutcome::NotLinearizable(task.ends);
+        }
+        ordered += 1;
+        if widest.is_none_or(|(width, _)| layers.width() > width) {
+            widest = Some((layers.width(), task.id));
         }
     }
     SearchOutcome::Linearizable

@@ -68,7 +68,7 @@ impl Hasher for Counting<'_> {
 }
 
 /// Returns the hash of a state, and the number of hashed bytes.
-fn hash(state: &impl Hash) -> (u64, usize) {
+pub(crate) fn hashed(state: &impl Hash) -> (u64, usize) {
     let hasher = FixedState::with_seed(0);
     let mut counting = Counting { inner: hasher.build_hasher(), bytes: 0 };
     state.hash(&mut counting);
@@ -131,7 +131,7 @@ impl<'a, M: Model> StateTable<'a, M> {
     }
 
     fn number(&mut self, state: M::State) -> u32 {
-        let (hash, bytes) = hash(&state);
+        let (hash, bytes) = hashed(&state);
         let same =
             |(other, number): &(u64, u32)| *other == hash && self.states[*number as usize] == state;
         if let Some((_, number)) = self.numbers.find(hash, same) {
@@ -264,6 +264,10 @@ impl<const W: usize> Space<W> for ModelSpace<'_, W> {
     fn enables_update(&self, config: &Config<W>) -> bool {
         let spent = self.known_updates.and(&config.done).or(&config.used);
         !self.updates.without(&spent).is_empty()
+    }
+
+    fn pending_reads(&self) -> usize {
+        self.open_reads.len()
     }
 
     fn bytes(&self) -> usize {

@@ -1,6 +1,8 @@
 //! The search space of a register with reads, writes and compare-and-set. States are values, and
 //! the later reads of each value are known in advance.
 
+use std::collections::BinaryHeap;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -158,19 +160,32 @@ impl RegisterTasks {
             }
             RegisterAccess::ReadEqual(_) | RegisterAccess::ReadNotEqual(_) => EventIndex(0),
         };
-        loop {
-            let mut changed = false;
-            for (task, access) in self.tasks.iter().zip(&self.accesses) {
-                if let (false, RegisterAccess::CompareAndSet { from, .. }) = (task.known, *access) {
-                    let until = ends(access, &last_equal_read);
-                    let from = &mut last_equal_read[from as usize];
-                    if until > task.invoked && until > *from {
-                        (*from, changed) = (until, true);
-                    }
+        // A swap of unknown outcome that matters needs the value that it expects until then, and so
+        // on. The latest needs come first, so each is final when it is passed on.
+        let mut swaps: Vec<(u64, u64, EventIndex)> = Vec::new();
+        let mut later: BinaryHeap<(EventIndex, u64)> = BinaryHeap::new();
+        for (task, access) in self.tasks.iter().zip(&self.accesses) {
+            if let (false, RegisterAccess::CompareAndSet { from, to }) = (task.known, *access) {
+                swaps.push((to, from, task.invoked));
+                if differs[from as usize] > task.invoked {
+                    let last = &mut last_equal_read[from as usize];
+                    *last = differs[from as usize].max(*last);
                 }
             }
-            if !changed {
-                break;
+        }
+        swaps.sort_unstable();
+        later.extend((0..).zip(&last_equal_read).map(|(value, last)| (*last, value)));
+        while let Some((until, value)) = later.pop() {
+            if until < last_equal_read[value as usize] {
+                continue;
+            }
+            let first = swaps.partition_point(|(to, ..)| *to < value);
+            for (_, from, invoked) in swaps[first..].iter().take_while(|(to, ..)| *to == value) {
+                let last = &mut last_equal_read[*from as usize];
+                if until > *invoked && until > *last {
+                    *last = until;
+                    later.push((until, *from));
+                }
             }
         }
         let mut matters = Vec::with_capacity(self.tasks.len());

@@ -60,6 +60,11 @@ pub(super) trait Space<const W: usize> {
         let _ = (config, now);
     }
 
+    /// Returns the number of pending read-only tasks that the space tries one by one.
+    fn pending_reads(&self) -> usize {
+        0
+    }
+
     /// Returns the number of bytes that the space holds.
     fn bytes(&self) -> usize;
 }
@@ -103,6 +108,12 @@ impl<S: Space<W>, const W: usize> Walk<S, W> {
     /// Returns the number of bytes that the walk holds beyond those of the tasks.
     pub(super) fn bytes(&self) -> usize {
         self.space.bytes() + self.stamps.len() * size_of::<u64>()
+    }
+
+    /// Returns the number of steps of work that a change of the pending tasks, or a step from a
+    /// configuration, takes at most.
+    pub(super) fn steps(&self) -> usize {
+        1 + self.space.pending_reads() + (self.writes.len() + self.updates.len()) * W
     }
 
     /// Adds a task to the pending tasks.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::budget::{Budget, StopCheck};
 use crate::history::OpId;
 use crate::stream::register_stream::{Event, RegisterStream, Violation};
 use crate::stream::retired::RetiredValues;
@@ -308,7 +309,9 @@ impl<O: Clone, R> Stream<O, R> {
             ids: known.iter().map(|(id, _)| *id).collect(),
             list: known.into_iter().map(|(_, call)| call).collect(),
         };
-        match verdict(&calls, self.names, &*self.describe, |calls| register::decide(calls, init)) {
+        let stop = StopCheck::new(&Budget::default());
+        let decide = |calls: &[Call]| register::decide(calls, init);
+        match verdict(&calls, self.names, &*self.describe, &stop, decide) {
             Some(Verdict::NotLinearizable(counterexample)) => Some(counterexample),
             _ => None,
         }

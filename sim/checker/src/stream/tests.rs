@@ -9,7 +9,7 @@ use crate::brute_force;
 use crate::budget::Budget;
 use crate::check::{check, relevant_operations};
 use crate::generate::{Random, Shape, history, random};
-use crate::history::{Client, EventIndex, History, Operation, Outcome, Subhistory};
+use crate::history::{Client, EventIndex, History, Outcome, Subhistory};
 use crate::model::Model;
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 
@@ -80,19 +80,25 @@ fn register(random: &mut Random, with: Workload) -> Made {
 /// Returns the history with the responses of some writes later, so that their values are read and
 /// overwritten while the writes are pending. Every operation gets a client of its own.
 fn with_slow_writes(random: &mut Random, made: &Made) -> Made {
-    let slowed = |(id, operation): (u32, &Operation<RegisterOp, RegisterRet>)| {
+    // The new time of each event. Two slow responses at one time keep the order of invocation.
+    let mut times: Vec<(u32, u32, bool)> = Vec::new();
+    for (id, operation) in (0..).zip(made.operations()) {
         let is_slow = operation.op != RegisterOp::Read && random.random_bool(0.5);
         let delay = if is_slow { random.random_range(0..20) * 2 + 1 } else { 0 };
-        let outcome = match operation.outcome {
-            Outcome::Returned { at, ret } => {
-                Outcome::Returned { at: EventIndex(at.0 * 2 + delay), ret }
-            }
-            other => other,
-        };
-        let invoked = EventIndex(operation.invoked.0 * 2);
-        Operation { client: Client(id), op: operation.op, invoked, outcome }
-    };
-    let operations = (0..).zip(made.operations()).map(slowed).collect();
+        times.push((operation.invoked.0 * 2, id, false));
+        if let Outcome::Returned { at, .. } = operation.outcome {
+            times.push((at.0 * 2 + delay, id, true));
+        }
+    }
+    times.sort_unstable();
+    let mut operations = made.operations().to_vec();
+    for (now, (_, id, returns)) in (0..).step_by(2).map(EventIndex).zip(times) {
+        let operation = &mut operations[id as usize];
+        match &mut operation.outcome {
+            Outcome::Returned { at, .. } if returns => *at = now,
+            _ => (operation.client, operation.invoked) = (Client(id), now),
+        }
+    }
     History::new(operations).expect("a later response keeps a history well-formed")
 }
 
@@ -252,7 +258,7 @@ fn map(random: &mut Random, model: &Kv, workload: MapWorkload) -> History<KvOp, 
         KvOp { key: ValueId(key), call }
     };
     let made = history(random, &shape, BTreeMap::new(), next_op, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(ValueId::NULL);
+        let now = model.value_in(state, op.key);
         let ret = match op.call {
             KvCall::Get | KvCall::Put(ValueId::NULL) => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,

@@ -1,5 +1,6 @@
 //! Minimal counterexamples of the near-linear checks, and the sentences that explain them.
 
+use crate::budget::StopCheck;
 use crate::history::OpId;
 use crate::value::ValueId;
 use crate::verdict::{Counterexample, Verdict};
@@ -16,11 +17,13 @@ pub(crate) struct OpNames {
     pub(crate) write: &'static str,
 }
 
-/// Returns the verdict of `decide` on `calls`, or `None` if they are ambiguous.
+/// Returns the verdict of `decide` on `calls`, or `None` if they are ambiguous. The counterexample
+/// is not minimal if `stop` ends the search for a smaller one.
 pub(crate) fn verdict(
     calls: &Calls,
     names: OpNames,
     describe: &dyn Fn(ValueId) -> String,
+    stop: &StopCheck<'_>,
     decide: impl Fn(&[Call]) -> ZoneResult,
 ) -> Option<Verdict> {
     let violation = match decide(&calls.list) {
@@ -28,7 +31,7 @@ pub(crate) fn verdict(
         ZoneResult::Ambiguous => return None,
         ZoneResult::NotLinearizable(violation) => violation,
     };
-    let proof = Proof::of(&calls.list, violation, &decide);
+    let proof = Proof::of(&calls.list, violation, stop, &decide);
     let text =
         ConflictText { calls: &proof.calls, ids: &calls.ids, proof: &proof, names, describe };
     let operations = proof.known.iter().map(|id| calls.ids[*id as usize]).collect();
@@ -58,7 +61,12 @@ enum ProofCheck {
 
 impl Proof {
     /// Reduces the calls of `violation` until none of them can be left out.
-    fn of(calls: &[Call], violation: Violation, decide: &impl Fn(&[Call]) -> ZoneResult) -> Proof {
+    fn of(
+        calls: &[Call],
+        violation: Violation,
+        stop: &StopCheck<'_>,
+        decide: &impl Fn(&[Call]) -> ZoneResult,
+    ) -> Proof {
         let mut known = violation.known;
         known.sort_unstable();
         known.dedup();
@@ -68,6 +76,9 @@ impl Proof {
             return Proof::of_all(calls, violation.conflict);
         };
         for id in known {
+            if stop.is_stopped_after(related.len()) {
+                return Proof { is_minimal: false, ..proof };
+            }
             let fewer: Vec<CallId> =
                 proof.known.iter().copied().filter(|other| *other != id).collect();
             match Proof::check(calls, &fewer, &related, decide) {

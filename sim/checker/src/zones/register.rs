@@ -212,20 +212,25 @@ impl Register {
 
     /// Returns a call whose outcome proves that the register had the value at `place`.
     fn observer(&self, calls: &[Call], place: usize) -> Option<CallId> {
+        // The first child of each cluster, whose own child is not yet known if a conflict ended the
+        // links early.
+        let mut children = vec![NONE; self.clusters.len()];
+        for (child, cluster) in self.clusters.iter().enumerate().rev() {
+            if cluster.written == WriteOrigin::Derived && cluster.is_certain() {
+                children[cluster.parent as usize] = child as ClusterId;
+            }
+        }
         let mut seen = vec![false; self.clusters.len()];
         let mut place = place;
         while !std::mem::replace(&mut seen[place], true) {
-            if let Some(read) = returned_at(calls, self.clusters[place].read_returned_min) {
-                return Some(read);
+            let read = self.clusters[place].read_returned_min;
+            if read != NEVER {
+                return returned_at(calls, read);
             }
-            let child = |cluster: &Cluster| {
-                cluster.parent as usize == place
-                    && cluster.written == WriteOrigin::Derived
-                    && cluster.is_certain()
-            };
-            place = self.clusters.iter().position(child)?;
-            if let Some(swap) = returned_at(calls, self.clusters[place].write_returned) {
-                return Some(swap);
+            place = Some(children[place]).filter(|child| *child != NONE)? as usize;
+            let swap = self.clusters[place].write_returned;
+            if swap != NEVER {
+                return returned_at(calls, swap);
             }
         }
         None

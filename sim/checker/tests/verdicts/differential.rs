@@ -5,6 +5,7 @@
 //! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker differential --
 //! --ignored`.
 
+mod edges;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -177,16 +178,26 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
     let mut random = random(seed);
     let mix = Mix::new(&mut random, operations);
     let history = history_of(model, &mut random, &mix);
-    let expected = brute_force(model, &history);
+    let context = || format!("seed {seed}: {mix:?}");
+    agree(model, &history, &context)
+}
+
+/// Asserts that all algorithms agree with brute force on `history`, and that their counterexamples
+/// prove the violation. Returns true if the history is linearizable.
+fn agree<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    about: &dyn Fn() -> String,
+) -> bool {
+    let expected = brute_force(model, history);
     // Most algorithms find the same counterexample.
     let mut checked: BTreeMap<Vec<OpId>, bool> = BTreeMap::new();
     let mut is_good = |known: Vec<OpId>| {
-        let tries = |known: &Vec<OpId>| brute_force(model, &only(&history, known));
+        let tries = |known: &Vec<OpId>| brute_force(model, &only(history, known));
         *checked.entry(known).or_insert_with_key(tries)
     };
-    for (algorithm, verdict) in verdicts(model, &history) {
-        let context =
-            || format!("seed {seed}, {}: {mix:?}\n{}", algorithm.name(), print(model, &history));
+    for (algorithm, verdict) in verdicts(model, history) {
+        let context = || format!("{}, {}:\n{}", about(), algorithm.name(), print(model, history));
         match &verdict {
             Verdict::Linearizable => assert!(expected, "a bad one is missed: {}", context()),
             Verdict::NotLinearizable(counterexample) => {

@@ -306,3 +306,47 @@ fn appended_texts_count_as_memory() {
     let bytes: usize = kv.values.with(|data| data.iter().map(text).sum());
     assert!(bytes < 2 << 20, "{bytes} bytes of text");
 }
+
+#[test]
+fn null_is_no_item_of_a_queue() {
+    let at = |at| EventIndex(at);
+    let one = |client, op, invoked, returned, ret| Operation {
+        client: Client(client),
+        op,
+        invoked: at(invoked),
+        outcome: Outcome::Returned { at: at(returned), ret },
+    };
+    let (null, item) = (ValueId::NULL, ValueId(1));
+    let enqueue = |value| QueueOp::Enqueue(value);
+    // A dequeue of null shows an empty queue, not the item null.
+    let operations = vec![one(0, enqueue(null), 0, 1, null), one(0, QueueOp::Dequeue, 2, 3, null)];
+    let history = History::new(operations).expect("a history");
+    let budget = Budget::default();
+    for verdict in
+        [check, check_without_decide].map(|check| check(&Queue::default(), &history, &budget))
+    {
+        let Verdict::NotLinearizable(found) = verdict else { panic!("{verdict:?}") };
+        assert_eq!(found.operations, [OpId(0)]);
+    }
+    let found = decided_reason(&history);
+    assert_eq!(found, "enqueue 0 inserted null, which is no item");
+    // An insertion of unknown outcome had none, and null in the initial queue is no item.
+    let unknown = Operation { outcome: Outcome::Unknown, ..one(0, enqueue(null), 0, 1, null) };
+    let operations = vec![
+        unknown,
+        one(1, enqueue(item), 2, 3, null),
+        one(1, QueueOp::Dequeue, 4, 5, item),
+        one(1, QueueOp::Dequeue, 6, 7, null),
+    ];
+    let history = History::new(operations).expect("a history");
+    let queue = Queue { init: [null].into(), ..Queue::default() };
+    assert_eq!(check(&queue, &history, &budget), Verdict::Linearizable);
+    assert_eq!(check_without_decide(&queue, &history, &budget), Verdict::Linearizable);
+}
+
+fn decided_reason(history: &History<QueueOp, ValueId>) -> String {
+    match check(&Queue::default(), history, &Budget::default()) {
+        Verdict::NotLinearizable(found) => found.reason,
+        verdict => panic!("{verdict:?}"),
+    }
+}

@@ -231,7 +231,7 @@ fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet>
     };
     let mut seen = vec![kv.init.others];
     let made = history(random, &shape, kv.init(), next_op, |state, op| {
-        let now = state.get(&op.key).copied().unwrap_or(kv.init.of(op.key));
+        let now = kv.value_in(state, op.key);
         seen.push(now);
         let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
         *state = kv.step(state, op, Some(&ret)).expect("the result is the right one");

@@ -17,6 +17,8 @@ use crate::run::sweep::SweepEnd;
 /// The summary of a sweep, or of one replayed seed.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SweepRecord {
+    /// The command whose workload was run, `cargo sim`.
+    pub(crate) program: String,
     /// The name of the profile, `default`.
     pub(crate) profile: String,
     /// The name of the search strategy, `nemeses`.
@@ -178,6 +180,7 @@ fn record(report: &Report) -> SweepRecord {
     let medians = summary.medians();
     let named = MARKS.iter().map(|mark| mark.name.to_owned());
     SweepRecord {
+        program: report.program.clone(),
         profile: report.seed_options.profile.name.to_owned(),
         strategy: report.seed_options.strategy.name().to_owned(),
         subject: report.subject(),

@@ -8,7 +8,7 @@ mod junit;
 pub(crate) mod page;
 pub(crate) mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::env;
 use std::fs::{File, OpenOptions};

@@ -26,7 +26,7 @@ fn safety() -> Failure {
 }
 
 /// Returns the report of a sweep with one seed per item; `marks` is the count of every mark.
-fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
+pub(crate) fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
     let mut summary = Summary::default();
     let count = failures.len() as u64;
     for (seed, failure) in failures.into_iter().enumerate() {

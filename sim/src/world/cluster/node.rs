@@ -26,10 +26,10 @@ pub(crate) struct Node {
     pub(crate) place: Place,
     /// The number of the current start, from 1. It increases when the process ends, so that events
     /// of the earlier start are ignored.
-    pub(super) start_number: u16,
+    pub(super) start_number: u32,
     pub(super) life: Life,
     /// The number of pauses so far, including those that extended another one.
-    pauses: u16,
+    pauses: u32,
     /// The end of the last pause.
     paused_until: SimTime,
     pub(crate) disk: NodeDisk,
@@ -121,7 +121,12 @@ impl Node {
 
     /// Returns an event of the current process.
     pub(super) fn event(&self, event: ProcessEvent) -> Event {
-        Event::Process(self.start(), event)
+        Event::Process { place: self.place, start_number: self.start_number, event }
+    }
+
+    /// Returns the event that begins the current start.
+    pub(super) fn restart(&self) -> Event {
+        Event::Restart { place: self.place, start_number: self.start_number }
     }
 
     /// Returns the process, running or paused; `None` while the node is down.
@@ -240,7 +245,7 @@ impl Node {
     /// Ends the pause with this number, if it is the last one. The process then gets all missed
     /// events, in their order or sorted by source, because a driver may look at its timers, its
     /// clients and its peers in any order.
-    pub(crate) fn resume(&mut self, pause: u16, run: &mut Run) {
+    pub(crate) fn resume(&mut self, pause: u32, run: &mut Run) {
         if self.pauses != pause {
             return;
         }
@@ -256,8 +261,9 @@ impl Node {
         if self.clock.is_stopped() {
             self.change_clock(&mut run.scheduler, Clock::resume);
         }
-        let (node, counter) = (self.place.0 + 1, u32::from(pause));
-        let is_timer = |event: &Event| matches!(event, Event::Process(_, ProcessEvent::Wake));
+        let (node, counter) = (self.place.0 + 1, pause);
+        let is_timer =
+            |event: &Event| matches!(event, Event::Process { event: ProcessEvent::Wake, .. });
         let is_request = |event: &Event| matches!(event, Event::Request { .. });
         match run.setup.choices.choose(Key { node, counter, ..Kind::Resume.key() }, 4) {
             1 => missed.sort_by_key(|event| !is_timer(event)),
@@ -276,7 +282,7 @@ impl Node {
         self.work_delay = Duration::ZERO;
         self.stop_downtime = Duration::ZERO;
         if self.running().is_none() {
-            run.scheduler.at_once(Event::Restart(self.start()));
+            run.scheduler.at_once(self.restart());
         }
         self.resume(self.pauses, run);
         self.schedule_wake(&mut run.scheduler);
@@ -286,7 +292,7 @@ impl Node {
     /// the time scheduled before.
     pub(crate) fn postpone_start(&mut self, down: Duration, scheduler: &mut Scheduler) {
         self.start_number += 1;
-        scheduler.after(down, Event::Restart(self.start()));
+        scheduler.after(down, self.restart());
     }
 
     /// Replaces the disk of a node that is down with an empty one, on which no process has shut

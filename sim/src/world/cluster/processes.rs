@@ -142,7 +142,7 @@ impl Node {
         if failed || full {
             run.observer.start_deferred(now, place.id(), error);
             let down = run.setup.settings.config.election_timeout_max;
-            return run.scheduler.after(down, Event::Restart(self.start()));
+            return run.scheduler.after(down, self.restart());
         }
         self.life = Life::StartRefused(exit);
         run.observer.start_refused(now, place.id(), error);

@@ -3,7 +3,7 @@
 
 mod accounts;
 mod counters;
-mod fuzz;
+pub(crate) mod fuzz;
 mod lists;
 mod pairs;
 mod repeats;

@@ -6,8 +6,8 @@ use quorate_checker::generate::Random;
 use quorate_checker::model::Model;
 use quorate_checker::models::{
     Access, Bank, BankOp, BankRet, Counter, CounterOp, InitialValues, Kv, KvCall, KvOp, KvRet,
-    List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp, RegisterRet, Set,
-    SetOp, SetRet, Stack, StackOp, Transactions,
+    KvValue, List, ListOp, ListRet, Lock, LockOp, Queue, QueueOp, Register, RegisterOp,
+    RegisterRet, Set, SetOp, SetRet, Stack, StackOp, Transactions,
 };
 use quorate_checker::value::{ValueId, ValueTable};
 use rand::RngExt;
@@ -87,8 +87,8 @@ impl Subject for Kv {
         KvOp { key, call }
     }
 
-    fn result(&self, state: &BTreeMap<ValueId, ValueId>, op: &KvOp) -> KvRet {
-        let now = state.get(&op.key).copied().unwrap_or(self.init.of(op.key));
+    fn result(&self, state: &BTreeMap<ValueId, KvValue>, op: &KvOp) -> KvRet {
+        let now = self.value_in(state, op.key);
         match op.call {
             KvCall::Get => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,

@@ -3,7 +3,7 @@
 use quorate_checker::generate::Random;
 use quorate_checker::model::Model;
 use quorate_checker::models::{
-    Access, Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet, Transactions,
+    Access, Kv, KvCall, KvOp, KvRet, KvValue, Register, RegisterOp, RegisterRet, Transactions,
 };
 use quorate_checker::value::ValueId;
 use rand::RngExt;
@@ -100,21 +100,21 @@ fn only_forged_map_histories_are_rejected() {
         };
         KvOp { key, call }
     };
-    let apply = |_: &Kv, state: &mut std::collections::BTreeMap<ValueId, ValueId>, op: &KvOp| {
-        let now = state.get(&op.key).copied().unwrap_or_default();
+    let apply = |kv: &Kv, state: &mut <Kv as Model>::State, op: &KvOp| {
+        let now = kv.value_in(state, op.key);
         match op.call {
             KvCall::Get => KvRet::Value(now),
             KvCall::Put(value) => {
-                state.insert(op.key, value);
+                state.insert(op.key, KvValue::Known(value));
                 KvRet::Written
             }
             KvCall::Cas { .. } => KvRet::Swapped(false),
             KvCall::Append(_) => unreachable!("this history has no appends"),
         }
     };
-    let forge = |_: &Kv, state: &std::collections::BTreeMap<ValueId, ValueId>, forgery| {
+    let forge = |kv: &Kv, state: &<Kv as Model>::State, forgery| {
         let key = ValueId(1);
-        let old = state.get(&key).copied().unwrap_or_default();
+        let old = kv.value_in(state, key);
         let get = |value| ForgedOp::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value));
         let put = |value| ForgedOp::Call(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
         let slow = |value| ForgedOp::Slow(KvOp { key, call: KvCall::Put(value) }, KvRet::Written);
@@ -130,7 +130,7 @@ fn only_forged_map_histories_are_rejected() {
 
 #[test]
 fn only_forged_append_histories_are_rejected() {
-    type State = std::collections::BTreeMap<ValueId, ValueId>;
+    type State = <Kv as Model>::State;
     fn text(kv: &Kv, value: ValueId) -> String {
         match kv.values.resolve(value) {
             quorate_checker::value::Value::Text(text) => text,
@@ -148,19 +148,19 @@ fn only_forged_append_histories_are_rejected() {
         KvOp { key, call }
     };
     let apply = |kv: &Kv, state: &mut State, op: &KvOp| {
-        let now = state.get(&op.key).copied().unwrap_or_default();
+        let now = kv.value_in(state, op.key);
         let then = match op.call {
             KvCall::Get => return KvRet::Value(now),
             KvCall::Put(value) => value,
             KvCall::Append(more) => kv.values.intern(&*(text(kv, now) + &text(kv, more))),
             KvCall::Cas { .. } => unreachable!("this history has no compare-and-set"),
         };
-        state.insert(op.key, then);
+        state.insert(op.key, KvValue::Known(then));
         KvRet::Written
     };
     let forge = |kv: &Kv, state: &State, forgery| {
         let key = kv.values.intern("key");
-        let old = text(kv, state.get(&key).copied().unwrap_or_default());
+        let old = text(kv, kv.value_in(state, key));
         let get = |text: &str| {
             let value = kv.values.intern(text);
             ForgedOp::Call(KvOp { key, call: KvCall::Get }, KvRet::Value(value))

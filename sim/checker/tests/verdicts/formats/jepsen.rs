@@ -117,6 +117,10 @@ fn transactions_of_one_step_are_of_independent_keys() {
         "a read of nil says that the key was missing"
     );
     assert!(linearizable(&read(&stale, &named("multi-register"))), "nothing is known of a read");
+    assert!(linearizable(&read(
+        &two,
+        &Options { init: Some("null".to_owned()), ..named("rw-register") }
+    )));
     let erased = "{:process 0, :type :invoke, :f :txn, :value [[:w 1 nil] [:r 1 nil]]}";
     let failed = error(erased, &named("rw-register"));
     assert!(failed.message.contains("a value other than the initial value"), "{failed}");

@@ -144,6 +144,30 @@ fn a_transaction_of_one_step_cannot_write_null_to_an_elle_register() {
 }
 
 #[test]
+fn a_read_of_null_shows_that_nothing_was_written_whatever_the_initial_values() {
+    let read_two = |of_one: &str, options: &Options| {
+        let text = format!(
+            "{{:type :invoke, :process 0, :f :txn, :value [[:r 1 nil] [:r 2 nil]]}}
+             {{:type :ok, :process 0, :f :txn, :value [[:r 1 {of_one}] [:r 2 nil]]}}"
+        );
+        formats::read(text.as_bytes(), options)
+    };
+    let good = |of_one: &str, init: Option<&str>, by_key: Option<&str>| {
+        let (init, init_by_key) = (init.map(str::to_owned), by_key.map(str::to_owned));
+        let options = Options { init, init_by_key, ..named("rw-register") };
+        linearizable(&read_two(of_one, &options).expect("a history"))
+    };
+    assert!(good("nil", None, None));
+    assert!(!good("nil", Some("0"), None), "key 2 is initially 0");
+    assert!(good("nil", None, Some("[[1, null]]")), "null of a single key is null, too");
+    assert!(good("5", None, Some("[[1, 5]]")));
+    assert!(!good("nil", None, Some("[[1, 5]]")));
+    assert!(good("5", Some("5"), Some("[[2, null]]")));
+    let failed = read_two("[nil]", &named("rw-register")).expect_err("[null] stands for null");
+    assert!(failed.to_string().contains("expected a value other than [null]"), "{failed}");
+}
+
+#[test]
 fn the_largest_limit_of_bytes_is_allowed() {
     let options = Options { text_bytes_max: usize::MAX, ..Options::default() };
     let text = format!("{HEADER}\n{INVOKE}\n{WRONG}\n");
