@@ -240,7 +240,12 @@ crate::forgeries! {
 
     S23 a_non_member_elects_a_leader on led
     "n1 becomes leader of term t2 with durable votes of n1, n5, which is not a quorum of {n1 n2 n3}"
-    |stage| stage.wins(1, 2, &[5])
+    |stage| {
+        stage.enters(5, 1);
+        stage.all_hold(&[5], &[noop(1, 1)]);
+        stage.all_hold(&[1, 5], &[change(2, 1, &of(&[1, 2, 3]))]);
+        stage.wins(1, 2, &[5]);
+    }
 
     S23 a_removed_node_elects_a_leader on led
     "n2 becomes leader of term t2 with durable votes of n1, n2, which is not a quorum of {n2 n3 n4}"
