@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome};
-use quorate::raft::Status;
+use quorate::raft::{RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
     Comparison, Entry, EntryId, Freshness, Index, Message, NodeId, SnapshotMeta, SnapshotTransfer,
@@ -83,7 +83,7 @@ macro_rules! events {
             lease_held(node: NodeId, left: Duration)
             request_received(node: NodeId, tag: Tag)
             request_for_all_live(tag: Tag)
-            request_answered(tag: Tag)
+            request_answered(tag: Tag, rejected: Option<RejectReason>)
             entries_repaired(node: NodeId, missing: &[EntryId])
             acknowledged(node: NodeId, term: Term, matched: Index)
             // The bytes of the command are without the mark of the operation.
@@ -198,7 +198,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         LeaseHeld { node, left } => rules.lease_held(known, node, left),
         RequestReceived { node, tag } => rules.request_received(known, node, tag),
         RequestForAllLive { tag } => rules.request_for_all_live(known, tag),
-        RequestAnswered { tag, .. } => rules.request_answered(known, tag),
+        RequestAnswered { tag, rejected } => rules.request_answered(known, tag, rejected),
         ProposeInvoked { op, command, session } => {
             let command = unmark(command).map_or(command, |(command, _)| command);
             rules.proposed(known, op, command, session.is_some())
