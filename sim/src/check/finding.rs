@@ -264,6 +264,8 @@ checks! {
         "A node that rebuilds its state requests a newer snapshot from the other voters in turn."
     S78 "lease-request"
         "A node that starts, or loses or regains certainty, asks for no read lease in that term."
+    S79 "disaster-recovery"
+        "A recovery from the disks of some nodes keeps their log, and states what else may be lost."
     S80 "prompt-messages"
         "A node holds a message back only until its disk has what the message reveals."
     S81 "next-after-rejection"

@@ -61,6 +61,7 @@ mod prompt_entries;
 mod quorum_contact;
 mod read_requests;
 mod received_entries;
+mod recoveries;
 mod rejected_requests;
 mod rejections;
 mod repair_requests;
@@ -105,6 +106,7 @@ use quorate::types::{
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::check::rule::{Answer, Rule, events, passed_on, passed_to_each};
+use crate::observe::recovery_drill::RecoveryDrill;
 use crate::observe::{Executed, MachineView, Observation, OpId, Violation};
 use crate::values::time::SimTime;
 use crate::workload::{AnyWorkload, HistoryResult};
@@ -184,6 +186,7 @@ rules! {
     repair_requests::RepairRequests
     snapshot_pace::SnapshotPace
     comparison_pace::ComparisonPace
+    recoveries::Recoveries
     forwarded::Forwarded
     deadlines::Deadlines
 }

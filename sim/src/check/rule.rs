@@ -17,11 +17,12 @@ use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
     Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, FaultInput,
     Idle, LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, OutputDelayed,
-    PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered,
-    RequestForAllLive, RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged,
-    SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped,
-    Stopped, Submitted, TransferSent, Unknown, Wiped,
+    PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, RecoveryDrilled, Rejected, Replied,
+    RequestAnswered, RequestForAllLive, RequestReceived, Restored, RolledBack, Sent,
+    SnapshotDamaged, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
+    StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
 };
+use crate::observe::recovery_drill::RecoveryDrill;
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
 
@@ -95,6 +96,7 @@ macro_rules! events {
             unknown(op: OpId)
             stabilized()
             idle()
+            recovery_drilled(survivors: &[NodeId], result: Result<&RecoveryDrill, &str>)
             ended()
         }
     };
@@ -213,6 +215,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Unknown { op } => rules.unknown(known, op),
         Stabilized { .. } => rules.stabilized(known),
         Idle => rules.idle(known),
+        RecoveryDrilled { survivors, result } => rules.recovery_drilled(known, survivors, result),
         Ended => rules.ended(known),
         Durable { .. }
         | DiskCopied { .. }

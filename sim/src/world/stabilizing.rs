@@ -41,6 +41,7 @@ impl World {
             self.run.observer.skip_liveness();
             return self.end();
         }
+        self.drill_recovery();
         // From here on, events at the other nodes must not cause faults in the core.
         self.faults.plan.disarm();
         let core = match self.faults.taint.fault_count() {
@@ -192,6 +193,7 @@ impl World {
         }
         if self.stabilization.is_some() && self.run.observer.has_checks() {
             self.check_files(now);
+            self.drill_recovery();
         }
         self.run.observe(Observation::Ended);
         self.ended = true;

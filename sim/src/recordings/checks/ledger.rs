@@ -107,7 +107,7 @@ fn beyond_recordings(check: &Check) -> Option<&'static str> {
     Some(match check.id {
         "S16" | "S27" | "S28" | "S36" => "recordings have no disks",
         "S19" | "S20" => "recordings have no clients",
-        "S25" | "S26" | "S31" | "S37" | "S43" | "S53" | "S83" | "S84" => {
+        "S25" | "S26" | "S31" | "S37" | "S43" | "S53" | "S79" | "S83" | "S84" => {
             "recordings have no state machines or snapshots"
         }
         "S22" | "S23" | "S24" | "S38" => "only the simulator follows every membership and disk",
