@@ -1,16 +1,17 @@
 //! The replies that nodes count: a leader's matched index of a peer, and a candidate's votes and
 //! pre-votes, grow only because of replies of its term that it has received (S60). A candidate
-//! wins, and a pre-candidate starts its election, as soon as a quorum has granted its request
-//! (S68).
+//! wins, and a pre-candidate starts its election, as soon as a quorum has granted its request;
+//! either gives up as soon as, and only if, no quorum can grant it any more (S68).
 
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Instant, Message, NodeId, Term};
+use quorate::types::{Body, Index, Instant, Message, MessageKind, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S60, S68};
 use crate::check::known::{Known, names};
+use crate::check::model::DiskRef;
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::rule::Rule;
 
@@ -28,6 +29,8 @@ pub(super) struct CountedReplies {
     /// For each node, when it last became a pre-candidate or a candidate, by its own clock; `None`
     /// if a fault has acted on it since.
     begun: Vec<Option<Instant>>,
+    /// For each node, the highest commit index that a voter has named to it since its start.
+    named: Vec<Index>,
 }
 
 /// The replies that a node has received in one election, and the term of the election.
@@ -38,6 +41,13 @@ struct Grants {
     /// The nodes whose first reply must count as a grant, and those whose first reply rejects.
     counted: Nodes,
     rejected: Nodes,
+    /// Those of the `rejected` whose rejection must count.
+    denied: Nodes,
+    /// The nodes that have rejected it at any time. A pre-candidate that asks again after its
+    /// election timeout counts no earlier reply.
+    refused: Nodes,
+    /// Whether the node may have counted a reply that no node sent.
+    is_doubtful: bool,
 }
 
 impl Rule for CountedReplies {
@@ -48,13 +58,15 @@ impl Rule for CountedReplies {
         let begun = vec![None; nodes];
         let used = |slot| Arc::clone(known.model.electorate(slot));
         let used = known.model.slots().map(used).collect();
-        CountedReplies { matched, used, votes: none.clone(), pre_votes: none, begun }
+        let named = vec![Index::ZERO; nodes];
+        CountedReplies { matched, used, votes: none.clone(), pre_votes: none, begun, named }
     }
 
     fn started(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         self.votes[slot.0] = Grants::default();
         self.pre_votes[slot.0] = Grants::default();
+        self.named[slot.0] = Index::ZERO;
         Ok(())
     }
 
@@ -64,6 +76,11 @@ impl Rule for CountedReplies {
         let [slot, from] = [node, message.from].map(|id| known.model.slot(id));
         let Some(status) = known.model.node(slot).status else { return Ok(()) };
         let (role, term) = (status.role, status.term);
+        if let Body::RequestVoteReply { committed, .. } | Body::PreVoteReply { committed, .. } =
+            message.body
+        {
+            self.named[slot.0] = self.named[slot.0].max(committed);
+        }
         let (grants, election, granted) = match message.body {
             Body::RequestVoteReply { granted, .. }
                 if role == RoleName::Candidate && message.term == term =>
@@ -84,14 +101,19 @@ impl Rule for CountedReplies {
         Ok(())
     }
 
-    /// Checks that a node that has the votes or the pre-votes of a quorum does not wait for more.
+    /// Checks that a node that has the votes or the pre-votes of a quorum does not wait for more,
+    /// nor one that can no longer get them.
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
-        self.forget_returned(known, known.model.slot(status.id));
+        let slot = known.model.slot(status.id);
+        self.forget_returned(known, slot);
+        if known.is_fault_input {
+            self.votes[slot.0].is_doubtful = true;
+            self.pre_votes[slot.0].is_doubtful = true;
+        }
         let campaigns = matches!(status.role, RoleName::PreCandidate | RoleName::Candidate);
         if !campaigns || !known.shows_messages || known.model.last_survivor_enabled {
             return Ok(());
         }
-        let slot = known.model.slot(status.id);
         let begun = &mut self.begun[slot.0];
         let role_before = known.status_before(status).map(|before| before.role);
         if role_before != Some(status.role) {
@@ -128,6 +150,14 @@ impl Rule for CountedReplies {
                 self.pre_votes[slot.0] = Grants::default();
                 Ok(())
             }
+            (RoleName::PreCandidate, RoleName::Follower) => {
+                let kind = MessageKind::PreVoteReply;
+                self.check_gives_up(known, slot, &before, status, (kind, self.pre_votes[slot.0]))
+            }
+            (RoleName::Candidate, RoleName::Follower) => {
+                let kind = MessageKind::RequestVoteReply;
+                self.check_gives_up(known, slot, &before, status, (kind, self.votes[slot.0]))
+            }
             _ => Ok(()),
         }
     }
@@ -161,6 +191,40 @@ impl Rule for CountedReplies {
 }
 
 impl CountedReplies {
+    /// Checks that a node that gives up because of a reply of this kind can no longer win, or has
+    /// learned that its log lacks committed entries.
+    fn check_gives_up(
+        &self,
+        known: &Known,
+        slot: Slot,
+        before: &Status,
+        status: &Status,
+        (kind, grants): (MessageKind, Grants),
+    ) -> CheckResult {
+        let (model, electorate) = (&known.model, known.model.electorate(slot));
+        let is_of_reply = known.message.is_some_and(|message| message.kind == kind);
+        let is_same = before.term == status.term && status.leader.is_none();
+        let lacks_committed = self.named[slot.0] > before.last.index;
+        let disk = model.node(slot).disk_named_by(&electorate.membership);
+        let may_lead = electorate.is_voter(slot) && disk == Some(DiskRef::Current);
+        let is_exempt = lacks_committed || !may_lead || model.last_survivor_enabled;
+        if !is_of_reply || !is_same || is_exempt || grants.is_doubtful || !known.shows_messages {
+            return Ok(());
+        }
+        let left: Nodes = model.slots().filter(|slot| !grants.refused.contains(*slot)).collect();
+        if electorate.decision(left) != Decision::Quorum {
+            return Ok(());
+        }
+        let (Status { id, term, .. }, role) = (*status, before.role);
+        S68.violated(format!(
+            "{id} gives up as a {role} in term {term} after a {}, although only {} have rejected \
+             it, and the other nodes are a quorum of {}",
+            kind.name(),
+            names(model, grants.refused),
+            electorate.membership
+        ))
+    }
+
     /// Forgets the matched indices of the nodes that this step has made members: a member that was
     /// removed and is back may have another disk, which has acknowledged nothing
     /// (`ChangeInProgress::update_peers`).
@@ -186,18 +250,21 @@ impl Grants {
         if self.term != term {
             *self = Grants { term, ..Grants::default() };
         }
-        if granted {
-            self.granted.insert(from);
-        }
+        let replied = if granted { &mut self.granted } else { &mut self.refused };
+        replied.insert(from);
         if !granted && !self.counted.contains(from) {
             self.rejected.insert(from);
+            if !may_be_rejected && !self.granted.contains(from) {
+                self.denied.insert(from);
+            }
         } else if granted && !may_be_rejected && !self.rejected.contains(from) {
             self.counted.insert(from);
         }
     }
 
     /// Checks that the grants in the election of this term, including the node's own, are not a
-    /// quorum, because the node has not won.
+    /// quorum, because the node has not won; and that the nodes that have not rejected it are one,
+    /// because it has not given up.
     fn check_pending(
         &self,
         known: &Known,
@@ -209,7 +276,20 @@ impl Grants {
         let mut counted = self.counted;
         counted.insert(slot);
         let electorate = known.model.electorate(slot);
-        if self.term != election || electorate.decision(counted) != Decision::Quorum {
+        if self.term != election {
+            return Ok(());
+        }
+        let left: Nodes = known.model.slots().filter(|slot| !self.denied.contains(*slot)).collect();
+        let can_win = electorate.decision(left) == Decision::Quorum;
+        if !can_win && !self.is_doubtful {
+            let (Status { id, role, term, .. }, by) = (*status, names(&known.model, self.denied));
+            return S68.violated(format!(
+                "{id} is still a {role} in term {term}, but {by} have rejected it in the election \
+                 of term {election}, and the other nodes are no quorum of {}",
+                electorate.membership
+            ));
+        }
+        if electorate.decision(counted) != Decision::Quorum {
             return Ok(());
         }
         let (Status { id, role, term, .. }, names) = (*status, names(&known.model, counted));

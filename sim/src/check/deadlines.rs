@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::raft::Status;
+use quorate::raft::{RejectReason, Status};
 use quorate::types::{Index, NodeId, Tag};
 
 use crate::check::costs::Volume;
@@ -72,7 +72,7 @@ impl Rule for Deadlines {
         Ok(())
     }
 
-    fn request_answered(&mut self, _: &Known, tag: Tag) -> CheckResult {
+    fn request_answered(&mut self, _: &Known, tag: Tag, _: Option<RejectReason>) -> CheckResult {
         self.requests.remove(&tag);
         Ok(())
     }

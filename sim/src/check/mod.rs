@@ -17,6 +17,7 @@ mod bounds;
 mod campaigns;
 mod client;
 mod commit;
+mod comparison_pace;
 mod comparisons;
 mod core_activity;
 mod costs;
@@ -34,7 +35,9 @@ mod expected;
 mod finding;
 mod forwarded;
 mod heartbeat_pace;
+mod heartbeat_receivers;
 mod heartbeats;
+mod held_messages;
 mod history;
 mod known;
 mod leader_terms;
@@ -54,15 +57,21 @@ mod operations;
 mod own_snapshots;
 mod peers;
 mod prompt_commits;
+mod prompt_entries;
 mod quorum_contact;
 mod read_requests;
 mod received_entries;
+mod recoveries;
+mod rejected_requests;
+mod rejections;
+mod repair_requests;
 mod reported_state;
 mod rule;
 mod sent_state;
 mod session_model;
 mod shadow;
 mod snapshot_contents;
+mod snapshot_pace;
 mod snapshot_parts;
 mod spread_commits;
 mod stops;
@@ -78,7 +87,8 @@ pub(crate) use costs::PART_TIMEOUTS_MAX;
 pub(crate) use electorate::{Decision, Electorate};
 pub use finding::{CHECKS, Check};
 pub(crate) use finding::{
-    L1, S1, S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, S12, S13, S14, S15, S17, S18, S21, S31, S45,
+    L1, S1, S2, S3, S4, S5, S6, S7, S8, S9, S10, S11, S12, S13, S14, S15, S17, S18, S21, S29, S31,
+    S45,
 };
 pub(crate) use log::Log;
 pub(crate) use nodes::Slot;
@@ -86,7 +96,7 @@ pub(crate) use nodes::Slot;
 use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome};
-use quorate::raft::Status;
+use quorate::raft::{RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
     Comparison, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, SnapshotTransfer,
@@ -96,6 +106,7 @@ use quorate::types::{
 use crate::check::finding::CheckResult;
 use crate::check::known::Known;
 use crate::check::rule::{Answer, Rule, events, passed_on, passed_to_each};
+use crate::observe::recovery_drill::RecoveryDrill;
 use crate::observe::{Executed, MachineView, Observation, OpId, Violation};
 use crate::values::time::SimTime;
 use crate::workload::{AnyWorkload, HistoryResult};
@@ -143,6 +154,7 @@ rules! {
     vote_leases::VoteLeases
     heartbeats::Heartbeats
     heartbeat_pace::HeartbeatPace
+    heartbeat_receivers::HeartbeatReceivers
     peers::Peers
     snapshot_parts::SnapshotParts
     comparisons::Comparisons
@@ -162,11 +174,19 @@ rules! {
     reported_state::ReportedState
     sent_state::SentState
     spread_commits::SpreadCommits
+    prompt_entries::PromptEntries
     departed_peers::DepartedPeers
     read_requests::ReadRequests
     leaderless_reads::LeaderlessReads
     bootstrap_probes::BootstrapProbes
     lease_requests::LeaseRequests
+    held_messages::HeldMessages
+    rejections::Rejections
+    rejected_requests::RejectedRequests
+    repair_requests::RepairRequests
+    snapshot_pace::SnapshotPace
+    comparison_pace::ComparisonPace
+    recoveries::Recoveries
     forwarded::Forwarded
     deadlines::Deadlines
 }

@@ -1,7 +1,7 @@
 //! A leader's view of its peers: the matched index that it counts for a peer never decreases, and
 //! the peer's disk keeps the entries that the peer acknowledged (S42); the leader sends an entry
 //! again only if the peer may lack it (S41), and offers a snapshot only if its log lacks an entry
-//! that the peer needs (S47).
+//! that the peer needs, and again only after a reply to a later round (S47).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,6 +59,17 @@ struct View {
     acknowledged: Index,
     /// The rounds that the peer has not answered, each with the index acknowledged before it.
     unanswered: VecDeque<(u64, Index)>,
+    /// The last offer of a snapshot, if the leader has sent no append since.
+    offered: Option<Offered>,
+}
+
+/// The offer of a snapshot to a peer.
+#[derive(Clone, Debug)]
+struct Offered {
+    /// The last round before the offer, and the base of the leader's log.
+    round: u64,
+    base: Index,
+    conditions: Conditions,
 }
 
 /// The conditions under which a leader keeps its knowledge of a peer: neither node restarts, and
@@ -140,6 +151,7 @@ impl Rule for Peers {
                 Ok(())
             }
             Body::AppendEntries { entries, committed, .. } => {
+                view.offered = None;
                 let before = std::mem::replace(&mut view.committed, *committed);
                 match (entries.first(), entries.last()) {
                     (Some(first), Some(last)) => {
@@ -212,7 +224,8 @@ impl Peers {
 
     /// Checks that the leader's log lacks an entry that the peer needs, or has one whose content is
     /// damaged. A peer without a matched index is not checked, because it may need the first
-    /// membership, which is not an entry.
+    /// membership, which is not an entry. The leader repeats an offer only after a reply to a round
+    /// that began after it, because such a reply shows that the offer was lost.
     fn check_offer(
         &mut self,
         known: &Known,
@@ -221,7 +234,12 @@ impl Peers {
         peer: Slot,
     ) -> CheckResult {
         let Some(status) = known.model.node(leader).status else { return Ok(()) };
+        let may_lack =
+            message.term <= self.lost_in[peer.0] || known.model.node(peer).is_uncertain();
         let Some(view) = self.view_in(leader, peer, message.term) else { return Ok(()) };
+        if !may_lack && status.damaged_entries == 0 {
+            view.check_repeated(known, [leader, peer], message, status.base)?;
+        }
         let known_matched = view.matched.as_ref();
         let matched = known_matched.filter(|(_, conditions)| conditions.hold(known, leader, peer));
         let matched = matched.map_or(Index::ZERO, |(matched, _)| *matched);
@@ -257,6 +275,33 @@ impl View {
         if self.unanswered.len() > ROUNDS_MAX {
             self.unanswered.pop_front();
         }
+    }
+
+    /// Checks that the leader does not repeat an offer too early.
+    fn check_repeated(
+        &mut self,
+        known: &Known,
+        [leader, peer]: [Slot; 2],
+        message: &Message,
+        base: Index,
+    ) -> CheckResult {
+        let conditions = Conditions::of(known, leader, peer);
+        let before = self.offered.replace(Offered { round: self.round, base, conditions });
+        let same = before
+            .filter(|before| before.base == base && before.conditions.hold(known, leader, peer));
+        let Some(Offered { round, .. }) = same.filter(|before| self.answered <= before.round)
+        else {
+            return Ok(());
+        };
+        if self.is_irregular || !known.is_prompt(leader) || !known.shows_messages {
+            return Ok(());
+        }
+        let Message { from, to, term, .. } = message;
+        S47.violated(format!(
+            "{from} leads term {term} and offers {to} a snapshot again: the last offer followed \
+             round {round}, and {to} has answered only round {}",
+            self.answered
+        ))
     }
 
     /// Checks that a peer's disk has every entry that the peer had acknowledged to this leader

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome};
-use quorate::raft::Status;
+use quorate::raft::{RejectReason, Status};
 use quorate::replica::ComparisonResult;
 use quorate::types::{
     Comparison, Entry, EntryId, Freshness, Index, Message, NodeId, SnapshotMeta, SnapshotTransfer,
@@ -17,11 +17,12 @@ use crate::observe::Observation::{
     self, Acknowledged, AllLiveAcknowledged, Applied, ClockBoundExceeded, ComparisonSent, Crashed,
     Delivered, DiskCopied, DiskFailed, Durable, Ended, EntriesDamaged, EntriesRepaired, FaultInput,
     Idle, LeaseHeld, MachineFault, MachineInspected, MembershipChangeCommitted, OutputDelayed,
-    PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, Rejected, Replied, RequestAnswered,
-    RequestForAllLive, RequestReceived, Restored, RolledBack, Sent, SnapshotDamaged,
-    SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started, StateCompared, Stepped,
-    Stopped, Submitted, TransferSent, Unknown, Wiped,
+    PeerMatched, ProposeInvoked, ReadInvoked, ReadServed, RecoveryDrilled, Rejected, Replied,
+    RequestAnswered, RequestForAllLive, RequestReceived, Restored, RolledBack, Sent,
+    SnapshotDamaged, SnapshotFrozen, SnapshotTaken, Stabilized, StartFailed, Started,
+    StateCompared, Stepped, Stopped, Submitted, TransferSent, Unknown, Wiped,
 };
+use crate::observe::recovery_drill::RecoveryDrill;
 use crate::observe::{Executed, MachineView, OpId};
 use crate::workload::request::unmark;
 
@@ -83,7 +84,7 @@ macro_rules! events {
             lease_held(node: NodeId, left: Duration)
             request_received(node: NodeId, tag: Tag)
             request_for_all_live(tag: Tag)
-            request_answered(tag: Tag)
+            request_answered(tag: Tag, rejected: Option<RejectReason>)
             entries_repaired(node: NodeId, missing: &[EntryId])
             acknowledged(node: NodeId, term: Term, matched: Index)
             // The command comes without its mark, the id of the operation.
@@ -95,6 +96,7 @@ macro_rules! events {
             unknown(op: OpId)
             stabilized()
             idle()
+            recovery_drilled(survivors: &[NodeId], result: Result<&RecoveryDrill, &str>)
             ended()
         }
     };
@@ -198,7 +200,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         LeaseHeld { node, left } => rules.lease_held(known, node, left),
         RequestReceived { node, tag } => rules.request_received(known, node, tag),
         RequestForAllLive { tag } => rules.request_for_all_live(known, tag),
-        RequestAnswered { tag, .. } => rules.request_answered(known, tag),
+        RequestAnswered { tag, rejected } => rules.request_answered(known, tag, rejected),
         ProposeInvoked { op, command, session } => {
             let command = unmark(command).map_or(command, |(command, _)| command);
             rules.proposed(known, op, command, session.is_some())
@@ -213,6 +215,7 @@ pub(super) fn after(rules: &mut impl Rule, known: &Known, of: &Observation<'_>) 
         Unknown { op } => rules.unknown(known, op),
         Stabilized { .. } => rules.stabilized(known),
         Idle => rules.idle(known),
+        RecoveryDrilled { survivors, result } => rules.recovery_drilled(known, survivors, result),
         Ended => rules.ended(known),
         Durable { .. }
         | DiskCopied { .. }

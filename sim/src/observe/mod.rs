@@ -7,6 +7,7 @@ pub mod combinations;
 pub mod coverage;
 pub mod fingerprint;
 pub mod outcome;
+pub mod recovery_drill;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use quorate::types::{
     NodeId, ReadLevel, SnapshotMeta, SnapshotTransfer, Tag, Term, Write,
 };
 
+use crate::observe::recovery_drill::RecoveryDrill;
 use crate::values::time::SimTime;
 
 pub use crate::workload::MachineView;
@@ -412,6 +414,15 @@ pub enum Observation<'a> {
     },
     /// The core has made the required progress; from now on the cluster receives no requests.
     Idle,
+    /// The world recovered a new cluster from copies of some disks, as a drill that changes nothing
+    /// in the run.
+    RecoveryDrilled {
+        /// The nodes whose disks were copied, by ascending id. Each runs and is certain of its log,
+        /// and no fault has damaged its disk.
+        survivors: &'a [NodeId],
+        /// The new cluster, or the reason why the recovery failed.
+        result: Result<&'a RecoveryDrill, &'a str>,
+    },
     /// The end of the run.
     Ended,
 }

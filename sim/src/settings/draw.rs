@@ -35,6 +35,7 @@ impl Settings {
         command_bytes: usize,
     ) -> Settings {
         if strategy > Strategy::Random {
+            let profile = profile.of_run(choices);
             return Settings::draw_all(profile, choices, length, command_bytes);
         }
         // The random strategy draws no settings, and enables every fault kind of the profile that

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::faults::{Fault, Faults};
+use crate::values::choice::{Choices, Key, Kind};
 
 /// A named family of runs; the seed draws one run from it.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +12,9 @@ pub struct Profile {
     pub name: &'static str,
     /// A short description for `--help`.
     pub summary: &'static str,
+    /// The narrower profiles of which some of its runs are, by name, each with the number of these
+    /// runs in 1,000. So a sweep also reaches what only those profiles have.
+    pub(crate) others: &'static [(&'static str, u64)],
     /// The kinds of faults that its runs draw from.
     pub(crate) faults: Faults,
     /// The kinds of faults that are enabled in every run, except that `Change` and `Transfer` are
@@ -85,7 +89,9 @@ const CRASHES_IN_A_BAD_NETWORK: Faults = CRASHES.union(Faults::of(&[
 
 const DEFAULT: Profile = Profile {
     name: "default",
-    summary: "most fault kinds; the search strategy decides which ones occur in a run",
+    summary: "most fault kinds; the search strategy decides which ones occur in a run; some runs \
+              are of validation, upgrade and survivor",
+    others: &[("validation", 50), ("upgrade", 40), ("survivor", 40)],
     faults: Faults::ALL.without(Faults::of(&[Fault::MachineFault, Fault::Upgrade])),
     always: Faults::NONE,
     distance: 1,
@@ -118,8 +124,13 @@ const NODE_FAULTS: Faults =
     Faults::of(&[Fault::Crash, Fault::Stop, Fault::LoadSpike, Fault::SlowApply, Fault::Campaign]);
 
 /// The base of the profiles that aim at one thing.
-const NARROW: Profile =
-    Profile { lasting_permille: 0, hostile_clients_permille: 0, rollback_permille: 0, ..DEFAULT };
+const NARROW: Profile = Profile {
+    others: &[],
+    lasting_permille: 0,
+    hostile_clients_permille: 0,
+    rollback_permille: 0,
+    ..DEFAULT
+};
 
 /// The base of the profiles that have neither membership changes nor lost disks.
 const FIXED_MEMBERS: Profile = Profile {
@@ -148,6 +159,7 @@ static PROFILES: [Profile; 20] = [
     Profile {
         name: "wide-area",
         summary: "like default, on a wide-area network: 4 to 500 ms latency, long runs",
+        others: &[],
         distance: 50,
         ..DEFAULT
     },
@@ -327,6 +339,21 @@ static PROFILES: [Profile; 20] = [
 ];
 
 impl Profile {
+    /// Returns the profile of one run: this profile, or one of the narrower ones of which some of
+    /// its runs are.
+    pub(super) fn of_run<'a>(&'a self, choices: &Choices) -> &'a Profile {
+        let mut draw = choices.draw(Key { counter: 200, ..Kind::Ingredient.key() });
+        // The benign choice is this profile.
+        let mut rest = 999 - draw.below(1000);
+        for (name, permille) in self.others {
+            if rest < *permille {
+                return Profile::by_name(name).expect("the profile exists");
+            }
+            rest -= permille;
+        }
+        self
+    }
+
     /// Returns the profile with this name.
     ///
     /// # Errors

@@ -94,8 +94,8 @@ pub enum Kind {
     /// that a node drew at its start, such as its election timeout, stay until it restarts. It is
     /// never drawn, only overridden, and 0 keeps the seed.
     Reseed,
-    /// Whether the run has an ingredient of the narrow profiles, when nodes repeat their work, and
-    /// the bound of proposals that wait for every live voter.
+    /// Whether the run is of a narrow profile, or has an ingredient of one; when nodes repeat their
+    /// work, and the bound of proposals that wait for every live voter.
     Ingredient,
     /// The build that a node runs from one of its starts on, in a cluster of several builds.
     Build,

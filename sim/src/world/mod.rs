@@ -13,6 +13,7 @@
 
 mod cluster;
 mod dispatch;
+mod drill;
 mod faults;
 mod goals;
 mod load;

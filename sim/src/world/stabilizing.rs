@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use quorate::storage::Disk;
+use quorate::storage::{Disk, FileName};
 use quorate::types::NodeId;
 
-use crate::check::{L1, S17};
+use crate::check::{L1, S17, S29};
 use crate::faults::{AdminRequest, KeptWrites};
 use crate::observe::Observation;
 use crate::observe::coverage::Spot;
@@ -30,6 +30,9 @@ const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 /// still transfer its leadership, so the cluster does not count as idle yet. The node waits for two
 /// timeouts of its own clock.
 const SLOW_DISK_TIMEOUTS: u32 = 3;
+/// The maximum number of complete snapshots on a disk: the current one, the one before it, and one
+/// that is about to become the current one or to be removed.
+const SNAPSHOTS_MAX: usize = 3;
 
 impl World {
     /// Ends the fault phase, and starts the stabilization phase.
@@ -38,6 +41,7 @@ impl World {
             self.run.observer.skip_liveness();
             return self.end();
         }
+        self.drill_recovery();
         // From here on, events at the other nodes must not cause faults in the core.
         self.faults.plan.disarm();
         let core = match self.faults.taint.fault_count() {
@@ -189,17 +193,25 @@ impl World {
         }
         if self.stabilization.is_some() && self.run.observer.has_checks() {
             self.check_files(now);
+            self.drill_recovery();
         }
         self.run.observe(Observation::Ended);
         self.ended = true;
     }
 
-    /// Checks that the directories of the running nodes have only files that their stores use.
+    /// Checks that the directories of the running nodes have only files that their stores use, and
+    /// few snapshots.
     fn check_files(&mut self, now: SimTime) {
         for place in self.cluster.places() {
             let Ok(files) = self.cluster[place].disk.device.list() else { continue };
             let Some(running) = self.cluster[place].running() else { continue };
             let (id, storage) = (running.status.id, running.node.storage());
+            let is_snapshot = |(file, _): &&(FileName, u64)| matches!(file, FileName::Snapshot(_));
+            let snapshots = files.iter().filter(is_snapshot).count();
+            if snapshots > SNAPSHOTS_MAX {
+                let saw = format!("{id} has {snapshots} snapshots on its disk, but needs only two");
+                return self.run.observer.fail(S29.violation_at(saw, now));
+            }
             let Some((file, _)) = files.into_iter().find(|(file, _)| !storage.uses(*file)) else {
                 continue;
             };

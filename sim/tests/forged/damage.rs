@@ -1,6 +1,8 @@
-//! Forged acknowledgements, commits and repairs of damaged entries: S35 and S36.
+//! Forged acknowledgements, commits and repairs of damaged entries: S35, S36 and S82.
 
-use quorate::types::{Index, NodeId, Term};
+use std::time::Duration;
+
+use quorate::types::{Body, Index, NodeId, Term};
 use quorate_sim::observe::Observation;
 
 use crate::stage::{Stage, id, noop};
@@ -37,6 +39,15 @@ impl Stage {
         self.observes(Observation::Acknowledged { node, term, matched });
     }
 
+    /// Node 2 asks another node for the content of its second entry, some time after its last
+    /// request.
+    fn second_asks(&mut self, other: u64, after: Duration) {
+        self.advances_time(after);
+        self.changes_status(2, |status| status.damaged_entries = 1);
+        let body = Body::RequestEntries { first: id(2, 1), last: Index(2) };
+        self.sends_at_once(2, other, 1, body);
+    }
+
     /// Node 2 regards its second entry as repaired.
     fn second_is_repaired(&mut self, is_missing: bool) {
         let (node, entries) = (NodeId(2), &[id(2, 1)][..]);
@@ -45,7 +56,36 @@ impl Stage {
     }
 }
 
+#[test]
+fn a_node_asks_the_other_members_in_turn_and_at_once_after_a_repair() {
+    let mut stage = damaged();
+    for member in [1, 3, 4, 5, 1, 3] {
+        stage.second_asks(member, Duration::from_secs(1));
+    }
+    stage.second_is_repaired(false);
+    stage.second_asks(4, Duration::ZERO);
+    assert_eq!(stage.violation(), None);
+}
+
 crate::forgeries! {
+    S82 a_node_asks_the_same_member_for_its_damaged_entries on damaged
+    "n2 asks n1 4 times in a row for the contents of damaged entries, although it could ask 4 \
+     members"
+    |stage| (0..4).for_each(|_| stage.second_asks(1, Duration::from_secs(1)))
+
+    S82 a_node_asks_for_its_damaged_entries_without_a_pause on damaged
+    "n2 asks n3 for the contents of damaged entries within 50ms after it asked n1, and has \
+     repaired no entry since"
+    |stage| [1, 3].into_iter().for_each(|member| stage.second_asks(member, Duration::ZERO))
+
+    S82 a_node_asks_for_the_end_of_the_log_without_a_pause on damaged
+    "n2 asks n1 for the end of the log again within 50ms"
+    |stage| {
+        for _ in 0..2 {
+            stage.sends_in_step(2, 1, 1, Body::RequestLogEnd { start_id: 7 });
+        }
+    }
+
     S35 a_node_acknowledges_a_damaged_entry on damaged
     "n2 acknowledges index 2, but knows that its disk has lost entry 2"
     |stage| {

@@ -1,4 +1,4 @@
-//! Forged effects of messages on the nodes that take them: S62 to S71, and S75.
+//! Forged effects of messages on the nodes that take them: S62 to S71, S75 and S80.
 
 use std::time::Duration;
 
@@ -314,6 +314,53 @@ crate::forgeries! {
             stage.steps(3);
         }
     }
+
+    S68 a_candidate_that_a_majority_rejects_does_not_give_up on candidate
+    "n3 is still a candidate in term t2, but n2, n4, n5 have rejected it in the election of term \
+     t2, and the other nodes are no quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        for voter in [2, 4, 5] {
+            stage.receives(3, voter, 2, vote(false));
+            stage.steps(3);
+        }
+    }
+
+    S68 a_pre_candidate_that_a_majority_rejects_does_not_give_up on led
+    "n3 is still a pre-candidate in term t1, but n2, n4, n5 have rejected it in the election of \
+     term t2, and the other nodes are no quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        stage.receives(3, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
+        stage.changes_status(3, |status| status.leader = Some(NodeId(1)));
+        stage.advances_time(Duration::from_millis(300));
+        asks_for_pre_votes(stage, 3);
+        for voter in [2, 4, 5] {
+            stage.receives(3, voter, 1, pre_vote(false, 2));
+            stage.steps(3);
+        }
+    }
+
+    S68 a_candidate_gives_up_after_one_rejection on candidate
+    "n3 gives up as a candidate in term t2 after a RequestVoteReply, although only n2 have \
+     rejected it, and the other nodes are a quorum of {n1 n2 n3 n4 n5}"
+    |stage| {
+        stage.receives(3, 2, 2, vote(false));
+        stage.changes_status(3, |status| status.role = RoleName::Follower);
+    }
+
+    S80 a_reply_to_a_heartbeat_waits_for_the_disk on led
+    "n2 is a follower in term t1 whose term and vote are durable, but the step holds back a \
+     message that reveals no entry: 0 messages waited for the disk before it, and 1 after it"
+    |stage| {
+        stage.receives(2, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
+        stage.changes_status(2, |status| {
+            (status.leader, status.outbox_messages) = (Some(NodeId(1)), 1);
+        });
+    }
+
+    S80 entries_wait_for_the_leaders_disk on heard
+    "n1 is a leader in term t1 whose term and vote are durable, but the step holds back a message \
+     that reveals no entry: 0 messages waited for the disk before it, and 1 after it"
+    |stage| stage.changes_status(1, |status| status.outbox_messages = 1)
 
     S69 a_leader_stays_without_a_quorum on confirmed
     "n1 leads term t1 and begins round 3, but has not heard from a quorum of {n1 n2 n3 n4 n5} \

@@ -1,4 +1,4 @@
-//! Forged leaders: S40 to S42, S45 to S48, S51, S54, S55, S78, L7 and L10.
+//! Forged leaders: S40 to S42, S45 to S48, S51, S54, S55, S78, S81, S85, L7 and L10.
 
 use std::time::Duration;
 
@@ -120,6 +120,35 @@ impl Stage {
         } else {
             self.sends(2, 1, 1, Body::ReadIndex { start_id, ticket });
         }
+    }
+
+    /// Node 3 hears from node 1, and node 1 offers node 2 a snapshot of its first entry.
+    fn offers_snapshot(&mut self) {
+        self.receives(3, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
+        self.changes_status(3, |status| status.leader = Some(NodeId(1)));
+        self.applies(1, 1);
+        self.has_snapshot(1, id(1, 1), 7);
+        self.changes_status(1, |status| (status.snapshot, status.base) = (Index(1), Index(1)));
+        self.offers_snapshot_again();
+    }
+
+    fn offers_snapshot_again(&mut self) {
+        let meta = self.snapshot(id(1, 1), 7);
+        self.sends_in_step(1, 2, 1, Body::InstallSnapshot { meta });
+    }
+
+    /// Node 2, which has only the first of three entries, rejects those after the third, and node 1
+    /// continues with the entries after `prev`.
+    fn continues_after_rejection(&mut self, prev: u64) {
+        self.all_hold(&[1], &[noop(2, 1), noop(3, 1)]);
+        let append = |prev| {
+            let (prev, entries) = (id(prev, 1), Vec::new().into());
+            Body::AppendEntries { prev, entries, committed: Index(1) }
+        };
+        self.sends_in_step(1, 2, 1, append(3));
+        let outcome = AppendOutcome::Rejected { prev: Index(3), hint: id(1, 1) };
+        self.receives(1, 2, 1, Body::AppendEntriesReply(outcome));
+        self.sends_in_step(1, 2, 1, append(prev));
     }
 
     /// Node 1 sends entries of term 1 to node 2.
@@ -264,6 +293,23 @@ fn another_node_leads_after_a_transfer() {
     stage.wins(2, 2, &[1, 3]);
     stage.advances_time(Duration::from_secs(5));
     stage.steps(3);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_leader_answers_a_rejection_and_repeats_a_lost_offer() {
+    let mut stage = led();
+    stage.beats(1, 0);
+    stage.offers_snapshot();
+    stage.beats(2, 0);
+    let (verified, matched, durable) = (Index::ZERO, Index::ZERO, Index(1));
+    let (round, ready) = (2, Readiness::default());
+    let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
+    stage.sends(2, 1, 1, reply);
+    stage.offers_snapshot_again();
+    assert_eq!(stage.violation(), None);
+    let mut stage = led();
+    stage.continues_after_rejection(1);
     assert_eq!(stage.violation(), None);
 }
 
@@ -457,6 +503,32 @@ crate::forgeries! {
         let ready = Readiness { wants_read_lease: true, ..Readiness::default() };
         let reply = Body::HeartbeatReply { round, verified, matched, durable, ready };
         stage.sends_in_step(2, 1, 1, reply);
+    }
+
+    S47 a_snapshot_is_offered_again_without_a_reply on led
+    "n1 leads term t1 and offers n2 a snapshot again: the last offer followed round 1, and n2 has \
+     answered only round 0"
+    |stage| {
+        stage.beats(1, 0);
+        stage.offers_snapshot();
+        stage.offers_snapshot_again();
+    }
+
+    S81 a_leader_goes_back_by_one_entry_for_each_rejection on led
+    "n1 leads term t1 and continues with the entries after 2@t1, although n2 rejected the last \
+     ones with a hint, so that the logs may match up to entry 1@t1"
+    |stage| stage.continues_after_rejection(2)
+
+    S85 a_leader_sends_heartbeats_to_one_peer_only on led
+    "n1 leads term t1 and has sent the last 4 rounds to other nodes, but not to n3, which is a \
+     member or was just removed"
+    |stage| {
+        stage.receives(3, 1, 1, Body::Heartbeat(Heartbeat::new(1, Index::ZERO)));
+        stage.changes_status(3, |status| status.leader = Some(NodeId(1)));
+        for round in 1..=6 {
+            let heartbeat = Heartbeat::new(round, Index(1));
+            stage.sends_in_step(1, 2, 1, Body::Heartbeat(heartbeat));
+        }
     }
 
     L7 a_round_is_not_confirmed on led

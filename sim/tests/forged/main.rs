@@ -15,6 +15,7 @@ mod log;
 mod membership;
 mod pace;
 mod received;
+mod recoveries;
 mod rest;
 mod stage;
 mod state;
@@ -107,6 +108,7 @@ fn every_check_has_a_forgery() {
         received::FORGERIES,
         effects::FORGERIES,
         pace::FORGERIES,
+        recoveries::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     // The world checks progress by itself, so no event stream can violate it.

@@ -1,5 +1,5 @@
 //! Forged nodes that send too late, too often or for too long: S66 (the part about priorities), and
-//! S72 to S74.
+//! S72 to S74, and S86.
 
 use std::time::Duration;
 
@@ -116,6 +116,18 @@ crate::forgeries! {
     |stage| {
         stage.advances_time(Duration::from_millis(40));
         sends_heartbeat(stage, 2, 1, 2);
+    }
+
+    S86 an_entry_is_sent_with_a_later_heartbeat_only on committed
+    "n1 leads term t1 and has not sent the entry at index 3 to n2, which has all entries before \
+     it, although it has taken 3 steps since"
+    |stage| {
+        stage.sends_at_once(1, 2, 1, Body::Heartbeat(Heartbeat::new(1, Index(2))));
+        stage.holds(1, &[noop(3, 1)]);
+        for reads in 1..=2 {
+            stage.changes_status(1, |status| status.reads_waiting = reads);
+        }
+        sends_heartbeat(stage, 2, 2, 2);
     }
 
     S73 a_removed_node_gets_heartbeats_forever on removed

@@ -256,6 +256,7 @@ impl Stage {
         let sender = match &seen {
             Observation::Sent { message } => Some(message.from),
             Observation::ComparisonSent { comparison } => Some(comparison.from),
+            Observation::TransferSent { transfer } => Some(transfer.from),
             Observation::StateCompared { node, .. } => Some(*node),
             _ => None,
         };

@@ -1,12 +1,13 @@
-//! Forged upkeep of a node: entries in memory (S39), snapshots and their parts (S29, S43, S44, L9),
-//! and state comparison (S31, L8).
+//! Forged upkeep of a node: entries in memory (S39), snapshots and their parts (S29, S43, S44, S83,
+//! L9), state comparison (S31, S84, L8), and rejected requests (S87).
 
 use std::time::Duration;
 
+use quorate::raft::RejectReason;
 use quorate::replica::ComparisonResult;
 use quorate::types::{
     Comparison, ComparisonBody, Index, NodeId, Root, SnapshotPart, SnapshotTransfer,
-    SnapshotTransferBody, StateDigest,
+    SnapshotTransferBody, StateDigest, Tag,
 };
 use quorate_sim::observe::Observation;
 
@@ -36,6 +37,17 @@ fn applied_on(mut stage: Stage) -> Stage {
     stage
 }
 
+/// Node 1 leads term 1, and nodes 1 to 3 have applied its six entries. Snapshots are rarely due.
+fn rarely() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    let entries: Vec<_> = (1..=6).map(|index| noop(index, 1)).collect();
+    stage.all_hold(&[1, 2, 3], &entries);
+    stage.commits(1, 6);
+    (1..=6).for_each(|index| stage.applies(1, index));
+    stage
+}
+
 /// Like [`applied`], in the stabilization phase, with one part of a snapshot sent on request.
 fn transferred() -> Stage {
     let mut stage = applied();
@@ -61,6 +73,42 @@ impl Stage {
         let root = Root([7; 32]);
         let transfer = SnapshotTransfer { from: NodeId(from), to: NodeId(to), root, body };
         self.observes(Observation::TransferSent { transfer: &transfer });
+    }
+
+    /// Node 2 requests a part of a snapshot from node 1 in its next step.
+    fn asks_in_step(&mut self, chunk: u32) {
+        self.steps(2);
+        let (root, part) = (Root([7; 32]), SnapshotPart::Chunk(chunk));
+        let body = SnapshotTransferBody::Request(part);
+        let transfer = SnapshotTransfer { from: NodeId(2), to: NodeId(1), root, body };
+        self.observes_at_once(Observation::TransferSent { transfer: &transfer });
+    }
+
+    /// Node 1 sends parts of a snapshot to node 2 in one step.
+    fn sends_in_one_step(&mut self, chunks: &[u32]) {
+        self.steps(1);
+        for chunk in chunks {
+            let (root, part) = (Root([7; 32]), SnapshotPart::Chunk(*chunk));
+            let body = SnapshotTransferBody::Bytes(part, vec![0; 10].into());
+            let transfer = SnapshotTransfer { from: NodeId(1), to: NodeId(2), root, body };
+            self.observes_at_once(Observation::TransferSent { transfer: &transfer });
+        }
+    }
+
+    /// Node 1, which has applied its whole log, rejects a request.
+    fn rejects_request(&mut self, reason: RejectReason) {
+        self.receives_request(1, 9);
+        self.steps(1);
+        let rejected = Some(reason);
+        self.observes_at_once(Observation::RequestAnswered { tag: Tag(9), rejected });
+    }
+
+    /// Node 1 asks node 2 for its digest at index 4, in its next step.
+    fn begins_comparison(&mut self, round: u64) {
+        self.steps(1);
+        let body = ComparisonBody::Request { round, index: Index(4) };
+        let comparison = Comparison { from: NodeId(1), to: NodeId(2), body };
+        self.observes_at_once(Observation::ComparisonSent { comparison: &comparison });
     }
 
     /// Node 1 replies to node 2 that its digest at `index` is unknown.
@@ -145,6 +193,18 @@ fn entries_leave_memory_for_a_snapshot() {
     assert_eq!(stage.violation(), None);
 }
 
+#[test]
+fn transfers_and_comparisons_with_pauses_are_accepted() {
+    let mut stage = applied();
+    for round in 1..=40 {
+        stage.asks_in_step(round as u32 % 4);
+        stage.sends_in_one_step(&[round as u32 % 4]);
+        stage.begins_comparison(round);
+        stage.advances_time(Duration::from_secs(1));
+    }
+    assert_eq!(stage.violation(), None);
+}
+
 crate::forgeries! {
     S39 the_bytes_in_memory_are_those_of_no_entries on applied
     "n1 counts 129 bytes of entries in memory, but no suffix of its log, which ends with 4@t1, has \
@@ -181,6 +241,43 @@ crate::forgeries! {
     "n1 keeps the log after index 0, but should have dropped the entries up to index 2, which its \
      snapshots replace"
     |stage| stage.takes_snapshots(0)
+
+    S87 a_leader_rejects_a_request_as_if_it_did_not_lead on applied
+    "n1 rejects request #9 with the reason \"not the leader: no leader is known\", but is a leader \
+     in term t1 that has nothing pending and no full disk, or knows another leader"
+    |stage| stage.rejects_request(RejectReason::NotLeader { leader: None })
+
+    S87 a_leader_without_pending_work_is_busy on applied
+    "n1 rejects request #9 with the reason \"busy: too many requests are pending, or a new leader \
+     is not ready yet\", but is a leader in term t1 that has nothing pending and no full disk, or \
+     knows another leader"
+    |stage| stage.rejects_request(RejectReason::Busy)
+
+    S83 a_node_takes_a_snapshot_after_every_entry on rarely
+    "n1 takes a snapshot up to index 6 after only 1 entries with 32 bytes, as the 4 before it, but \
+     one is due after 1000000 entries or 268435456 bytes"
+    |stage| (1..=6).for_each(|index| stage.has_snapshot(1, id(index, 1), index as u8))
+
+    S83 a_node_requests_too_many_parts_at_once on applied
+    "n2 waits for 5 parts of a snapshot from n1, but the bound is 4"
+    |stage| (0..5).for_each(|chunk| stage.asks_in_step(chunk))
+
+    S83 a_node_requests_a_part_again_and_again on applied
+    "n2 requests chunk 0 of a snapshot from n1 again within 1s; the 32 requests before it also \
+     came too early"
+    |stage| (0..34).for_each(|_| stage.asks_in_step(0))
+
+    S83 a_node_sends_parts_faster_than_its_rate on applied
+    "n1 sends a part of a snapshot 149ns too early for 67108864 bytes per second"
+    |stage| {
+        [0, 1].into_iter().for_each(|chunk| stage.asks_in_step(chunk));
+        stage.sends_in_one_step(&[0, 1]);
+    }
+
+    S84 a_node_compares_its_state_without_a_pause on applied
+    "n1 compares its state at index 4 within 500ms after it compared that at index 4, but has \
+     applied only index 4; the interval is 1024 entries"
+    |stage| [1, 1, 2].into_iter().for_each(|round| stage.begins_comparison(round))
 
     L9 a_node_takes_no_snapshot on applied
     "n1 has taken no snapshot within 48.632s after 1.006500 s: one was due 4 times since its last \

@@ -107,16 +107,15 @@ fn beyond_recordings(check: &Check) -> Option<&'static str> {
     Some(match check.id {
         "S16" | "S27" | "S28" | "S36" => "recordings have no disks",
         "S19" | "S20" => "recordings have no clients",
-        "S25" | "S26" | "S31" | "S37" | "S43" | "S53" => {
+        "S25" | "S26" | "S31" | "S37" | "S43" | "S53" | "S79" | "S83" | "S84" => {
             "recordings have no state machines or snapshots"
         }
         "S22" | "S23" | "S24" | "S38" => "only the simulator follows every membership and disk",
         "S29" | "S30" | "S33" | "S35" | "S39" | "S40" | "S41" | "S42" | "S44" | "S46" | "S47"
         | "S48" | "S49" | "S50" | "S51" | "S52" | "S54" | "S55" | "S56" | "S57" | "S58" | "S59"
         | "S60" | "S61" | "S62" | "S63" | "S64" | "S65" | "S66" | "S67" | "S68" | "S69" | "S70"
-        | "S71" | "S72" | "S73" | "S74" | "S75" | "S76" | "S77" | "S78" => {
-            "only the simulator checks it"
-        }
+        | "S71" | "S72" | "S73" | "S74" | "S75" | "S76" | "S77" | "S78" | "S80" | "S81" | "S82"
+        | "S85" | "S86" | "S87" => "only the simulator checks it",
         "S34" => "recordings have no stops",
         _ => return None,
     })
