@@ -47,6 +47,7 @@ use crate::world::load::Load;
 use crate::world::load::Surroundings;
 pub(crate) use crate::world::network::Network;
 pub(crate) use crate::world::place::Place;
+#[cfg(all(feature = "cli", unix))]
 pub(crate) use crate::world::place::Start;
 use crate::world::recovery::stabilization::Stabilization;
 pub(crate) use crate::world::run::Run;
