@@ -1,5 +1,6 @@
 //! The pace of state comparisons: S84. A node begins another comparison once it has applied enough
-//! entries (`ReplicaConfig::validation_entries`), or after the comparison timeout at the earliest.
+//! entries (`ReplicaConfig::validation_entries`), or after the comparison timeout or the validation
+//! period, whichever is shorter, at the earliest.
 
 use quorate::machine::Digest;
 use quorate::raft::Status;
@@ -66,13 +67,14 @@ impl Rule for ComparisonPace {
             node.last = Some((before, compared, at));
             return Ok(());
         }
-        let (interval, timeout) = (config.validation_entries, config.validation_timeout);
+        let interval = config.validation_entries;
+        let pause = config.validation_timeout.min(config.validation_period);
         let has_enough = applied.0 >= compared.0.saturating_add(interval);
-        if has_enough || now >= at.after(timeout) {
+        if has_enough || now >= at.after(pause) {
             return Ok(());
         }
         S84.violated(format!(
-            "{id} compares its state at index {index} within {timeout:?} after it compared that at \
+            "{id} compares its state at index {index} within {pause:?} after it compared that at \
              index {compared}, but has applied only index {applied}; the interval is {interval} \
              entries"
         ))

@@ -207,7 +207,15 @@ impl CountedReplies {
         let lacks_committed = self.named[slot.0] > before.last.index;
         let disk = model.node(slot).disk_named_by(&electorate.membership);
         let may_lead = electorate.is_voter(slot) && disk == Some(DiskRef::Current);
-        let is_exempt = lacks_committed || !may_lead || model.last_survivor_enabled;
+        // A pre-candidate that a quorum has granted starts no election if its disk became stuck or
+        // an entry was found damaged. A node whose state machine is wrong may begin its quarantine
+        // in the same step.
+        let mut granted = grants.granted;
+        granted.insert(slot);
+        let is_granted =
+            kind == MessageKind::PreVoteReply && electorate.decision(granted) == Decision::Quorum;
+        let is_unfit = is_granted || known.taint.fault_count() > 0;
+        let is_exempt = lacks_committed || !may_lead || is_unfit || model.last_survivor_enabled;
         if !is_of_reply || !is_same || is_exempt || grants.is_doubtful || !known.shows_messages {
             return Ok(());
         }

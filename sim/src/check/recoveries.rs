@@ -8,7 +8,7 @@ use quorate::types::{Entry, EntryId, Index, Membership, NodeId, Payload};
 use crate::check::electorate::{Decision, Electorate};
 use crate::check::finding::{CheckResult, S79};
 use crate::check::known::Known;
-use crate::check::model::{DiskRef, Model, describe_hard_state};
+use crate::check::model::{DiskRef, Model, Node, describe_hard_state};
 use crate::check::nodes::Nodes;
 use crate::check::rule::Rule;
 use crate::observe::recovery_drill::RecoveryDrill;
@@ -49,8 +49,12 @@ fn check_source(
     source: &RecoverySource,
 ) -> Result<(), String> {
     let RecoverySource { node, last, committed, ref undamaged, .. } = *source;
-    let log_of = |id: &NodeId| &model.of(*id).disk.log;
-    let latest = survivors.iter().map(|id| log_of(id).last_id()).max().unwrap_or_default();
+    // A pending write may already have replaced the end of a log on the disk.
+    let kept = |node: &Node| {
+        let last = node.disk.log.last_id();
+        if node.memory.log.has(last) { last } else { EntryId::ZERO }
+    };
+    let latest = survivors.iter().map(|id| kept(model.of(*id))).max().unwrap_or_default();
     if last < latest || !survivors.contains(&node) {
         return Err(format!(
             "continues with {node}'s log up to {last}, but one ends with {latest}"
@@ -60,17 +64,22 @@ fn check_source(
         let is = model.committed.last();
         return Err(format!("regards index {committed} as committed, but index {is} is"));
     }
-    let counts = |id: &NodeId| {
-        let has_members = !log_of(id).electorate().membership.is_empty();
-        let named = model.of(*id).disk_named_by(source.membership());
-        has_members && named == Some(DiskRef::Current)
-    };
+    let counts = |id: &NodeId| is_undamaged(model, *id, source.membership());
     let missing = survivors.iter().find(|id| counts(id) && !undamaged.contains(id));
     let added = undamaged.iter().find(|id| !survivors.contains(id));
     match missing.or(added) {
-        Some(id) => Err(format!("does not tell correctly whether the disk of {id} is undamaged")),
+        Some(id) => Err(format!("states incorrectly whether the disk of {id} is undamaged")),
         None => Ok(()),
     }
+}
+
+/// Whether the disk of a survivor has everything that the node acknowledged: the node is certain,
+/// and the membership accepts the disk.
+fn is_undamaged(model: &Model, id: NodeId, membership: &Membership) -> bool {
+    let node = model.of(id);
+    let has_members = !node.disk.log.electorate().membership.is_empty();
+    let is_named = node.disk_named_by(membership) == Some(DiskRef::Current);
+    has_members && is_named && !node.is_uncertain()
 }
 
 /// Checks the stated data loss, and whether these nodes could be started instead.
@@ -81,10 +90,16 @@ fn check_loss(model: &Model, survivors: &[NodeId], drill: &RecoveryDrill) -> Res
         let counted: Nodes = model.slots().filter(|slot| by(model.node(*slot).id)).collect();
         Electorate::new(&nodes, membership).decision(counted) == Decision::Quorum
     };
-    let is_absent = |id: NodeId| !source.undamaged.contains(&id);
+    // An earlier membership may accept a disk that the last one does not accept, or the other way
+    // round.
+    let is_present = |membership: &Membership, id: NodeId| {
+        let is_named = model.of(id).disk_named_by(membership) == Some(DiskRef::Current);
+        let is_listed = is_named && source.undamaged.contains(&id);
+        survivors.contains(&id) && (is_listed || is_undamaged(model, id, membership))
+    };
     // The log of a node that joined later begins with an empty membership.
     let may_lose = |membership: &Membership| {
-        membership.is_empty() || decide(&incoming(membership), &is_absent)
+        membership.is_empty() || decide(&incoming(membership), &|id| !is_present(membership, id))
     };
     let (known, from) = (&source.memberships, source.committed.next());
     let expected = match known.iter().filter(|membership| may_lose(membership)).count() {

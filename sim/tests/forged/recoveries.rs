@@ -102,7 +102,7 @@ crate::forgeries! {
     }
 
     S79 a_recovery_does_not_count_a_disk on committed
-    "a recovery from the disks of n1 n2 does not tell correctly whether the disk of n2 is undamaged"
+    "a recovery from the disks of n1 n2 states incorrectly whether the disk of n2 is undamaged"
     |stage| recovers(stage, |drill| _ = drill.source.undamaged.pop())
 
     S79 a_recovery_does_not_state_a_possible_loss on committed
