@@ -8,11 +8,10 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
     /// The maximum number of bytes that the search of one key may hold, beyond the history, and
-    /// releases at its end. Of the
-    /// memory that a state owns, the count includes the bytes that are hashed and those that
-    /// [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns. A whole check may hold this
-    /// much on each of its [`threads`](Budget::threads): if the threads shared it, the verdict
-    /// would depend on their number.
+    /// releases at its end. Of the memory that a state owns, the count includes the bytes that are
+    /// hashed and those that [`unhashed_bytes`](crate::model::Model::unhashed_bytes) returns. A
+    /// whole check may hold this much on each of its [`threads`](Budget::threads): if the threads
+    /// shared it, the verdict would depend on their number.
     pub bytes_max: usize,
     /// The maximum number of configurations that one search of a key may visit.
     /// [`check`](crate::check::check) searches an undecided key again from the start, each time

@@ -26,7 +26,8 @@ impl Rule for HeldMessages {
     }
 
     /// Checks that the step holds back no message, unless it may have acknowledged entries: then it
-    /// took entries, a snapshot or a bootstrap probe, or a follower received a snapshot.
+    /// took entries, a snapshot or a bootstrap probe, or a follower received a snapshot. A reply
+    /// about damaged entries may name a snapshot that is already on the disk.
     fn status_changed(&mut self, known: &Known, status: &Status) -> CheckResult {
         let slot = known.model.slot(status.id);
         let node = known.model.node(slot);
@@ -39,6 +40,7 @@ impl Rule for HeldMessages {
                 message.kind,
                 MessageKind::AppendEntries
                     | MessageKind::InstallSnapshot
+                    | MessageKind::RequestEntriesReply
                     | MessageKind::BootstrapProbe
             ),
             None => status.role != RoleName::Leader,
