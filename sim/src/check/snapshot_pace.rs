@@ -8,8 +8,8 @@ use std::time::Duration;
 use quorate::raft::Status;
 use quorate::replica::ComparisonResult;
 use quorate::types::{
-    Index, Instant, NodeId, Root, SnapshotMeta, SnapshotPart, SnapshotTransfer,
-    SnapshotTransferBody,
+    Comparison, ComparisonBody, Index, Instant, NodeId, Root, SnapshotMeta, SnapshotPart,
+    SnapshotTransfer, SnapshotTransferBody,
 };
 
 use crate::check::finding::{CheckResult, S83};
@@ -49,6 +49,8 @@ struct Node {
     /// included, that came too early.
     taken: Index,
     early_snapshots: u32,
+    /// Whether an entry of the log was damaged after some step since the last snapshot.
+    was_damaged: bool,
 }
 
 impl Rule for SnapshotPace {
@@ -75,6 +77,14 @@ impl Rule for SnapshotPace {
         Ok(())
     }
 
+    /// A node that rebuilds its state may need a newer snapshot of the receiver.
+    fn comparison_sent(&mut self, known: &Known, comparison: &Comparison) -> CheckResult {
+        if let ComparisonBody::WantSnapshot { .. } = comparison.body {
+            self.nodes[known.model.slot(comparison.to).0].early_snapshots = 0;
+        }
+        Ok(())
+    }
+
     /// Checks that the node does not take many snapshots in a row too early.
     fn snapshot_taken(&mut self, known: &Known, id: NodeId, meta: &SnapshotMeta) -> CheckResult {
         let (model, config) = (&known.model, &known.bounds.replica);
@@ -86,8 +96,9 @@ impl Rule for SnapshotPace {
         let bytes = bytes_after(before).saturating_sub(bytes_after(last));
         let entries = last.0.saturating_sub(before.0);
         let is_early = entries < config.snapshot_entries / 2 && bytes < config.snapshot_bytes / 2;
-        let damaged = model.of(id).status.is_some_and(|status| status.damaged_entries > 0);
-        let is_wanted = damaged || known.taint.fault_count() > 0 || before == Index::ZERO;
+        // The snapshot may have replaced the damaged entries in this step.
+        let was_damaged = std::mem::take(&mut node.was_damaged);
+        let is_wanted = was_damaged || known.taint.fault_count() > 0 || before == Index::ZERO;
         node.early_snapshots = if is_early && !is_wanted { node.early_snapshots + 1 } else { 0 };
         if node.early_snapshots <= EARLY_SNAPSHOTS_MAX {
             return Ok(());
@@ -108,6 +119,7 @@ impl Rule for SnapshotPace {
     fn stepped(&mut self, known: &Known, status: &Status) -> CheckResult {
         let node = &mut self.nodes[known.model.slot(status.id).0];
         node.stepped = known.own_time;
+        node.was_damaged |= status.damaged_entries > 0;
         let before = known.status_before(status);
         if before.is_none_or(|before| before.snapshot != status.snapshot) {
             node.source = None;
