@@ -73,10 +73,9 @@ struct Rebuilding<'a> {
     committed: Index,
     /// The last flush: its number, the entry before it, and its last entry.
     last: Option<(FlushSeq, Link, Link)>,
-    /// The number of the flush after it, if that is the last one in its segment and lacks sectors.
-    /// A start may have dropped it, and have given its number to the next flush, in a later
-    /// segment.
-    torn: Option<FlushSeq>,
+    /// The flush after it, if that is the last one in its segment and lacks sectors. A start may
+    /// have dropped it, and have given its number to the next flush, in a later segment.
+    torn: Option<(FlushSeq, Link, Link)>,
 }
 
 /// The place of a damaged header block.
@@ -170,12 +169,18 @@ impl Rebuilding<'_> {
             bodies = scan.body_range(&found, None).unwrap_or_default();
         }
         // A running node knows that the flushes of its index are durable.
-        if let Some((seq, _, _)) = self.last.filter(|_| self.end.0 == u64::MAX)
+        if self.end.0 == u64::MAX
             && scan.check_bodies(disk, bodies.0, bodies.1).is_ok_and(|check| check.is_torn)
         {
-            (self.last, self.torn) = (before, Some(seq));
+            (self.last, self.torn) = (before, self.last);
         }
         patched
+    }
+
+    /// Returns the last flush before this one. A flush that lacks sectors was not dropped if this
+    /// one follows it: its sectors were lost later.
+    fn last_before(&self, block: &Block) -> Option<(FlushSeq, Link, Link)> {
+        self.torn.filter(|(_, _, last)| *last == block.prev).or(self.last)
     }
 
     /// Returns the next readable block after the unreadable one at `offset`, among the blocks that
@@ -227,11 +232,11 @@ impl Rebuilding<'_> {
         if known.is_none() {
             let next = scan.block(disk, end).ok().flatten().map(|next| next.block);
             let seq = self.seq_of(disk, gap, &block, &records, next.as_ref());
-            let last = self.last.map(|(last, _, _)| last);
             let follows = |last: FlushSeq, seq: FlushSeq| [last, last.next()].contains(&seq);
+            let last = self.last_before(&block).map(|(last, _, _)| last);
             let fits = |seq: &FlushSeq| {
                 last.is_none_or(|last| follows(last, *seq))
-                    || self.torn.is_some_and(|torn| follows(torn, *seq))
+                    || self.torn.is_some_and(|(torn, _, _)| follows(torn, *seq))
             };
             block.seq = seq.filter(|seq| fits(seq) && *seq > FlushSeq(0))?;
         }
@@ -400,7 +405,8 @@ impl Rebuilding<'_> {
         next: Option<&Block>,
     ) -> Option<FlushSeq> {
         let before = |seq: FlushSeq| FlushSeq(seq.0 - 1);
-        let last = self.last.map(|(seq, _, _)| seq);
+        let last_flush = self.last_before(block);
+        let last = last_flush.map(|(seq, _, _)| seq);
         if gap.offset > 0 {
             return last.map(FlushSeq::next);
         }
@@ -419,7 +425,7 @@ impl Rebuilding<'_> {
         if floor.place.is_some() && floor.place == place {
             return Some(floor.seq);
         }
-        match self.last {
+        match last_flush {
             // A start has written the last flush again here.
             Some((seq, prev, last)) if prev == block.prev && Some(last) == end => Some(seq),
             Some((seq, _, _)) => Some(seq.next()),
