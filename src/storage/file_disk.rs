@@ -73,8 +73,8 @@ struct OpenFile {
 }
 
 impl Files {
-    /// Opens or creates a file. If the process lacks a resource for that, such as a free place for
-    /// an open file, it closes files that are kept open, one after the other.
+    /// Opens a file. If the process lacks a resource for that, such as a free place for an open
+    /// file, it closes files that are kept open, one after the other.
     fn make_room_for(&mut self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
         loop {
             match open() {
@@ -201,7 +201,13 @@ impl FileDisk {
     fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
         self.remove(name)?;
         let (held, text) = (&self.directory.held, name.to_string());
-        let created = self.files().make_room_for(|| held.create_file(&text));
+        // A creation may wait for the disk, and the other clones must not wait for it.
+        let created = loop {
+            match held.create_file(&text) {
+                Err(error) if is_exhausted(&error) && self.files().close_one() => {}
+                created => break created,
+            }
+        };
         let file = created.map_err(|error| self.error("create", name, &error))?;
         if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
             // Frees the name and the space; only the first error is reported.
