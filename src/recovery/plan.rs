@@ -149,7 +149,8 @@ impl Plan {
         }
         let mut next = snapshot.last.index.next();
         while next <= last {
-            let entries = found.entries(source, next, last).map_err(RecoveryError::Source)?;
+            let entries = found.entries(source, next, last);
+            let entries = entries.map_err(|error| RecoveryError::Source(error.of_inspection()))?;
             let entries: Vec<Entry> = entries.into_iter().map(without_membership).collect();
             assert_eq!(
                 entries.first().map(|entry| entry.id.index),
