@@ -77,8 +77,8 @@ impl Raft {
     /// requests of that start.
     ///
     /// # Errors
-    /// A [`StartError`] if [`Config::check`] fails, the address of a bootstrap peer of a new node
-    /// is invalid, or `restored` is invalid.
+    /// A [`StartError`] if [`Config::check`] fails, a bootstrap peer of a new node has an invalid
+    /// address or the casting vote, or `restored` is invalid.
     pub fn new(
         config: Config,
         restored: Restored,

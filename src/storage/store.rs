@@ -117,8 +117,8 @@ pub enum Event {
     /// resource such as open files or memory: the first error; or they wait no longer (`None`).
     /// [`Storage::retry`] tries them again. Nothing is damaged.
     Exhausted(Option<StorageError>),
-    /// Every write is durable, except for those for which the file system had no room, and the
-    /// superblock records the clean shutdown of the node.
+    /// Every write is durable, and the superblock records the clean shutdown of the node. Writes
+    /// that needed a new segment are lost if there was no room for it, or a resource was missing.
     Closed,
     /// The store has failed for good: no event follows, and every further call is ignored.
     Failed(StorageError),
@@ -358,7 +358,8 @@ impl Storage {
     }
 
     /// Closes the store: makes the pending writes durable, then reports [`Event::Closed`].
-    /// Writes for which the file system has no room are lost, as in a crash.
+    /// Writes that need a new segment are lost, as in a crash, while the file system has no room or
+    /// a resource is missing.
     pub fn close(&mut self, events: &mut Vec<Event>) {
         if self.failed || self.closing != Closing::No {
             return;

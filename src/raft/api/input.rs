@@ -71,7 +71,7 @@ pub enum Input {
     },
     /// A user transfers the leadership to another node. Ends in exactly one of
     /// `Action::LeadershipTransferred` and `Action::Rejected`, at the latest with the first
-    /// heartbeat after the longest election timeout.
+    /// heartbeat after the longest election timeout, which counts from the end of the read leases.
     TransferLeadership {
         /// The tag that the outcome carries.
         tag: Tag,
