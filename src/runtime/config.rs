@@ -101,8 +101,9 @@ pub struct NetworkConfig {
     /// The first wait before a failed connection is retried; each further failure doubles the wait.
     pub retry_min: Duration,
     /// The longest wait before a failed connection is retried. At least `retry_min`. Keep it below
-    /// twice `election_timeout_max`: in that time, members must reach a bootstrap peer that has
-    /// lost its disk (`docs/MEMBERSHIP.md`).
+    /// twice `election_timeout_max`: in that time, a leader must reach a bootstrap peer that has
+    /// lost its disk. Members without a leader may need an election timeout more
+    /// (`docs/MEMBERSHIP.md`).
     pub retry_max: Duration,
     /// The maximum number of packets that wait for one lane of one peer; for the snapshot lane,
     /// whose packets are large, at most 32. The entries in the packets that wait for the log lane
