@@ -187,7 +187,13 @@ impl Leadership {
             matches!(note, Note::RaftInput(raft::Input::Message(message))
                 if message.body == Body::TakeoverAllowed && status.leader == Some(message.from))
         };
-        self.may_take_over |= status.role == RoleName::Leader || notes.iter().any(allowed);
+        // A permission that may have been sent before a restart or a pause of the node is rejected.
+        let rejected = |note: &Note| {
+            matches!(note, Note::RaftAction(raft::Action::MessageRejected { message, .. })
+                if *message == Body::TakeoverAllowed.name())
+        };
+        let is_allowed = notes.iter().any(allowed) && !notes.iter().any(rejected);
+        self.may_take_over |= status.role == RoleName::Leader || is_allowed;
         self.may_take_over &= membership.incoming().contains(&status.id);
     }
 }
