@@ -63,13 +63,7 @@ pub(super) fn log_output(output: &Output) {
         Output::LogCertain => {
             info!("the log of this node is certain again: the node counts in quorums");
         }
-        Output::Exhausted(Some(error)) => {
-            warn!(
-                error = error.without_advice(),
-                "a read or a new file waits for a resource, and is tried again: nothing is damaged"
-            );
-        }
-        Output::Exhausted(None) => info!("over: a read or a new file waited for a resource"),
+        Output::Exhausted(error) => log_exhausted(error.as_ref()),
         Output::BuildTooOld { required, max } => {
             error!(
                 %required, build = %max,
@@ -79,6 +73,17 @@ pub(super) fn log_output(output: &Output) {
             );
         }
         other => log_damage_found(other),
+    }
+}
+
+/// Logs that the store waits for a resource, or that it no longer does.
+fn log_exhausted(error: Option<&StorageError>) {
+    match error {
+        Some(error) => warn!(
+            error = error.without_advice(),
+            "a read or a new file waits for a resource, and is tried again: nothing is damaged"
+        ),
+        None => info!("over: a read or a new file waited for a resource"),
     }
 }
 

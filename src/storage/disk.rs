@@ -167,6 +167,12 @@ impl DiskError {
             DiskError::Full | DiskError::Failed(_) => false,
         }
     }
+
+    /// Returns true if the error says nothing about the bytes on the disk, and does not pass. It is
+    /// neither damage nor a reason to go on without the file.
+    pub(crate) fn is_lasting_obstacle(&self) -> bool {
+        self.is_obstacle() && !matches!(self, DiskError::Exhausted(_))
+    }
 }
 
 /// The number of times that [`read`] and [`repeat_exhausted`] try the same read.

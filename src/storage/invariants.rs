@@ -17,8 +17,9 @@ impl Storage {
         }
         if self.started {
             let snapshot = durable.snapshot.last.index;
-            assert!(self.base().index <= snapshot, "the snapshot covers what the log lacks");
-            assert!(self.last().index >= snapshot, "the log has the last entry of the snapshot");
+            let (base, last) = (self.log.index.base().id, self.log.index.last().id);
+            assert!(base.index <= snapshot, "the snapshot covers what the log lacks");
+            assert!(last.index >= snapshot, "the log has the last entry of the snapshot");
             assert!(self.recorded_index >= snapshot, "the snapshots know the current one");
             assert!(target.snapshot.last.index >= snapshot, "no older snapshot replaces one");
             assert!(target.committed >= durable.committed, "the commit index never decreases");

@@ -27,9 +27,9 @@ const PATH: &str = "a part of this path is not a directory, or is a symbolic lin
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Full,
-    /// With the remedy.
+    /// The process or the machine lacks something; the text says how to get more of it.
     Exhausted(&'static str),
-    /// With the remedy.
+    /// The text says how to make the file accessible again.
     Environment(&'static str),
     Failed,
 }

@@ -65,7 +65,8 @@ impl<'a> PatchedDisk<'a> {
     /// Calls the disk, and records an error that says nothing about its bytes.
     fn call<T>(
         &mut self,
-        (file, offset): (Option<FileName>, u64),
+        file: Option<FileName>,
+        offset: u64,
         mut call: impl FnMut(&mut dyn Disk) -> Result<T, DiskError>,
     ) -> Result<T, DiskError> {
         if let Some((error, _)) = &self.obstacle {
@@ -89,7 +90,7 @@ impl<'a> PatchedDisk<'a> {
         let mut is_first = true;
         let mut read = |offset, bytes| {
             let action = FileAction::Read { file, offset, bytes };
-            let read = self.call(action.place(), |disk| disk.execute(&action));
+            let read = self.call(Some(file), offset, |disk| disk.execute(&action));
             if let Err(error) = &read
                 && error.is_obstacle()
             {
@@ -123,7 +124,7 @@ impl<'a> PatchedDisk<'a> {
 
 impl Disk for PatchedDisk<'_> {
     fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
-        self.call((None, 0), |disk| disk.list())
+        self.call(None, 0, |disk| disk.list())
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
@@ -131,7 +132,10 @@ impl Disk for PatchedDisk<'_> {
             FileAction::Read { file: file @ FileName::Segment(_), offset, bytes } => {
                 self.read_segment(*file, *offset, *bytes)
             }
-            _ => self.call(action.place(), |disk| disk.execute(action)),
+            _ => {
+                let (file, offset) = action.place();
+                self.call(file, offset, |disk| disk.execute(action))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::storage::block::{BLOCK_BYTES, Block, FlushSeq, Link, RECORD_BYTES, Record};
 use crate::storage::directory::Directory;
-use crate::storage::disk::{Disk, FileAction};
+use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::index::{LogIndex, SegmentFlushes};
 use crate::storage::patched_disk::PatchedDisk;
 use crate::storage::scan::{HeaderBlock, SegmentScan, at_most};
@@ -124,6 +124,34 @@ impl SectorRange {
 
     fn record(&self, place: usize) -> Option<Record> {
         self.bytes(place, RECORD_BYTES).and_then(Record::decode)
+    }
+
+    /// Patches the sectors at `offset` of the file that are not valid, with those of `framed`.
+    /// Returns false if a valid sector has another content, or nothing was patched.
+    fn patch(
+        &self,
+        disk: &mut PatchedDisk<'_>,
+        file: FileName,
+        offset: u64,
+        framed: &[u8],
+    ) -> bool {
+        let sectors: Vec<&[u8]> = framed.chunks(SECTOR_BYTES).collect();
+        let payloads = self.payload.chunks(PAYLOAD_BYTES);
+        let mut states = sectors.iter().zip(payloads).zip(&self.states);
+        let differs = states.any(|((sector, payload), state)| {
+            *state == SectorState::Valid && sector[..PAYLOAD_BYTES] != *payload
+        });
+        if differs {
+            return false;
+        }
+        let mut patched = false;
+        for (place, sector) in sectors.iter().enumerate() {
+            if self.states[place] != SectorState::Valid {
+                let offset = offset + place as u64 * SECTOR;
+                patched |= disk.patch(file, offset, sector.to_vec());
+            }
+        }
+        patched
     }
 }
 
@@ -249,23 +277,8 @@ impl Rebuilding<'_> {
         framer.push(&block.encode(scan.segment.salt));
         records.iter().for_each(|record| framer.push(&record.encode()));
         let framed = framer.finish();
-        let sectors: Vec<&[u8]> = framed.chunks(SECTOR_BYTES).collect();
-        let payloads = headers.payload.chunks(PAYLOAD_BYTES);
-        let differs =
-            sectors.iter().zip(payloads).zip(&headers.states).any(|((sector, payload), state)| {
-                *state == SectorState::Valid && sector[..PAYLOAD_BYTES] != *payload
-            });
-        if differs {
-            return None;
-        }
-        let mut patched = false;
-        for (place, sector) in sectors.iter().enumerate() {
-            if headers.states[place] != SectorState::Valid {
-                let offset = gap.offset + place as u64 * SECTOR;
-                patched |= disk.patch(scan.segment.file(), offset, sector.to_vec());
-            }
-        }
-        patched.then_some(HeaderBlock { offset: gap.offset, end, block, records })
+        let is_patched = headers.patch(disk, scan.segment.file(), gap.offset, &framed);
+        is_patched.then_some(HeaderBlock { offset: gap.offset, end, block, records })
     }
 
     /// Returns the block and the headers of a flush whose bodies are in this file range. `known` is

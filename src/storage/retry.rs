@@ -6,18 +6,6 @@ use crate::storage::error::StorageError;
 use crate::storage::store::{Event, Storage};
 
 impl Storage {
-    /// Resumes creating spare segments after the file system was full, and repeats what waits for
-    /// a resource. The owner calls it from time to time after [`Event::Full`] or
-    /// [`Event::Exhausted`] until these report the end.
-    pub fn retry(&mut self, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
-        self.log.spare_segments.retry();
-        self.operations.repeat_deferred();
-        self.advance(events);
-    }
-
     /// Defers an operation that failed with this error, if it is a read that lacks a resource.
     /// Returns false if the operation has ended.
     pub(crate) fn defer(
@@ -49,10 +37,4 @@ impl Storage {
             events.push(Event::Exhausted(None));
         }
     }
-}
-
-/// Returns true if an operation failed for a reason that is not the disk's, and that does not pass.
-/// Such a failure is neither damage nor a reason to go on without the file.
-pub(crate) fn is_prevented(result: &Result<Vec<u8>, DiskError>) -> bool {
-    matches!(result, Err(DiskError::Environment(_) | DiskError::Replaced(_)))
 }

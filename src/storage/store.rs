@@ -10,7 +10,6 @@ use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Purpose, ReadOutcome};
 use crate::storage::repair::RepairOutcome;
-use crate::storage::retry::is_prevented;
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::storage::spare_segments::SpaceChange;
 use crate::storage::superblock::{COPIES, COPY_BYTES, damaged_copy};
@@ -382,7 +381,10 @@ impl Storage {
         }
         let (owner, file, offset) = self.operations.complete(id);
         let taken = match owner {
-            owner if owner != Owner::Cache && is_prevented(&result) => {
+            owner
+                if owner != Owner::Cache
+                    && result.as_ref().is_err_and(DiskError::is_lasting_obstacle) =>
+            {
                 result.map(drop).map_err(|error| StorageError::disk(file, offset, &error))
             }
             Owner::Superblock => match result {
@@ -481,6 +483,18 @@ impl Storage {
             let mark = floor.mark(&self.identity);
             self.operations.request(Owner::Floor, Lane::Log, mark);
         }
+    }
+
+    /// Resumes creating spare segments after the file system was full, and repeats what waits for
+    /// a resource. The owner calls it from time to time after [`Event::Full`] or
+    /// [`Event::Exhausted`] until these report the end.
+    pub fn retry(&mut self, events: &mut Vec<Event>) {
+        if self.failed {
+            return;
+        }
+        self.log.spare_segments.retry();
+        self.operations.repeat_deferred();
+        self.advance(events);
     }
 
     /// Takes every step that is possible without a further completion.

@@ -152,11 +152,11 @@ impl Rule for CountedReplies {
             }
             (RoleName::PreCandidate, RoleName::Follower) => {
                 let kind = MessageKind::PreVoteReply;
-                self.check_gives_up(known, slot, &before, status, (kind, self.pre_votes[slot.0]))
+                self.check_gives_up(known, slot, &before, status, kind)
             }
             (RoleName::Candidate, RoleName::Follower) => {
                 let kind = MessageKind::RequestVoteReply;
-                self.check_gives_up(known, slot, &before, status, (kind, self.votes[slot.0]))
+                self.check_gives_up(known, slot, &before, status, kind)
             }
             _ => Ok(()),
         }
@@ -199,9 +199,11 @@ impl CountedReplies {
         slot: Slot,
         before: &Status,
         status: &Status,
-        (kind, grants): (MessageKind, Grants),
+        kind: MessageKind,
     ) -> CheckResult {
         let (model, electorate) = (&known.model, known.model.electorate(slot));
+        let replies = if kind == MessageKind::PreVoteReply { &self.pre_votes } else { &self.votes };
+        let grants = replies[slot.0];
         let is_of_reply = known.message.is_some_and(|message| message.kind == kind);
         let is_same = before.term == status.term && status.leader.is_none();
         let lacks_committed = self.named[slot.0] > before.last.index;

@@ -115,7 +115,7 @@ fn merged(program: &Program, mut parts: Vec<(&PathBuf, SweepRecord)>) -> Command
     Ok(Report { seeds, parts: Some(count), ..report })
 }
 
-/// What the parts of one sweep have in common.
+/// The parameters that all parts of one sweep have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SweepName {
     program: String,

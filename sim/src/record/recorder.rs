@@ -89,8 +89,7 @@ impl Recorder {
         plan: Vec<Op>,
         until: RecordUntil,
     ) -> Recorder {
-        // A node that is not a member at first has no membership at first.
-        let known = |id| Some(membership.clone()).filter(|it| it.is_member(id)).unwrap_or_default();
+        let known = |id| if membership.is_member(id) { membership.clone() } else { <_>::default() };
         let track = |id: &NodeId| NodeTrack { membership: known(*id), ..NodeTrack::default() };
         Recorder {
             tracks: nodes.iter().map(track).collect(),

@@ -97,7 +97,7 @@ mod tests {
     use std::process::Command;
     use std::thread;
 
-    use super::*;
+    use crate::recordings::source::{Read, Source, fs};
 
     #[test]
     fn the_content_of_a_pipe_can_be_read_several_times() {

@@ -93,8 +93,8 @@ impl Transfers {
         self.advance(common, peers, lease);
     }
 
-    /// Asks the target to campaign once the target may lead and has the whole log, and no read lease
-    /// is in force. Until then this leader replicates the entries that the target lacks.
+    /// Asks the target to campaign once the target may lead and has the whole log, and no read
+    /// lease is in force. Until then this leader replicates the entries that the target lacks.
     pub(crate) fn advance(&self, common: &mut Common, peers: &Peers, lease: &mut LeaderLease) {
         let Some(Transfer { to, .. }) = self.current else { return };
         let last = common.log().last().index;

@@ -46,9 +46,9 @@ const RESERVED_PLACES: u32 = 16;
 /// it are used. A client that sends more than a window at once waits, and is not rejected.
 const WINDOW_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The time for which answers that were not written count after their connection has ended. Without
-/// it, a client that connects, requests answers and disconnects, again and again, would have as many
-/// answers computed as the node can compute.
+/// The time for which answers that were not written count after their connection has ended.
+/// Without it, a client that connects, requests answers and disconnects, again and again, would
+/// have as many answers computed as the node can compute.
 pub(super) const UNWRITTEN_HOLD: Duration = Duration::from_secs(1);
 
 /// The connection of one client.

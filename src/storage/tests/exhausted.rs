@@ -447,7 +447,7 @@ fn a_write_that_lacks_a_resource_stops_the_store() {
 }
 
 #[test]
-fn the_reader_of_a_snapshot_tells_a_missing_resource_from_damage() {
+fn the_reader_of_a_snapshot_distinguishes_a_missing_resource_from_damage() {
     use std::io::Read;
 
     let (_directory, disk, meta) = sample();

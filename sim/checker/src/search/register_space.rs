@@ -160,10 +160,7 @@ impl RegisterTasks {
             }
             RegisterAccess::ReadEqual(_) | RegisterAccess::ReadNotEqual(_) => EventIndex(0),
         };
-        // A swap of unknown outcome that matters needs the value that it expects until then, and so
-        // on. The latest needs come first, so each is final when it is passed on.
         let mut swaps: Vec<(u64, u64, EventIndex)> = Vec::new();
-        let mut later: BinaryHeap<(EventIndex, u64)> = BinaryHeap::new();
         for (task, access) in self.tasks.iter().zip(&self.accesses) {
             if let (false, RegisterAccess::CompareAndSet { from, to }) = (task.known, *access) {
                 swaps.push((to, from, task.invoked));
@@ -173,21 +170,7 @@ impl RegisterTasks {
                 }
             }
         }
-        swaps.sort_unstable();
-        later.extend((0..).zip(&last_equal_read).map(|(value, last)| (*last, value)));
-        while let Some((until, value)) = later.pop() {
-            if until < last_equal_read[value as usize] {
-                continue;
-            }
-            let first = swaps.partition_point(|(to, ..)| *to < value);
-            for (_, from, invoked) in swaps[first..].iter().take_while(|(to, ..)| *to == value) {
-                let last = &mut last_equal_read[*from as usize];
-                if until > *invoked && until > *last {
-                    *last = until;
-                    later.push((until, *from));
-                }
-            }
-        }
+        pass_on_needs(swaps, &mut last_equal_read);
         let mut matters = Vec::with_capacity(self.tasks.len());
         for (task, access) in self.tasks.iter_mut().zip(&self.accesses) {
             if !task.known {
@@ -257,6 +240,29 @@ impl RegisterTasks {
             }
         }
         self.known[ANY as usize] = LastInvocations::default();
+    }
+}
+
+/// Passes on until when each value is needed: a swap of unknown outcome that matters needs the
+/// value that it expects until then, and so on. `swaps` has the new value, the expected one and the
+/// invocation of each such swap.
+fn pass_on_needs(mut swaps: Vec<(u64, u64, EventIndex)>, needed_until: &mut [EventIndex]) {
+    swaps.sort_unstable();
+    // The latest needs come first, so each is final when it is passed on.
+    let mut later: BinaryHeap<(EventIndex, u64)> = BinaryHeap::new();
+    later.extend(needed_until.iter().zip(0..).map(|(last, value)| (*last, value)));
+    while let Some((until, value)) = later.pop() {
+        if until < needed_until[value as usize] {
+            continue;
+        }
+        let first = swaps.partition_point(|(to, ..)| *to < value);
+        for (_, from, invoked) in swaps[first..].iter().take_while(|(to, ..)| *to == value) {
+            let last = &mut needed_until[*from as usize];
+            if until > *invoked && until > *last {
+                *last = until;
+                later.push((until, *from));
+            }
+        }
     }
 }
 
