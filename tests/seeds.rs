@@ -32,6 +32,10 @@ snapshot 158 a clean shutdown marked a torn write of an earlier crash as acknowl
   tests/storage/damage.rs, a_torn_flush_stays_dropped_at_later_starts
 snapshot 24 a view that could not be frozen abandoned the snapshot being received:
   src/replica/snapshots.rs
+default 871 the simulator took a node that had rejected its leader's permission for the last
+  survivor: sim/src/world/cluster/running.rs
+rollback 2 a check counted pre-votes of an earlier round of the same term:
+  sim/src/check/counted_replies.rs
 reads 1981 a leader that was paused suspended a voter whose messages it had not read:
   tests/specs/membership/paused_leader_suspends_no_voter.txt
 reads 1270 a removed node that did not know of its removal disrupted an idle cluster without
