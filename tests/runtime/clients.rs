@@ -448,12 +448,15 @@ async fn administrators_trigger_snapshots() {
 
 #[tokio::test]
 async fn an_administrator_starts_an_election() {
-    let mut cluster = Cluster::unstarted(1);
+    let mut cluster = Cluster::start(1).await;
+    cluster.leader().await;
+    let server = cluster.servers.remove(&NodeId(1)).expect("the node runs");
+    server.shutdown().await.expect("no failure");
     let mut config = cluster.config(NodeId(1));
     // The election timeout exceeds the duration of the test.
     config.replica.raft.election_timeout_min = Duration::from_secs(600);
     config.replica.raft.election_timeout_max = Duration::from_secs(1200);
-    let server = Server::start(config, Lines::default()).await.expect("the directory is new");
+    let server = Server::start(config, Lines::default()).await.expect("it was shut down");
     cluster.servers.insert(NodeId(1), server);
     let client = client_of(&cluster, [1]);
     let address = cluster.address(NodeId(1)).to_string();
